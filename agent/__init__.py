@@ -1,0 +1,1 @@
+"""Assay: takes a research idea written in Markdown and returns results a sceptical researcher can check."""

@@ -1,0 +1,249 @@
+"""Every path of an archive, and every write into it. Written aside and renamed; events only appended; nothing deleted.
+
+Covered: a process killed at any point leaves whole files and at most one torn last line in events.jsonl, which is
+dropped when read and cut off before the next append.
+Not covered: a disk that loses what fsync promised.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from agent.errors import Fault
+from agent.secrets import redact
+
+FAILED, INTERRUPTED, PENDING = "failed", "interrupted", "pending"
+MAX_TEXT_BYTES = 4 * 2**20  # of a file that a run left, when it is read or copied
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The folder of one experiment."""
+
+    folder: Path
+
+    @property
+    def idea(self) -> Path:
+        return self.folder / "idea.md"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.json"
+
+    @property
+    def events(self) -> Path:
+        return self.folder / "events.jsonl"
+
+    @property
+    def session(self) -> Path:
+        return self.folder / "session.jsonl"
+
+    @property
+    def chat(self) -> Path:
+        return self.folder / "chat.md"
+
+    @property
+    def workspace(self) -> Path:
+        return self.folder / "workspace"
+
+    @property
+    def coder_log(self) -> Path:
+        return self.folder / "coder.log"
+
+    def run(self, number: int) -> RunFolder:
+        return RunFolder(self.folder / f"run_{number}")
+
+    def pending(self, number: int) -> RunFolder:
+        """Where the next attempt at run `number` is made; it gets its final name when it is whole."""
+        return RunFolder(self.folder / f"run_{number}.{PENDING}")
+
+    def unused(self, number: int, why: str) -> RunFolder:
+        """The first free run_<number>.<why>_<k>."""
+        k = 1
+        while (folder := self.folder / f"run_{number}.{why}_{k}").exists():
+            k += 1
+        return RunFolder(folder)
+
+    def attempts(self) -> list[RunFolder]:
+        """Every finished attempt, failed ones too, in the order in which they were made."""
+        names = [event["folder"] for event in read_events(self.events) if event["event"] == "attempt"]
+        return [RunFolder(self.folder / name) for name in names]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one attempt: what was asked, what ran, what came out."""
+
+    folder: Path
+
+    @property
+    def code(self) -> Path:
+        """The workspace as it was run. No process of the run works in here."""
+        return self.folder / "code"
+
+    @property
+    def work(self) -> Path:
+        """The working folder of the run: a copy of the code, and what it left."""
+        return self.folder / "work"
+
+    def smoke(self, arm: str) -> Path:
+        """The working folder of the gate's short run of one arm."""
+        return self.folder / "gate" / arm
+
+    @property
+    def prompt(self) -> Path:
+        return self.folder / "prompt.md"
+
+    @property
+    def reply(self) -> Path:
+        return self.folder / "reply.md"
+
+    @property
+    def diff(self) -> Path:
+        return self.folder / "diff.patch"
+
+    @property
+    def gate(self) -> Path:
+        return self.folder / "gate" / "report.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.csv"
+
+    @property
+    def stdout(self) -> Path:
+        return self.folder / "stdout.log"
+
+    @property
+    def stderr(self) -> Path:
+        return self.folder / "stderr.log"
+
+    @property
+    def result(self) -> Path:
+        return self.folder / "result.json"
+
+
+def new_experiment(runs: Path, slug: str) -> Archive:
+    """Make runs/<slug>/<UTC stamp>/, never an existing one."""
+    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    folder, k = runs / slug / stamp, 1
+    while True:
+        try:
+            folder.mkdir(parents=True)
+            return Archive(folder)
+        except FileExistsError:
+            k += 1
+            folder = runs / slug / f"{stamp}_{k}"
+
+
+def experiments(runs: Path) -> list[Archive]:
+    """Every experiment under runs/, oldest first within an idea. Folders that begin with _ are not experiments."""
+    found = [path.parent for path in runs.glob("*/*/config.json") if not path.parent.parent.name.startswith("_")]
+    return [Archive(folder) for folder in sorted(found)]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write whole or not at all. A full or read-only disk becomes a Fault that names the path."""
+    write_bytes(path, redact(text).encode("utf-8", "replace"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    aside = path.with_name(f".{path.name}.part")
+    with disk_faults(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def append_event(path: Path, event: str, **fields: Any) -> None:
+    """One line, on disk before this returns."""
+    append_line(path, {"time": round(time.time(), 3), "event": event, **fields})
+
+
+def append_line(path: Path, value: dict[str, Any]) -> None:
+    """Append one JSON line; a torn last line, left by a killed process, is cut off first."""
+    line = redact(json.dumps(value)) + "\n"
+    with disk_faults(path), open(path, "ab+") as file:
+        file.seek(0)
+        whole = file.read().rfind(b"\n") + 1
+        file.truncate(whole)
+        file.write(line.encode("utf-8", "replace"))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """All whole lines; [] where there is no file."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in lines[:-1]]  # what follows the last newline is torn, or empty
+
+
+def read_untrusted(path: Path, limit: int = MAX_TEXT_BYTES) -> bytes | None:
+    """The first `limit` bytes of a regular file that a run left; None where it is absent, a link or anything else."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with open(descriptor, "rb") as file:
+        return file.read(limit) if path.is_file() else None
+
+
+def copy_files(source: Path, target: Path) -> None:
+    """Copy a folder of code; links are kept as links, caches are left behind."""
+    with disk_faults(target):
+        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".aider*", ".git"))
+
+
+def rename(source: RunFolder, target: RunFolder) -> None:
+    with disk_faults(target.folder):
+        source.folder.rename(target.folder)
+
+
+@contextmanager
+def disk_faults(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, shutil.Error) as error:
+        raise Fault("disk", f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Hold an exclusive lock on path while inside. Yields False where another live process holds it.
+
+    The kernel drops the lock with its owner, so a dead owner holds nothing.
+    """
+    with disk_faults(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "ab")  # noqa: SIM115
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield True

@@ -1,0 +1,227 @@
+"""A data set's name -> arrays on disk, split once with a fixed seed: train and validation, and a hidden test.
+
+A run sees `Dataset.arrays` (train and validation). The hidden test lies in another folder that no run is given.
+Images are uint8 (or float32 in 0..1), [n, size, size, channels]; labels are int64 in 0..classes-1.
+Not covered: image folders, HDF5, images that are not square.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agent.archive import disk_faults, locked, read_json
+from agent.errors import Fault, UserError
+from agent.secrets import clean_environment
+
+TORCHVISION = ("cifar10", "cifar100", "mnist", "fashion_mnist")
+NAMES = (*TORCHVISION, "digits")
+SPLIT_SEED = 20_240_917
+MIRRORED = ("cifar10", "cifar100", "fashion_mnist")  # a mirrored 3 is not a 3
+VERSION = 1  # of what is stored; another number makes every cache new
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Where the arrays of one split lie, and what they are."""
+
+    name: str
+    folder: Path
+
+    @property
+    def arrays(self) -> Path:
+        return self.folder / "arrays"
+
+    @property
+    def hidden(self) -> Path:
+        return self.folder / "hidden"
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """classes, channels, size, counts, mean, deviation, mirror, duplicates_dropped, split (a hash)."""
+        info: dict[str, Any] = read_json(self.arrays / "info.json")
+        return info
+
+
+def cache_folder() -> Path:
+    """$ASSAY_CACHE, else assay under the user's cache folder."""
+    if folder := os.environ.get("ASSAY_CACHE"):
+        return Path(folder).expanduser().resolve()
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")).expanduser() / "assay"
+
+
+def check_name(name: str) -> None:
+    """Raises UserError for a name that can never be prepared."""
+    if name.endswith(".npz"):
+        if not Path(name).is_file():
+            raise UserError(f"data set {name}: no such file")
+    elif name not in NAMES:
+        raise UserError(f"unknown data set {name!r}: use one of {', '.join(NAMES)}, or the path of an .npz file")
+
+
+def find_prepared(name: str, train_size: int | None = None) -> Dataset | None:
+    """The data set, if it was prepared before."""
+    dataset = Dataset(name, cache_folder() / "datasets" / _key(name, train_size))
+    return dataset if (dataset.arrays / "info.json").is_file() else None
+
+
+def prepare(name: str, python: Path, data_dir: Path | None = None, train_size: int | None = None) -> Dataset:
+    """Arrays of `name`, made on first need and found again. Raises Fault("data", ...) when they cannot be had.
+
+    python: an interpreter with torchvision, which reads and downloads the four sets that it knows.
+    train_size: the first so many of the shuffled training split.
+    """
+    check_name(name)
+    if found := find_prepared(name, train_size):
+        return found
+    key = _key(name, train_size)
+    root = cache_folder() / "datasets"
+    dataset = Dataset(name, root / key)
+    with disk_faults(root):
+        root.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=root))
+    splits, dropped = _split(_load(name, python, data_dir, aside))
+    _store(name, splits, dropped, train_size, aside)
+    with locked(root / f"{key}.lock"), disk_faults(dataset.folder):
+        if not dataset.folder.exists():  # another process may have been quicker
+            aside.rename(dataset.folder)
+    return dataset
+
+
+def _key(name: str, train_size: int | None) -> str:
+    content = hashlib.sha256(Path(name).read_bytes()).hexdigest() if name.endswith(".npz") else name
+    digest = hashlib.sha256(f"{content} {train_size} {SPLIT_SEED} {VERSION}".encode()).hexdigest()[:12]
+    return f"{Path(name).stem}-{digest}"
+
+
+def _load(name: str, python: Path, data_dir: Path | None, aside: Path) -> Arrays:
+    """train_images, train_labels and, where the set has an official test, test_images, test_labels."""
+    if name == "digits":
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        return {
+            "train_images": np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None],
+            "train_labels": digits.target.astype(np.int64),
+        }
+    file = Path(name) if name.endswith(".npz") else _read_with_torchvision(name, python, data_dir, aside)
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored.files}
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise Fault("data", f"{file}: not a readable .npz file of plain arrays: {error}") from error
+    except Exception as error:  # zipfile raises its own classes for a damaged file
+        raise Fault("data", f"{file}: damaged: {error}") from error
+    return _checked(file, arrays)
+
+
+def _read_with_torchvision(name: str, python: Path, data_dir: Path | None, aside: Path) -> Path:
+    out = aside / "raw.npz"
+    roots = [folder for folder in (data_dir, os.environ.get("ASSAY_DATA")) if folder]
+    command = [str(python), "-I", str(Path(__file__).with_name("torchvision_reader.py")), name, str(out)]
+    command += [str(cache_folder() / "torchvision"), *map(str, roots[:1])]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=clean_environment(HOME=str(aside)), check=False)
+    if done.returncode == 0:
+        return out
+    reason = (done.stderr.strip().splitlines() or ["the reader died"])[-1]
+    where = f"in {roots[0]}" if roots else "(no --data-dir and no ASSAY_DATA was given)"
+    raise Fault(
+        "data",
+        f"{name} was not found intact {where} and could not be downloaded ({reason}). "
+        f"Give the folder that torchvision uses as root with --data-dir, or use --dataset digits, which needs no download",
+    )
+
+
+def _checked(file: Path, arrays: Arrays) -> Arrays:
+    """A user's npz: images and labels (or x_train, y_train), and perhaps test_images, test_labels (x_test, y_test)."""
+    names = {"images": "train_images", "labels": "train_labels", "x_train": "train_images", "y_train": "train_labels",
+             "x_test": "test_images", "y_test": "test_labels"}  # fmt: skip
+    arrays = {names.get(key, key): value for key, value in arrays.items()}
+    for part in ("train", "test"):
+        if f"{part}_images" not in arrays and part == "test":
+            break
+        try:
+            images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"].reshape(-1)
+        except KeyError as error:
+            raise Fault("data", f"{file}: no array {error}; expected images and labels") from error
+        images = images[..., None] if images.ndim == 3 else images
+        if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] not in (1, 3):
+            raise Fault("data", f"{file}: images of shape {images.shape}; expected [n, size, size, 1 or 3 channels]")
+        if images.dtype != np.uint8 and not np.isfinite(images.astype(np.float32)).all():
+            raise Fault("data", f"{file}: images that are not finite")
+        if len(images) != len(labels) or len(labels) < 30 or labels.dtype.kind not in "iu":
+            raise Fault("data", f"{file}: {len(images)} images, {len(labels)} labels of {labels.dtype}; expected as many "
+                                "whole-number labels as images, at least 30")  # fmt: skip
+        arrays[f"{part}_images"] = images if images.dtype == np.uint8 else images.astype(np.float32)
+        arrays[f"{part}_labels"] = labels
+    classes = np.unique(arrays["train_labels"])
+    for part in ("train", "test"):
+        if f"{part}_labels" in arrays:
+            if not np.isin(arrays[f"{part}_labels"], classes).all():
+                raise Fault("data", f"{file}: the test has labels that the training data has not")
+            arrays[f"{part}_labels"] = np.searchsorted(classes, arrays[f"{part}_labels"]).astype(np.int64)
+    return arrays
+
+
+def _split(arrays: Arrays) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], int]:
+    """train, val and test (images, labels), and how many exact duplicates across them were dropped."""
+    images, labels = arrays["train_images"], arrays["train_labels"]
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(labels))
+    if "test_images" in arrays:
+        test = arrays["test_images"], arrays["test_labels"]
+        val, train = np.split(order, [len(order) // 10])
+    else:
+        hidden, val, train = np.split(order, [len(order) // 5, 2 * len(order) // 5])
+        test = images[hidden], labels[hidden]
+    seen = {image.tobytes() for image in test[0]}
+    splits, dropped = {"test": test}, 0
+    for name, indices in (("val", val), ("train", train)):
+        digests = [images[index].tobytes() for index in indices]
+        kept = indices[[digest not in seen for digest in digests]]
+        dropped += len(indices) - len(kept)
+        seen.update(digests)
+        splits[name] = images[kept], labels[kept]
+    return splits, dropped
+
+
+def _store(name: str, splits: dict, dropped: int, train_size: int | None, aside: Path) -> None:
+    images, labels = splits["train"]
+    if train_size and train_size > len(labels):
+        raise UserError(f"--train-size {train_size}: {name} has {len(labels)} training images")
+    splits = splits | {"train": (images[:train_size], labels[:train_size])}
+    digest = hashlib.sha256()
+    with disk_faults(aside):
+        for part, folder in (("train", "arrays"), ("val", "arrays"), ("test", "hidden")):
+            (aside / folder).mkdir(mode=0o700, exist_ok=True)
+            for kind, array in zip(("images", "labels"), splits[part], strict=True):
+                digest.update(np.ascontiguousarray(array).tobytes())
+                np.save(aside / folder / f"{part}_{kind}.npy", np.ascontiguousarray(array))
+        info = _describe(splits, dropped, mirror=name in MIRRORED) | {"name": Path(name).stem, "split": digest.hexdigest()[:16]}
+        (aside / "arrays" / "info.json").write_text(json.dumps(info, indent=2))
+        shutil.rmtree(aside / "scratch", ignore_errors=True)
+        (aside / "raw.npz").unlink(missing_ok=True)
+
+
+def _describe(splits: dict, dropped: int, mirror: bool) -> dict:
+    images, labels = splits["train"]
+    pixels = images.reshape(-1, images.shape[-1])
+    unit = 255.0 if images.dtype == np.uint8 else 1.0
+    return {
+        "classes": int(max(labels.max() for _, labels in splits.values())) + 1,
+        "channels": int(images.shape[3]), "size": int(images.shape[1]), "mirror": mirror,
+        "train_count": len(labels), "val_count": len(splits["val"][1]), "test_count": len(splits["test"][1]),
+        "duplicates_dropped": dropped,
+        "mean": (pixels.mean(0, dtype=np.float64) / unit).tolist(),
+        "deviation": (np.maximum(pixels.std(0, dtype=np.float64) / unit, 1e-3)).tolist(),
+    }  # fmt: skip

@@ -1,0 +1,51 @@
+"""Where an archive's numbers come from: commit, uncommitted changes, versions, machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from agent.environment import Environment
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+HARNESS_PACKAGES = ("aider-chat", "litellm", "openai", "jinja2", "numpy", "scikit-learn", "flake8", "uv")
+
+
+def provenance(environment: Environment) -> dict[str, Any]:
+    """For config.json. `commit` is None where Assay does not run from a git checkout."""
+    commit = _git("rev-parse", "HEAD").strip() or None
+    return {
+        "commit": commit,
+        "uncommitted": _git("diff", "HEAD") if commit else "",
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": cores(),
+        "harness_packages": {name: version_of(name) for name in HARNESS_PACKAGES},
+        "environment": {"key": environment.key, "python": str(environment.python), "packages": environment.packages},
+    }
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def version_of(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(REPOSITORY), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""

@@ -1,0 +1,162 @@
+"""Many ideas, one after the other: found again, resumed, skipped when finished; a failed one does not stop the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from agent.archive import Archive, append_event, experiments, locked, new_experiment, read_events, read_json, write_bytes, write_json
+from agent.coder import AiderCoder
+from agent.datasets import Dataset, find_prepared, prepare
+from agent.environment import Environment, ensure, existing
+from agent.errors import Fault, UserError
+from agent.experiment import Experiment, Limits, Plan, Setup, StopReason, start_prompt
+from agent.provenance import cores, provenance
+from agent.report.console import progress, say, show
+from agent.report.tables import experiment_table
+from agent.run import Budget
+from agent.settings import SESSION_NOTE, Settings
+from agent.workspace import Workspace
+
+
+def run_all(queue: Iterable[Settings]) -> int:
+    """Carry out every experiment. 0: each reached its end; 1: one ended on a fault."""
+    code, archives = 0, list[Archive]()
+    for settings in queue:
+        try:
+            _run_one(settings, archives)
+        except Fault as fault:
+            say(f"{settings.idea.path}: stopped by a fault: {fault}")
+            say("  nothing is lost: the same command goes on from here")
+            code = 1
+    return code
+
+
+def _run_one(settings: Settings, archives: list[Archive]) -> None:
+    """One experiment, from finding its archive to its table."""
+    say(f"{settings.idea.title}  ({settings.idea.path})")
+    if settings.model.replies is not None:
+        say(f"  {settings.model.name}" + (f"  ({SESSION_NOTE})" if settings.shipped_session else ""))
+    setup = make_setup(settings)
+    archive = None if settings.options.fresh else _find(settings, experiment_key(settings, setup))
+    if archive and (reason := stop_reason(archive)) and reason != StopReason.COST_LIMIT:
+        say(f"  finished earlier ({reason}); --fresh runs it again")
+    else:
+        archive = archive or _create(settings, setup)
+        archives.append(archive)
+        with locked(archive.folder / ".lock") as mine:
+            if not mine:
+                raise Fault("busy", f"another process is working on {archive.folder}")
+            _conduct(settings, setup, archive, archives)
+    show(experiment_table(archive))
+    say(f"  python launch.py review {archive.folder}")
+
+
+def _conduct(settings: Settings, setup: Setup, archive: Archive, archives: list[Archive]) -> None:
+    def cost_left() -> float | None:
+        cap = settings.options.max_cost
+        return None if cap is None else cap - sum(cost_of(one) or 0.0 for one in archives)
+
+    coder = AiderCoder(archive, Workspace(archive.workspace).editable, settings.model, cost_left)
+    try:
+        with progress("starting the coder"):
+            priced = coder.ready()
+        if settings.options.max_cost is not None and not priced:
+            raise UserError(f"--max-cost cannot be kept: the price of {settings.model.name} is unknown; give it with --price IN,OUT")
+        if not archive.config.exists():  # from here on it is an experiment, and found again
+            write_json(archive.config, _config(settings, setup))
+        reason = Experiment(setup, archive, coder, progress, cost_left).conduct()
+        say(f"  stopped: {reason.value}")
+    except Fault as fault:
+        append_event(archive.events, "fault", kind=fault.kind, detail=fault.detail)
+        raise
+    finally:
+        coder.close()
+
+
+def make_plan(settings: Settings) -> Plan:
+    options = settings.options
+    budget = Budget(settings.epochs, options.seed, options.timeout, options.device, cores())
+    return Plan(settings.idea, settings.scaffold, budget, settings.metric, Limits(settings.runs, options.max_failures))
+
+
+def make_setup(settings: Settings) -> Setup:
+    """Environment and data, made on first need."""
+    options, dataset = settings.options, None
+    with progress("preparing the experiments' environment"):
+        environment = existing(options.python) if options.python else ensure(settings.scaffold.requirements, say)
+    if settings.dataset:
+        with progress(f"preparing {settings.dataset}"):
+            dataset = prepare(settings.dataset, environment.python, options.data_dir, options.train_size)
+    return Setup(make_plan(settings), environment, dataset, _baseline_key(settings, environment, dataset))
+
+
+def _baseline_key(settings: Settings, environment: Environment, dataset: Dataset | None) -> dict:
+    """What decides the baseline's number."""
+    return {
+        "scaffold": settings.scaffold.fingerprint, "split": dataset.info["split"] if dataset else None,
+        "epochs": settings.epochs, "seed": settings.options.seed, "device": settings.options.device,
+        "metric": asdict(settings.metric), "environment": environment.key, "packages": environment.packages,
+    }  # fmt: skip
+
+
+def experiment_key(settings: Settings, setup: Setup) -> str:
+    """Two commands with the same key are one experiment: idea, model, runs, and whatever decides the baseline."""
+    idea = settings.idea
+    parts = [idea.title, idea.text, idea.settings, settings.model.name, settings.runs, setup.baseline_key]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _find(settings: Settings, key: str) -> Archive | None:
+    """The newest experiment of this idea with this key."""
+    folder = settings.options.runs_dir / settings.idea.slug
+    found = [archive for archive in experiments(settings.options.runs_dir) if archive.folder.parent == folder]
+    return next((archive for archive in reversed(found) if read_json(archive.config)["key"] == key), None)
+
+
+def _create(settings: Settings, setup: Setup) -> Archive:
+    """A new archive with the idea and the workspace in it."""
+    archive = new_experiment(settings.options.runs_dir, settings.idea.slug)
+    write_bytes(archive.idea, settings.idea.path.read_bytes())
+    workspace = Workspace(archive.workspace)
+    workspace.create(settings.scaffold, setup.dataset.info if setup.dataset else None)
+    append_event(archive.events, "workspace", files=workspace.read())
+    return archive
+
+
+def _config(settings: Settings, setup: Setup) -> dict:
+    dataset = setup.dataset
+    return {
+        "key": experiment_key(settings, setup), "idea": settings.idea.title, "source": str(settings.idea.path),
+        "front_matter": settings.idea.settings, "model": settings.model.name, "scaffold": str(settings.scaffold.folder),
+        "open": settings.scaffold.open, "dataset": dataset.info if dataset else None, "budget": asdict(setup.plan.budget),
+        "metric": asdict(setup.plan.metric), "limits": asdict(setup.plan.limits), "max_cost": settings.options.max_cost,
+        "baseline_key": setup.baseline_key, "sandbox": "none", "provenance": provenance(setup.environment),
+    }  # fmt: skip
+
+
+def stop_reason(archive: Archive) -> str | None:
+    """Why an experiment ended; None where it has not."""
+    events = [event for event in read_events(archive.events) if event["event"] in ("stopped", "edit", "attempt", "fault")]
+    return events[-1]["reason"] if events and events[-1]["event"] == "stopped" else None
+
+
+def cost_of(archive: Archive) -> float | None:
+    """US dollars that the replies of an experiment cost, those of unfinished turns too; None where a price is unknown."""
+    costs: list[Any] = [line.get("cost") for line in read_events(archive.session) if "reply" in line and not line.get("replayed")]
+    return None if None in costs else float(sum(costs))
+
+
+def dry_run(queue: Iterable[Settings]) -> int:
+    """Print the plan and the first prompt of every experiment. Builds, downloads, asks and keeps nothing."""
+    for settings in queue:
+        options = settings.options
+        dataset = find_prepared(settings.dataset, options.train_size) if settings.dataset else None
+        data = f"{settings.dataset or 'its own data'}{'' if dataset or not settings.dataset else ' (not prepared yet)'}"
+        say(f"{settings.idea.path}: baseline and {settings.runs} runs, {settings.epochs} epochs each, on {data}; "
+            f"model {settings.model.name}; archive under {options.runs_dir / settings.idea.slug}\n")  # fmt: skip
+        say(start_prompt(make_plan(settings), dataset, None, None))
+    return 0

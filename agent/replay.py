@@ -1,0 +1,62 @@
+"""A recorded session -> the replies to play back: Assay's session.jsonl, or a chat history as Aider writes it.
+
+Aider does not escape replies in its history, so a reply is taken from its first line to the line that reports its
+tokens. Not covered: a reply that was interrupted before that line is skipped; one that begins with `> ` or `#### ` loses
+those lines.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from agent.errors import UserError
+
+_TOKENS = re.compile(r"> Tokens: [\d.,]+[kM]? sent, .*received\.")
+_SESSION = re.compile(r"# aider chat started at ")
+_TOOL = re.compile(r"> .*  $|>\s*$")
+
+
+def load_replies(path: Path) -> list[dict]:
+    """[{"reply", "finish_reason", ...}] in order. Raises UserError when the file holds none."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8") from error
+    if path.suffix == ".jsonl":
+        replies = _from_session(path, text)
+    else:
+        replies = [{"reply": reply, "finish_reason": "stop"} for reply in split_history(text)]
+    if not replies:
+        raise UserError(f"{path}: holds no reply: expected a session.jsonl or an Aider chat history")
+    return replies
+
+
+def _from_session(path: Path, text: str) -> list[dict]:
+    replies = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            record = json.loads(line)
+            if "reply" in record:
+                replies.append({"reply": str(record["reply"]), "finish_reason": record.get("finish_reason") or "stop"})
+        except (json.JSONDecodeError, TypeError) as error:
+            raise UserError(f"{path}:{number}: not a line of a recorded session: {error}") from error
+    return replies
+
+
+def split_history(text: str) -> list[str]:
+    """The model's replies in an Aider chat history (0.57 to 0.86)."""
+    replies, current = list[str](), list[str]()
+    for line in text.splitlines():
+        if _SESSION.match(line):
+            current = []
+        elif _TOKENS.match(line):
+            if reply := "\n".join(current).strip("\n"):
+                replies.append(reply + "\n")
+            current = []
+        elif current or not (not line.strip() or line.startswith("#### ") or line == "####" or _TOOL.match(line)):
+            current.append(line)
+    return replies

@@ -1,0 +1,1 @@
+"""What people see: progress, tables, diffs. Reads archives, never writes them."""

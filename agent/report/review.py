@@ -1,0 +1,37 @@
+"""`launch.py review`: all experiments as one table, or one experiment with its diffs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.archive import Archive, experiments
+from agent.errors import UserError
+from agent.report.console import say, show
+from agent.report.diffs import print_experiment
+from agent.report.tables import experiment_table, overview_table
+
+
+def review_all(runs: Path) -> int:
+    found = experiments(runs)
+    if not found:
+        raise UserError(f"{runs}: no experiment here yet: python launch.py ideas/frequency_domain_cnn.md --dataset digits")
+    show(overview_table(found))
+    return 0
+
+
+def review_one(run: Path, runs: Path) -> int:
+    archive = _find(run, runs)
+    show(experiment_table(archive))
+    print_experiment(archive)
+    say(f"\narchive: {archive.folder}")
+    return 0
+
+
+def _find(run: Path, runs: Path) -> Archive:
+    """A folder, slug/stamp, or a slug: then its newest experiment."""
+    for folder in (run, runs / run):
+        if (folder / "config.json").is_file():
+            return Archive(folder)
+        if newest := sorted(path.parent for path in folder.glob("*/config.json")):
+            return Archive(newest[-1])
+    raise UserError(f"{run}: no experiment: expected a folder under {runs}, or the name of an idea")

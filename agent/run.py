@@ -1,0 +1,153 @@
+"""One attempt to train main.py: its request to the runner, and what is read of what it left.
+
+What a run leaves was written by a model's program: read as regular files only, bounded, never executed or unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from agent.archive import RunFolder, read_json, read_untrusted, write_bytes
+from agent.datasets import Dataset
+from agent.environment import Environment
+from agent.failure import clean, explain
+from agent.runner import Execution, Request, execute
+
+MAX_FIELDS = 200
+
+
+class RunStatus(str, Enum):
+    """How an attempt ended. Everything but SUCCESS is a failed attempt and does not count as a run."""
+
+    SUCCESS = "success"
+    NO_EDIT = "no_edit"  # the reply changed nothing
+    GUARD_FAILED = "guard_failed"  # something was edited that may not be
+    LINT_FAILED = "lint_failed"
+    SMOKE_FAILED = "smoke_failed"  # a few steps already crash, hang, or give a loss that is not a number
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    NO_RESULT = "no_result"  # it ended well and left no readable result
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The number that runs are compared by."""
+
+    name: str = "val_accuracy"
+    direction: str = "max"
+
+    def better(self, one: float, other: float) -> bool:
+        return one > other if self.direction == "max" else one < other
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every run of an experiment gets alike."""
+
+    epochs: int
+    seed: int
+    timeout: float  # seconds
+    device: str = "auto"
+    threads: int = 2
+
+
+@dataclass(frozen=True)
+class Run:
+    """One attempt, complete."""
+
+    number: int  # 0 is the baseline
+    status: RunStatus
+    folder: str  # its name in the archive
+    metrics: dict[str, Any] = field(default_factory=dict)  # final_info.json, plain numbers and texts only
+    value: float | None = None  # of the metric that runs are compared by
+    message: str = ""  # what went wrong, for the coder
+    seconds: float = 0.0  # wall clock of the training process
+    cpu_seconds: float = 0.0
+    self_reported: bool = False  # the number comes from code that the coder edits
+    variables: dict[str, str] = field(default_factory=dict)  # how the harness's decisions reached the program
+
+    @property
+    def ok(self) -> bool:
+        return self.status is RunStatus.SUCCESS
+
+    def save(self) -> dict[str, Any]:
+        return asdict(self) | {"status": self.status.value}
+
+
+def load_run(folder: RunFolder) -> Run:
+    stored = read_json(folder.result)
+    return Run(**{name: stored[name] for name in Run.__dataclass_fields__ if name != "status"}, status=RunStatus(stored["status"]))
+
+
+def environment_variables(dataset: Dataset | None, budget: Budget, *, arm: str, stage: str = "train") -> dict[str, str]:
+    """How the harness's decisions reach protocol.py."""
+    arrays = {"ASSAY_ARRAYS": str(dataset.arrays)} if dataset else {}
+    return arrays | {
+        "ASSAY_ARM": arm, "ASSAY_STAGE": stage, "ASSAY_SEED": str(budget.seed), "ASSAY_EPOCHS": str(budget.epochs),
+        "ASSAY_DEVICE": budget.device, "ASSAY_THREADS": str(budget.threads),
+    }  # fmt: skip
+
+
+def train(folder: RunFolder, environment: Environment, budget: Budget, variables: dict[str, str], *,
+          arguments: tuple[str, ...] = (), watch: Callable[[], None] = lambda: None) -> Execution:  # fmt: skip
+    """`python main.py` in folder.work."""
+    return execute(Request(
+        command=(str(environment.python), "main.py", *arguments), folder=folder.work, stdout=folder.stdout,
+        stderr=folder.stderr, timeout=budget.timeout, environment=variables, threads=budget.threads,
+    ), watch)  # fmt: skip
+
+
+def read_run(number: int, folder: RunFolder, execution: Execution, metric: Metric, *, timeout: float) -> Run:
+    """What came out. Never raises for what the program did."""
+    if (rows := read_untrusted(folder.work / "metrics.csv")) is not None:
+        write_bytes(folder.metrics, rows)
+    run = Run(number, RunStatus.SUCCESS, "", seconds=execution.seconds, cpu_seconds=execution.cpu_seconds)
+    if not execution.ok:
+        status = RunStatus.TIMEOUT if execution.timed_out else RunStatus.CRASH
+        return replace(run, status=status, message=explain(execution, _text(folder.stdout), _text(folder.stderr), timeout))
+    info, problem = _final_info(folder.work)
+    value = info.get(metric.name)
+    measured = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    if not problem and not math.isfinite(measured):
+        problem = f"final_info.json has no finite number {metric.name!r}"
+    if problem:
+        return replace(run, status=RunStatus.NO_RESULT, message=f"It ended without an error, but {problem}.")
+    return replace(run, metrics=info, value=measured)
+
+
+def out_dir_arguments(main: Path) -> tuple[str, ...]:
+    """`--out_dir=.` where an open scaffold declares that option, so that its results land in the working folder."""
+    declared = re.search(r"""["'](--out[_-]dir)["']""", main.read_text(encoding="utf-8", errors="replace"))
+    return (f"{declared[1]}=.",) if declared else ()
+
+
+def _final_info(work: Path) -> tuple[dict[str, Any], str]:
+    """Its plain values, flattened from the {"set": {"means": {...}}} form that some scaffolds write; or what is wrong."""
+    data = read_untrusted(work / "final_info.json", 2**20)
+    if data is None:
+        return {}, "it wrote no final_info.json"
+    try:
+        stored = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}, "its final_info.json is not JSON"
+    if not isinstance(stored, dict):
+        return {}, "its final_info.json is not an object"
+    flat: dict[str, Any] = {}
+    for key, value in stored.items():
+        means = value.get("means") if isinstance(value, dict) else None
+        flat |= means if isinstance(means, dict) else {key: value}
+    kinds = (int, float, str, bool)
+    plain = {clean(str(key))[:80]: clean(value)[:200] if isinstance(value, str) else value
+             for key, value in list(flat.items())[:MAX_FIELDS] if isinstance(value, kinds)}  # fmt: skip
+    return plain, ""
+
+
+def _text(path: Path) -> str:
+    return (read_untrusted(path) or b"").decode("utf-8", "replace")

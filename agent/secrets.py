@@ -1,0 +1,32 @@
+"""Keys: which variables hold one, an environment without them, and text without their values."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.I)
+_SHORTEST = 8  # characters; a shorter value would blot out ordinary words
+
+# All that a model-written program needs of the user's environment. Devices are chosen by the harness.
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
+
+
+def secret_values(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Values of the variables whose names say that they are secret, longest first."""
+    environ = os.environ if environ is None else environ
+    found = {value for name, value in environ.items() if _SECRET_NAME.search(name) and len(value) >= _SHORTEST}
+    return sorted(found, key=len, reverse=True)
+
+
+def redact(text: str) -> str:
+    """text with every known secret value replaced. Not covered: a secret that was encoded or cut in two."""
+    for value in secret_values():
+        text = text.replace(value, "[secret]")
+    return text
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """A new environment for a process that runs model-written code: a short list, and what the caller adds."""
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | extra

@@ -1,0 +1,127 @@
+"""Command line in, exit code out. 0: every experiment reached its end; 1: a fault; 2: wrong usage or an invalid idea."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from agent.errors import Fault, UserError
+
+USAGE = """python launch.py IDEA... [options]     run ideas: files, or folders of them
+       python launch.py review [RUN]           result tables; for one experiment its diffs
+       python launch.py doctor                 what is there, what is missing"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    commands = {"review": review, "doctor": doctor}
+    command = commands.get(arguments[0], run) if arguments else run
+    try:
+        return command(arguments[1:] if command is not run else arguments)
+    except (UserError, Fault) as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        print(f"launch.py: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UserError) else 1
+    except KeyboardInterrupt:
+        print("launch.py: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+
+
+def run(arguments: list[str]) -> int:
+    from agent.idea import find_ideas
+    from agent.queue import dry_run, run_all
+    from agent.settings import Options, decide
+
+    given = vars(run_parser().parse_args(arguments))
+    paths = given.pop("ideas")
+    given.pop("debug")
+    options = Options(**given)
+    queue = [decide(idea, options) for idea in find_ideas(paths)]
+    return dry_run(queue) if options.dry_run else run_all(queue)
+
+
+def review(arguments: list[str]) -> int:
+    from agent.report.review import review_all, review_one
+
+    parser = argparse.ArgumentParser(prog="launch.py review", description="Result tables, and the diffs of one experiment.")
+    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="an experiment's folder, or an idea's name: its newest")
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where the archives lie (default: runs)")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    given = parser.parse_args(arguments)
+    return review_one(given.run, given.runs_dir) if given.run else review_all(given.runs_dir)
+
+
+def doctor(arguments: list[str]) -> int:
+    from agent.doctor import examine
+
+    parser = argparse.ArgumentParser(prog="launch.py doctor", description="What is there and what is missing.")
+    _places(parser)
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    given = parser.parse_args(arguments)
+    return examine(given.runs_dir, given.data_dir, given.python)
+
+
+def run_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="launch.py", usage=USAGE, description="Run research ideas written in Markdown.")
+    add = parser.add_argument
+    add("ideas", nargs="+", type=Path, metavar="IDEA", help="an idea (*.md), or a folder of ideas: a queue")
+    add("--model", help="a model as Aider and LiteLLM name it, or replay:FILE (default: by the key that is set)")
+    add("--runs", type=_whole, help="runs after the baseline (default: 3)")
+    add("--dataset", help="cifar10, cifar100, mnist, fashion_mnist, digits, or an .npz file (default: cifar100)")
+    add("--epochs", type=_whole, help="epochs of every run (default: 3)")
+    add("--train-size", type=_whole, help="train on so many images, always the same ones")
+    add("--timeout", type=_positive, default=3600.0, help="seconds that one run may take (default: 3600)")
+    add("--max-failures", type=_whole, default=4, help="failed attempts in a row that end an experiment (default: 4)")
+    add("--max-cost", type=_positive, help="US dollars for this command; stops before the next request")
+    add("--price", type=_price, metavar="IN,OUT", help="US dollars per million tokens, for a model of unknown price")
+    add("--model-timeout", type=_positive, default=300.0, help="seconds that one request to the model may take (default: 300)")
+    add("--stream", action="store_true", help="ask the model for a streamed reply")
+    add("--seed", type=int, default=0, help="seed of every run (default: 0)")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
+    add("--scaffold", type=Path, help="a folder with another main.py to start from")
+    _places(parser)
+    add("--fresh", action="store_true", help="run a finished experiment again")
+    add("--dry-run", action="store_true", help="print the prompt and the plan; spend nothing")
+    add("--debug", action="store_true", help="show tracebacks")
+    return parser
+
+
+def _places(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-dir", type=Path, help="where data sets lie, as torchvision's root (default: $ASSAY_DATA)")
+    parser.add_argument("--python", type=Path, help="an interpreter with torch to run main.py with, instead of building one")
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where archives go (default: runs)")
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def _price(text: str) -> tuple[float, float]:
+    try:
+        paid, got = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not IN,OUT, as in 3,15") from None
+    return paid, got
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,295 @@
+"""What makes runs comparable: data, budget, seeds, logging, prediction. Nobody edits this file.
+
+The harness decides through the environment, so that `python main.py` needs no argument:
+
+    ASSAY_ARRAYS   folder with {train,val}_{images,labels}.npy and info.json        (default ./data)
+    ASSAY_ARM      idea or control: what IDEA says                                  (default idea)
+    ASSAY_STAGE    train, smoke (a few steps of each epoch, no loggers), predict    (default train)
+    ASSAY_SEED, ASSAY_EPOCHS, ASSAY_DEVICE (auto, cpu, cuda, ...), ASSAY_THREADS
+
+Written into the working folder: final_info.json (last), metrics.csv (a row an epoch), model.pt, progress.json, wandb/;
+by smoke: trace.json; by predict: predictions.npy, float32 scores [n, CLASSES] for the images in predict_images.npy.
+
+Everything measured in here runs in one process with main.py, so a number from here is evidence, not proof.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import resource
+import sys
+import time
+import warnings
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+ARRAYS = Path(os.environ.get("ASSAY_ARRAYS", "data"))
+if not (ARRAYS / "info.json").is_file():
+    sys.exit(f"protocol.py: no data in {ARRAYS}: start this program through launch.py, or set ASSAY_ARRAYS")
+_INFO = json.loads((ARRAYS / "info.json").read_text())
+_STAGE = os.environ.get("ASSAY_STAGE", "train")
+_DEVICE = os.environ.get("ASSAY_DEVICE", "auto")
+
+IDEA = os.environ.get("ASSAY_ARM", "idea") == "idea"
+SEED = int(os.environ.get("ASSAY_SEED", "0"))
+EPOCHS = int(os.environ.get("ASSAY_EPOCHS", "3"))
+CLASSES: int = _INFO["classes"]
+CHANNELS: int = _INFO["channels"]
+SIZE: int = _INFO["size"]  # pixels; images are square
+
+SMOKE_EPOCHS, SMOKE_STEPS = 3, 3  # epochs at most, steps in each
+
+
+class Images(Dataset):
+    """One split in memory.
+
+    images: uint8 (or float32 in 0..1) tensor [n, SIZE, SIZE, CHANNELS] on the training device
+    labels: int64 tensor [n] on the training device
+    data[i] gives a normalised float image [CHANNELS, SIZE, SIZE] and its label, so a DataLoader works too.
+    """
+
+    def __init__(self, split: str, device: torch.device):
+        self.images = torch.from_numpy(np.load(ARRAYS / f"{split}_images.npy")).to(device)
+        self.labels = torch.from_numpy(np.load(ARRAYS / f"{split}_labels.npy")).to(device)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return normalise(self.images[index][None])[0], self.labels[index]
+
+
+class Batches:
+    """The fast default loader: whole batches cut out of one tensor. Yields (float [b, C, S, S], int64 [b]).
+
+    shuffle: a new order each epoch, from a generator of its own, so that a model with more parameters sees the same
+    order. augment: a random shift of up to SIZE // 8 pixels, and a mirror image where the data set allows one, drawn
+    for every sample. order(epoch) may return the indices to use in that epoch instead (a curriculum, a resampling);
+    every epoch has len(data) samples, so a shorter order is repeated and a longer one is cut: the budget stays equal.
+    """
+
+    def __init__(self, data: Images, batch_size: int, *, shuffle: bool = False, augment: bool = False, order=None):
+        self.data, self.batch_size, self.shuffle, self.order = data, batch_size, shuffle, order
+        self.generator = torch.Generator().manual_seed(SEED + 1)
+        self.epoch = 0
+        self.pad = SIZE // 8 if augment else 0
+        self.mirror = augment and _INFO["mirror"]
+        self.windows = data.images
+        if self.pad:
+            padded = F.pad(data.images, (0, 0, self.pad, self.pad, self.pad, self.pad))
+            # [n, rows, columns, SIZE, SIZE, C]: a view in which one index a sample picks its shifted window
+            self.windows = padded.unfold(1, SIZE, 1).unfold(2, SIZE, 1).permute(0, 1, 2, 4, 5, 3)
+
+    def __len__(self) -> int:
+        return -(-len(self.data) // self.batch_size)
+
+    def __iter__(self):
+        indices = self._indices(len(self.data)).to(self.data.images.device)
+        self.epoch += 1
+        for chosen in indices.split(self.batch_size):
+            yield normalise(self._cut(chosen)), self.data.labels[chosen]
+
+    def _indices(self, count: int) -> torch.Tensor:
+        if self.order is None:
+            return torch.randperm(count, generator=self.generator) if self.shuffle else torch.arange(count)
+        indices = torch.as_tensor(self.order(self.epoch), dtype=torch.int64).flatten()
+        if len(indices) == 0:
+            raise ValueError(f"order({self.epoch}) returned no index")
+        return indices.repeat(-(-count // len(indices)))[:count]
+
+    def _cut(self, chosen: torch.Tensor) -> torch.Tensor:
+        images = self.windows
+        if self.pad:
+            shift = torch.randint(0, 2 * self.pad + 1, (2, len(chosen)), generator=self.generator).to(chosen.device)
+            images = images[chosen, shift[0], shift[1]]
+        else:
+            images = images[chosen]
+        if self.mirror:
+            flip = torch.rand(len(chosen), generator=self.generator).to(chosen.device) < 0.5
+            images = torch.where(flip[:, None, None, None], images.flip(2), images)
+        return images
+
+
+def normalise(images: torch.Tensor) -> torch.Tensor:
+    """[b, S, S, C] as stored -> float [b, C, S, S], channels last in memory, mean 0 and deviation 1 on the train split."""
+    scale, shift = _scale_and_shift(images.device, images.dtype)
+    return torch.addcmul(shift, images.float(), scale).permute(0, 3, 1, 2)
+
+
+@lru_cache
+def _scale_and_shift(device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    unit = 255.0 if dtype == torch.uint8 else 1.0
+    mean, deviation = torch.tensor(_INFO["mean"], device=device), torch.tensor(_INFO["deviation"], device=device)
+    return 1 / (unit * deviation), -mean / deviation
+
+
+@lru_cache
+def train_data() -> Images:
+    return Images("train", _device())
+
+
+@lru_cache
+def val_data() -> Images:
+    return Images("val", _device())
+
+
+def run(model_class: type[pl.LightningModule]) -> None:
+    """Train model_class() for EPOCHS, score it on the validation split, leave the results in the working folder."""
+    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch.utils")
+    if threads := int(os.environ.get("ASSAY_THREADS", "0")):
+        torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("high")
+    pl.seed_everything(SEED, workers=True, verbose=False)
+    model = model_class()
+    # A model that drew more random numbers to initialise itself must not get other dropout masks for it.
+    pl.seed_everything(SEED + 1, workers=True, verbose=False)
+    model = model.to(_device(), memory_format=torch.channels_last)
+    if _STAGE == "predict":
+        return _predict(model)
+    record = Record()
+    trainer = _trainer(record)
+    trainer.fit(model)
+    model.to(_device())
+    if _STAGE == "smoke":
+        few = val_data().images[:8]
+        scores = predict(model, few)
+        _write_json("trace.json", {"losses": record.losses, "parameters": _parameters(model), "scores": [*scores.shape]})
+    else:
+        torch.save(model.state_dict(), "model.pt")
+        _write_json("final_info.json", {**_validate(model), **record.totals(), "parameters": _parameters(model)})
+
+
+def predict(model: torch.nn.Module, images: torch.Tensor, batch_size: int = 512) -> torch.Tensor:
+    """Scores [n, CLASSES] of model for stored images [n, SIZE, SIZE, CHANNELS], without labels, without gradients."""
+    model.eval()
+    with torch.no_grad():
+        scores = torch.cat([model(normalise(part)).float() for part in images.to(_device()).split(batch_size)])
+    if scores.shape != (len(images), CLASSES):
+        raise ValueError(f"the model gives scores of shape {tuple(scores.shape)}, not {(len(images), CLASSES)}")
+    return scores
+
+
+class Record(pl.Callback):
+    """Counts steps and samples, times the training part of each epoch, writes metrics.csv and progress.json."""
+
+    def __init__(self):
+        self.rows: list[dict] = []
+        self.losses: list[float] = []
+        self.steps = self.samples = self.epoch_samples = 0
+        self.seconds = self.epoch_seconds = self._since = self._told = 0.0
+
+    def on_train_epoch_start(self, trainer, module):
+        self.epoch_samples, self.epoch_seconds, self._since = 0, 0.0, time.monotonic()
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        self.steps += 1
+        self.epoch_samples += len(batch[1])
+        self.epoch_seconds = time.monotonic() - self._since
+        if _STAGE == "smoke":
+            self.losses.append(float(outputs["loss"] if isinstance(outputs, dict) else outputs))
+        elif time.monotonic() - self._told > 0.5:
+            self._told = time.monotonic()
+            done = trainer.current_epoch + (batch_idx + 1) / max(1, trainer.num_training_batches)
+            _write_json("progress.json", {"done": done / EPOCHS})
+
+    def on_train_epoch_end(self, trainer, module):
+        self.samples += self.epoch_samples
+        self.seconds += self.epoch_seconds
+        logged = {name: value.item() for name, value in trainer.callback_metrics.items()}
+        optimizers = trainer.optimizers
+        row = {"epoch": trainer.current_epoch + 1, **logged, "lr": optimizers[0].param_groups[0]["lr"] if optimizers else "",
+               "images_per_second": round(self.epoch_samples / max(self.epoch_seconds, 1e-9), 1),
+               "seconds": round(self.epoch_seconds, 3), "steps": self.steps, "samples": self.samples}  # fmt: skip
+        self.rows.append(row)
+        if _STAGE == "train":
+            _write_csv("metrics.csv", self.rows)
+            for logger in trainer.loggers:
+                logger.log_metrics({f"protocol/{name}": row[name] for name in ("lr", "images_per_second", "samples")})
+
+    def totals(self) -> dict:
+        last = self.rows[-1] if self.rows else {}
+        return {
+            "train_loss": last.get("train_loss"), "train_accuracy": last.get("train_acc"),
+            "epochs": len(self.rows), "steps": self.steps, "samples": self.samples,
+            "train_seconds": round(self.seconds, 3), "images_per_second": round(self.samples / max(self.seconds, 1e-9), 1),
+            "peak_memory_mb": _peak_memory_mb(), "device": str(_device()),
+        }  # fmt: skip
+
+
+def _trainer(record: Record) -> pl.Trainer:
+    smoke = _STAGE == "smoke"
+    return pl.Trainer(
+        max_epochs=min(EPOCHS, SMOKE_EPOCHS) if smoke else EPOCHS,
+        limit_train_batches=SMOKE_STEPS if smoke else None,
+        limit_val_batches=1 if smoke else None,
+        accelerator=_device().type, devices=1, deterministic=_device().type == "cpu",
+        logger=False if smoke else _wandb_logger(), callbacks=[record], num_sanity_val_steps=0,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+
+
+def _wandb_logger():
+    """W&B, offline: a key never reaches this process. Its files stay in ./wandb, from where they can be synced."""
+    try:
+        from pytorch_lightning.loggers import WandbLogger
+    except ImportError:
+        return False
+    names = {"project": "WANDB_PROJECT", "name": "WANDB_NAME", "group": "WANDB_RUN_GROUP"}
+    return WandbLogger(save_dir=".", offline=True, **{key: os.environ.get(name) for key, name in names.items()})
+
+
+def _validate(model) -> dict:
+    data = val_data()
+    scores = predict(model, data.images)
+    return {
+        "val_accuracy": (scores.argmax(1) == data.labels).float().mean().item(),
+        "val_loss": F.cross_entropy(scores, data.labels).item(),
+    }
+
+
+def _predict(model) -> None:
+    model.load_state_dict(torch.load("model.pt", map_location=_device(), weights_only=True))
+    images = torch.from_numpy(np.load("predict_images.npy"))
+    np.save("predictions.npy", predict(model, images).cpu().numpy())
+
+
+@lru_cache
+def _device() -> torch.device:
+    if _DEVICE != "auto":
+        return torch.device(_DEVICE)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _peak_memory_mb() -> float:
+    if _device().type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss is in bytes there, in KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def _parameters(model) -> int:
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def _write_json(name: str, value: dict) -> None:
+    aside = Path(f"{name}.part")
+    aside.write_text(json.dumps(value))
+    aside.replace(name)
+
+
+def _write_csv(name: str, rows: list[dict]) -> None:
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    aside = Path(f"{name}.part")
+    with aside.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    aside.replace(name)
