@@ -10,9 +10,10 @@ protocol.py, which nobody edits.
 
 import pytorch_lightning as pl
 import torch
-from protocol import CHANNELS, CLASSES, EPOCHS, IDEA, SIZE, Batches, run, train_data, val_data  # noqa: F401
 from torch import nn
 from torch.nn import functional as F
+
+from protocol import CHANNELS, CLASSES, EPOCHS, IDEA, SIZE, Batches, run, train_data, val_data  # noqa: F401
 
 BATCH_SIZE = 64
 LEARNING_RATE = 1e-3
