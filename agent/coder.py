@@ -111,7 +111,7 @@ class AiderCoder:
     def edit(self, turn: int, prompt: str) -> Reply:
         self._send({"turn": turn, "message": prompt, "recorded": self._recorded.pop(turn, []), "cost_left": self._cost_left()})
         started = time.monotonic()
-        answer = self._receive(REPLIES_A_TURN * (2 * self._model.timeout + 60))
+        answer = self._receive(REPLIES_A_TURN * (3 * self._model.timeout + 60))
         if answer["status"] in ("provider", "context"):
             raise Fault("provider", answer["detail"])
         return _reply(answer, time.monotonic() - started)

@@ -194,7 +194,9 @@ class Record(pl.Callback):
         self.epoch_samples += len(batch[1])
         self.epoch_seconds = time.monotonic() - self._since
         if _STAGE == "smoke":
-            self.losses.append(float(outputs["loss"] if isinstance(outputs, dict) else outputs))
+            if not isinstance(outputs, dict) or "loss" not in outputs:
+                raise ValueError("training_step returned no loss: return it, with manual optimisation too")
+            self.losses.append(float(outputs["loss"]))
         elif time.monotonic() - self._told > 0.5:
             self._told = time.monotonic()
             done = trainer.current_epoch + (batch_idx + 1) / max(1, trainer.num_training_batches)
