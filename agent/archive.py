@@ -138,13 +138,13 @@ def new_experiment(runs: Path, slug: str) -> Archive:
     """Make runs/<slug>/<UTC stamp>/, never an existing one."""
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     folder, k = runs / slug / stamp, 1
-    while True:
-        try:
-            folder.mkdir(parents=True)
-            return Archive(folder)
-        except FileExistsError:
+    with disk_faults(runs):
+        (runs / slug).mkdir(parents=True, exist_ok=True)
+        while folder.exists():
             k += 1
             folder = runs / slug / f"{stamp}_{k}"
+        folder.mkdir()
+    return Archive(folder)
 
 
 def experiments(runs: Path) -> list[Archive]:

@@ -35,7 +35,19 @@ from agent.failure import fence
 from agent.gate import Candidate, inspect
 from agent.idea import Idea
 from agent.prompts import render
-from agent.run import Budget, Metric, Run, RunStatus, environment_variables, load_run, out_dir_arguments, read_run, train
+from agent.run import (
+    Budget,
+    Metric,
+    Run,
+    RunStatus,
+    environment_variables,
+    load_run,
+    out_dir_arguments,
+    own_values,
+    read_run,
+    sampling_noise,
+    train,
+)
 from agent.runner import kill_tree
 from agent.workspace import MAIN, Scaffold, Workspace, diff
 
@@ -143,9 +155,9 @@ class Experiment:
         candidate = Candidate(self.workspace, self.plan.scaffold, self.archive.run(0).code, folder, setup.environment,
                               setup.dataset, self.plan.budget)  # fmt: skip
         with self.progress(f"run {number}: gate", None):
-            failed = inspect(candidate).failed
-        if failed and failed.status:
-            return Run(number, failed.status, "", message=failed.message)
+            report = inspect(candidate)
+        if (failed := report.failed) and failed.status:
+            return Run(number, failed.status, "", message=failed.message, seconds=report.seconds)
         return self._train(number, folder, arm="idea")
 
     def _train(self, number: int, folder: RunFolder, arm: str) -> Run:
@@ -235,9 +247,13 @@ class Experiment:
             return start_prompt(self.plan, self.setup.dataset, baseline.value, baseline.seconds)
         if last.ok:
             runs = [baseline, *(run for run in map(load_run, attempts) if run.ok)]
-            return render("after_run.md.j2", plan=self.plan, baseline=baseline, runs=runs, number=self._number)
+            return render("after_run.md.j2", plan=self.plan, baseline=baseline, runs=runs, number=self._number, noise=self._noise(baseline), logged=own_values(last))
         left = self.plan.limits.failures - _trailing(self._events("attempt"), lambda attempt: attempt["status"] != RunStatus.SUCCESS)
         return render("after_failure.md.j2", plan=self.plan, run=last, left=left, message=fence(last.message))
+
+    def _noise(self, baseline: Run) -> float | None:
+        dataset = self.setup.dataset
+        return None if dataset is None or self.plan.scaffold.open else sampling_noise(baseline.value, dataset.info["val_count"])
 
     def _pending(self, edit: dict[str, Any]) -> RunFolder:
         """A new folder with the edited code, the prompt, the replies and the diff; an unfinished one is set aside."""
@@ -248,7 +264,7 @@ class Experiment:
         copy_files(self.workspace.folder, folder.code)
         asked = [message["content"] for message in edit["messages"] if message["role"] == "user"]
         replies = [message["content"] for message in edit["messages"] if message["role"] == "assistant"]
-        write_text(folder.prompt, "".join(asked[:1]))
+        write_text(folder.prompt, "\n\n---\n\n".join(asked))
         write_text(folder.reply, "\n\n".join(replies))
         write_text(folder.diff, diff(self.archive.run(number - 1).code, folder.code))
         return folder

@@ -107,9 +107,10 @@ def _baseline_key(settings: Settings, environment: Environment, dataset: Dataset
 
 
 def experiment_key(settings: Settings, setup: Setup) -> str:
-    """Two commands with the same key are one experiment: idea, model, runs, and whatever decides the baseline."""
+    """Two commands with the same key are one experiment: idea, model, runs, seed, and whatever decides the baseline."""
     idea = settings.idea
-    parts = [idea.title, idea.text, idea.settings, settings.model.name, settings.runs, setup.baseline_key]
+    budget = [settings.epochs, settings.options.seed]
+    parts = [idea.title, idea.text, idea.settings, settings.model.name, settings.runs, budget, setup.baseline_key]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -122,18 +122,20 @@ def test_a_scaffold_that_cannot_run_is_a_fault_and_is_kept(experiment, quick):
 
 
 def test_the_gate_stops_a_change_outside_the_editable_files(experiment):
-    made = experiment(GOOD % 0.6, GOOD % 0.7, limits=Limits(runs=1))
-    made.coder.steps.insert(0, lambda: (made.archive.workspace / "helper.py").write_text("x = 1") and "sneaked")
-    made.coder.steps[1] = lambda: (
-        (made.archive.workspace / "helper.py").unlink() or ((made.archive.workspace / "main.py").write_text(GOOD % 0.6) and "ok")
-    )
-    made.coder.steps[0]()
-    (made.archive.workspace / "main.py").write_text(GOOD % 0.55)
-    made.coder.steps[0] = lambda: (
-        (made.archive.workspace / "helper.py").write_text("x = 1")
-        and (made.archive.workspace / "main.py").write_text("y = 1\n")
-        and "sneaked"
-    )
+    made = experiment(limits=Limits(runs=1))
+    helper, main = made.archive.workspace / "helper.py", made.archive.workspace / "main.py"
+
+    def sneak() -> str:
+        helper.write_text("x = 1\n")
+        main.write_text(GOOD % 0.6)
+        return "edited"
+
+    def tidy() -> str:
+        helper.unlink()
+        main.write_text(GOOD % 0.7)
+        return "edited"
+
+    made.coder.steps += [sneak, tidy]
     made.conduct()
     assert [status for _, status in outcomes(made)] == ["guard_failed", "success"]
     assert "helper.py may not be changed" in made.coder.prompts[1]
