@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 
@@ -17,6 +19,8 @@ USAGE = """python launch.py IDEA... [options]     run ideas: files, or folders o
 
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
+    for terminated in (signal.SIGTERM, signal.SIGHUP):  # end as Ctrl-C does: nothing is left running
+        signal.signal(terminated, signal.default_int_handler)
     commands = {"review": review, "doctor": doctor}
     command = commands.get(arguments[0], run) if arguments else run
     try:
@@ -32,6 +36,20 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    except Exception:
+        return _our_fault(arguments)
+
+
+def _our_fault(arguments: list[str]) -> int:
+    """A bug: its traceback goes into a file that can be sent to us, one line to the terminal."""
+    from agent.secrets import redact
+
+    if "--debug" in arguments:
+        traceback.print_exc()
+    log = Path(tempfile.gettempdir()) / f"assay-error-{os.getpid()}.log"
+    log.write_text(redact(traceback.format_exc()))
+    print(f"launch.py: a fault of Assay itself; please report it with {log}", file=sys.stderr)
+    return 1
 
 
 def run(arguments: list[str]) -> int:

@@ -74,6 +74,8 @@ class Model(aider_models.Model):
         self.weak_model = self.editor_model = self
         self.max_chat_history_tokens = 10**9
         self.extra_params = {**(self.extra_params or {}), "timeout": self.timeout, "max_retries": 0}
+        if self.streamed:  # else the tokens of a streamed reply are a guess
+            self.extra_params["stream_options"] = {"include_usage": True}
 
     @property
     def priced(self) -> bool:
@@ -97,7 +99,7 @@ class Model(aider_models.Model):
         return {**self.replies.pop(0), "replayed": True, "cost": 0.0}
 
     def _ask(self, messages, functions, temperature) -> dict:
-        until, wait = time.monotonic() + 2 * self.timeout, FIRST_WAIT
+        until, wait = time.monotonic() + max(3 * self.timeout, 60.0), FIRST_WAIT
         for attempt in range(1, ATTEMPTS + 1):
             if self.cost_left is not None and self.spent >= self.cost_left:
                 raise NoReply("cost_limit", "the cost cap is reached")
@@ -111,7 +113,7 @@ class Model(aider_models.Model):
                 append_line(self.session, {"turn": self.turn, **self.calls[-1]})
                 if name in HOPELESS or "quota" in text:
                     raise NoReply("context" if name == "ContextWindowExceededError" else "provider", text) from None
-            if attempt == ATTEMPTS or time.monotonic() + wait > until:
+            if attempt == ATTEMPTS or time.monotonic() + wait + self.timeout > until:
                 raise NoReply("provider", f"{text} (after {attempt} requests)")
             time.sleep(wait)
             wait *= 2

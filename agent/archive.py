@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -137,13 +138,13 @@ def new_experiment(runs: Path, slug: str) -> Archive:
     """Make runs/<slug>/<UTC stamp>/, never an existing one."""
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     folder, k = runs / slug / stamp, 1
-    while True:
-        try:
-            folder.mkdir(parents=True)
-            return Archive(folder)
-        except FileExistsError:
+    with disk_faults(runs):
+        (runs / slug).mkdir(parents=True, exist_ok=True)
+        while folder.exists():
             k += 1
             folder = runs / slug / f"{stamp}_{k}"
+        folder.mkdir()
+    return Archive(folder)
 
 
 def experiments(runs: Path) -> list[Archive]:
@@ -199,7 +200,13 @@ def read_events(path: Path) -> list[dict[str, Any]]:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in lines[:-1]]  # what follows the last newline is torn, or empty
+    events = []
+    for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is torn, or empty
+        try:
+            events.append(json.loads(line))
+        except ValueError as error:
+            raise Fault("archive", f"{path}:{number}: damaged line: {error}") from error
+    return events
 
 
 def read_untrusted(path: Path, limit: int = MAX_TEXT_BYTES) -> bytes | None:
@@ -208,14 +215,21 @@ def read_untrusted(path: Path, limit: int = MAX_TEXT_BYTES) -> bytes | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode) or path.parent.is_symlink():
+        os.close(descriptor)
+        return None
     with open(descriptor, "rb") as file:
-        return file.read(limit) if path.is_file() else None
+        return file.read(limit)
 
 
 def copy_files(source: Path, target: Path) -> None:
     """Copy a folder of code; links are kept as links, caches are left behind."""
     with disk_faults(target):
         shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".aider*", ".git"))
+
+
+def free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
 
 
 def rename(source: RunFolder, target: RunFolder) -> None:
@@ -232,8 +246,8 @@ def disk_faults(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[bool]:
-    """Hold an exclusive lock on path while inside. Yields False where another live process holds it.
+def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Hold an exclusive lock on path while inside. Where another live process holds it: wait, or yield False.
 
     The kernel drops the lock with its owner, so a dead owner holds nothing.
     """
@@ -242,7 +256,7 @@ def locked(path: Path) -> Iterator[bool]:
         file = open(path, "ab")  # noqa: SIM115
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError:
             yield False
             return

@@ -1,70 +1,80 @@
-"""run_0: the scaffold as it is, trained once and shared by every idea with the same key."""
+"""run_0: the scaffold as it is, trained once and shared by every experiment with the same key."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from agent.archive import PENDING, RunFolder, copy_files, disk_faults, locked, rename, write_json
+from agent.archive import FAILED, PENDING, RunFolder, copy_files, disk_faults, locked, rename, write_json
 from agent.errors import Fault
 from agent.run import Run, load_run
+from agent.runner import kill_tree
 
 FOLDER = "_baselines"
-WAIT_SECONDS = 5.0
 
 
-def baseline_key(parts: dict) -> str:
-    """A hash over all that decides the baseline's number: scaffold, data and split, budget, device, versions."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+@dataclass(frozen=True)
+class SharedBaseline:
+    """runs/_baselines/<key>/seed_<n>/, a run folder.
 
-
-def ensure_baseline(runs: Path, parts: dict, make: Callable[[RunFolder], Run], target: RunFolder) -> Run:
-    """Copy the baseline of `parts` to `target`; train it with make(folder) first where there is none yet.
-
-    Raises Fault("baseline", ...) when it does not reach a result: then no idea can be compared with it.
+    parts: all that decides the number: scaffold, data and split, epochs, device, versions. The key is a hash of them.
     """
-    shared = RunFolder(runs / FOLDER / baseline_key(parts))
-    while not shared.result.is_file():
-        with locked(shared.folder.with_suffix(".lock")) as mine:
-            if not mine:
-                time.sleep(WAIT_SECONDS)  # another experiment is training it now
-            elif not shared.result.is_file():
-                _make(shared, parts, make)
-    aside = RunFolder(target.folder.with_name(f"{target.folder.name}.{PENDING}"))
-    copy_baseline(shared, aside)
-    rename(aside, target)
-    return load_run(target)
 
+    runs: Path
+    parts: dict[str, Any]
+    seed: int
 
-def _make(shared: RunFolder, parts: dict, make: Callable[[RunFolder], Run]) -> None:
-    pending = RunFolder(_unused(shared.folder, PENDING))
-    with disk_faults(pending.folder):
-        pending.folder.mkdir(parents=True)
-    write_json(pending.folder / "key.json", parts)
-    run = make(pending)
-    write_json(pending.result, run.save())
-    if not run.ok:
-        failed = RunFolder(_unused(shared.folder, "failed"))
-        rename(pending, failed)
-        raise Fault("baseline", f"the scaffold as it is ended in {run.status.value} ({failed.folder}):\n{run.message}")
-    rename(pending, shared)
+    @property
+    def folder(self) -> Path:
+        key = hashlib.sha256(json.dumps(self.parts, sort_keys=True).encode()).hexdigest()[:12]
+        return self.runs / FOLDER / key
 
+    @property
+    def run(self) -> RunFolder:
+        return RunFolder(self.folder / f"seed_{self.seed}")
 
-def _unused(folder: Path, why: str) -> Path:
-    k = 1
-    while (path := folder.with_name(f"{folder.name}.{why}_{k}")).exists():
-        k += 1
-    return path
+    def ensure(self, make: Callable[[RunFolder], Run], target: RunFolder) -> Run:
+        """Copy it to `target`; train it with make(folder) first where there is none yet.
 
+        Raises Fault("baseline", ...) when the scaffold reaches no result: then nothing can be compared with it.
+        """
+        with locked(self.folder / ".lock", wait=True):  # another experiment may be training it now
+            if not self.run.result.is_file():
+                self._make(make)
+        aside = RunFolder(target.folder.with_name(f"{target.folder.name}.{PENDING}"))
+        self._copy(aside)
+        rename(aside, target)
+        return load_run(target)
 
-def copy_baseline(shared: RunFolder, target: RunFolder) -> None:
-    """Everything but the working folder: its checkpoint and W&B files stay with the shared baseline."""
-    copy_files(shared.code, target.code)
-    with disk_faults(target.folder):
-        for path in (shared.stdout, shared.stderr, shared.metrics, shared.result):
-            if path.is_file():
-                shutil.copyfile(path, target.folder / path.name)
+    def _make(self, make: Callable[[RunFolder], Run]) -> None:
+        kill_tree(self.folder)  # what a killed harness left training
+        write_json(self.folder / "key.json", self.parts)
+        pending = self._unused(PENDING)
+        with disk_faults(pending.folder):
+            pending.folder.mkdir()
+        run = make(pending)
+        write_json(pending.result, run.save())
+        if not run.ok:
+            failed = self._unused(FAILED)
+            rename(pending, failed)
+            raise Fault("baseline", f"the scaffold as it is ended in {run.status.value} ({failed.folder}):\n{run.message}")
+        rename(pending, self.run)
+
+    def _unused(self, why: str) -> RunFolder:
+        k = 1
+        while (path := self.folder / f"seed_{self.seed}.{why}_{k}").exists():
+            k += 1
+        return RunFolder(path)
+
+    def _copy(self, target: RunFolder) -> None:
+        """Everything but the working folder: its checkpoint and W&B files stay with the shared baseline."""
+        copy_files(self.run.code, target.code)
+        with disk_faults(target.folder):
+            for path in (self.run.stdout, self.run.stderr, self.run.metrics, self.run.result):
+                if path.is_file():
+                    shutil.copyfile(path, target.folder / path.name)

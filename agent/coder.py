@@ -86,10 +86,8 @@ class AiderCoder:
 
     def __init__(self, archive: Archive, editable: list[str], model: ModelOptions, cost_left: Callable[[], float | None]):
         self._archive, self._model, self._cost_left = archive, model, cost_left
-        self._recorded, history = _recording(archive)
-        replies = model.replies
-        if replies is not None:  # those that earlier turns have taken are not played again
-            replies = replies[sum(len(taken) for taken in self._recorded.values()) :]
+        taken, self._recorded, history = _recording(archive)
+        replies = None if model.replies is None else model.replies[taken:]
         config = {"model": model.name, "workspace": str(archive.workspace.resolve()), "editable": editable,
                   "session": str(archive.session.resolve()), "chat": str(archive.chat.resolve()), "history": history,
                   "replies": replies, "price": model.price, "timeout": model.timeout, "stream": model.stream}  # fmt: skip
@@ -111,7 +109,7 @@ class AiderCoder:
     def edit(self, turn: int, prompt: str) -> Reply:
         self._send({"turn": turn, "message": prompt, "recorded": self._recorded.pop(turn, []), "cost_left": self._cost_left()})
         started = time.monotonic()
-        answer = self._receive(REPLIES_A_TURN * (2 * self._model.timeout + 60))
+        answer = self._receive(REPLIES_A_TURN * (3 * self._model.timeout + 60))
         if answer["status"] in ("provider", "context"):
             raise Fault("provider", answer["detail"])
         return _reply(answer, time.monotonic() - started)
@@ -150,17 +148,17 @@ class AiderCoder:
         raise RuntimeError(f"the coder's process died:\n{self._errors.read().decode('utf-8', 'replace')[-4000:]}")
 
 
-def _recording(archive: Archive) -> tuple[dict[int, list[dict]], list[dict]]:
-    """Replies by turn, of turns that were not finished; and the conversation of those that were."""
+def _recording(archive: Archive) -> tuple[int, dict[int, list[dict]], list[dict]]:
+    """How many replies were taken, those of unfinished turns by turn, and the conversation of the finished ones."""
     history, recorded = list[dict](), dict[int, list[dict]]()
-    for line in read_events(archive.session):
-        if "reply" in line:
-            recorded.setdefault(line["turn"], []).append(line)
+    replies = [line for line in read_events(archive.session) if "reply" in line]
+    for line in replies:
+        recorded.setdefault(line["turn"], []).append(line)
     for event in read_events(archive.events):
         if event["event"] == "edit":
             history += event["messages"]
             recorded.pop(event["turn"], None)
-    return recorded, history
+    return len(replies), recorded, history
 
 
 def _reply(answer: dict[str, Any], seconds: float) -> Reply:

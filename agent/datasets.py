@@ -93,7 +93,7 @@ def prepare(name: str, python: Path, data_dir: Path | None = None, train_size: i
         aside = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=root))
     splits, dropped = _split(_load(name, python, data_dir, aside))
     _store(name, splits, dropped, train_size, aside)
-    with locked(root / f"{key}.lock"), disk_faults(dataset.folder):
+    with locked(root / f"{key}.lock", wait=True), disk_faults(dataset.folder):
         if not dataset.folder.exists():  # another process may have been quicker
             aside.rename(dataset.folder)
     return dataset

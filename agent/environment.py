@@ -52,9 +52,9 @@ def ensure(requirements: Path, announce: Callable[[str], None] = lambda text: No
     if built := find_built(requirements):
         return built
     folder = _folder(requirements)
-    with locked(folder.with_name(f"{folder.name}.lock")) as mine:
-        if not mine:
-            raise Fault("environment", f"another process is building {folder} now: try again when it is done")
+    with locked(folder.with_name(f"{folder.name}.lock"), wait=True):
+        if built := find_built(requirements):  # by the process that was waited for
+            return built
         announce(f"building the experiments' environment from {requirements.name} (once; about 5 GB with CUDA)")
         _build(folder, requirements)
         record = {"requirements": requirements.read_text(encoding="utf-8"), "platform": _platform()}
@@ -64,12 +64,12 @@ def ensure(requirements: Path, announce: Callable[[str], None] = lambda text: No
     return built
 
 
-def existing(python: Path) -> Environment:
+def existing(python: Path, required: tuple[str, ...] = REQUIRED) -> Environment:
     """An interpreter that the user has. Raises UserError when it lacks what a run imports."""
     if not python.is_file():
         raise UserError(f"--python {python}: no such file")
     packages = _packages(python)
-    if missing := [name for name in REQUIRED if name not in packages]:
+    if missing := [name for name in required if name not in packages]:
         raise UserError(f"--python {python}: lacks {', '.join(missing)}: install scaffold/requirements.txt there")
     digest = hashlib.sha256(json.dumps([packages, _platform()]).encode()).hexdigest()[:12]
     return Environment(python.absolute(), digest, packages)

@@ -13,19 +13,45 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from agent.archive import FAILED, INTERRUPTED, Archive, RunFolder, append_event, copy_files, read_events, rename, write_json, write_text
-from agent.baseline import ensure_baseline
+from agent.archive import (
+    FAILED,
+    INTERRUPTED,
+    Archive,
+    RunFolder,
+    append_event,
+    copy_files,
+    free_bytes,
+    read_events,
+    rename,
+    write_json,
+    write_text,
+)
+from agent.baseline import SharedBaseline
 from agent.coder import Coder, Reply
 from agent.datasets import Dataset
 from agent.environment import Environment
+from agent.errors import Fault
 from agent.failure import fence
 from agent.gate import Candidate, inspect
 from agent.idea import Idea
 from agent.prompts import render
-from agent.run import Budget, Metric, Run, RunStatus, environment_variables, load_run, out_dir_arguments, read_run, train
+from agent.run import (
+    Budget,
+    Metric,
+    Run,
+    RunStatus,
+    environment_variables,
+    load_run,
+    out_dir_arguments,
+    own_values,
+    read_run,
+    sampling_noise,
+    train,
+)
 from agent.runner import kill_tree
 from agent.workspace import MAIN, Scaffold, Workspace, diff
 
+MIN_FREE_BYTES = 64 * 2**20
 IDLE_REPLIES = 2  # in a row that change nothing: the coder has given up
 Progress = Callable[[str, "RunFolder | None"], AbstractContextManager[Any]]  # around one step: its name, what it fills
 
@@ -94,19 +120,18 @@ class Experiment:
 
     def _prepare(self) -> None:
         """Workspace and run_0, and after a kill whatever was made but not said."""
-        archive, setup = self.archive, self.setup
+        archive = self.archive
         kill_tree(archive.folder)
         self.workspace.write(self._events("workspace", "edit")[-1]["files"])
         if not self._events("baseline"):
-            if archive.run(0).folder.exists():  # copied, but not said
-                baseline = load_run(archive.run(0))
-            else:
-                baseline = ensure_baseline(archive.folder.parent.parent, setup.baseline_key, self._train_baseline, archive.run(0))
+            copied = archive.run(0).folder.exists()  # but a kill came before it was said
+            baseline = load_run(archive.run(0)) if copied else self._ensure_baseline()
             append_event(archive.events, "baseline", value=baseline.value)
         said = {event["folder"] for event in self._events("attempt")}
-        for path in sorted(archive.folder.glob("run_[1-9]*")):
-            if (path / "result.json").is_file() and path.name not in said and not path.name.endswith(".pending"):
-                self._say(load_run(RunFolder(path)))
+        for folder in map(RunFolder, sorted(archive.folder.glob("run_[1-9]*"))):
+            if folder.result.is_file() and folder.folder.name not in said and INTERRUPTED not in folder.folder.name:
+                run = load_run(folder)  # a kill came between the result and the event
+                self._keep(run) if folder == archive.pending(run.number) else self._say(run)
 
     def _edit(self) -> dict[str, Any]:
         """One turn of the coder. Its event holds all that is needed to go on from here."""
@@ -130,9 +155,9 @@ class Experiment:
         candidate = Candidate(self.workspace, self.plan.scaffold, self.archive.run(0).code, folder, setup.environment,
                               setup.dataset, self.plan.budget)  # fmt: skip
         with self.progress(f"run {number}: gate", None):
-            failed = inspect(candidate).failed
-        if failed and failed.status:
-            return Run(number, failed.status, "", message=failed.message)
+            report = inspect(candidate)
+        if (failed := report.failed) and failed.status:
+            return Run(number, failed.status, "", message=failed.message, seconds=report.seconds)
         return self._train(number, folder, arm="idea")
 
     def _train(self, number: int, folder: RunFolder, arm: str) -> Run:
@@ -146,15 +171,21 @@ class Experiment:
                 (folder.work / "data").symlink_to(setup.dataset.arrays, target_is_directory=True)
         with self.progress(f"run {number}: training", folder):
             execution = train(folder, setup.environment, self.plan.budget, variables, arguments=arguments)
+        if not execution.ok and free_bytes(folder.folder) < MIN_FREE_BYTES:
+            raise Fault("disk", f"{folder.folder}: less than {MIN_FREE_BYTES >> 20} MiB free, so the run says nothing about its code")
         run = read_run(number, folder, execution, self.plan.metric, timeout=self.plan.budget.timeout)
         return replace(run, self_reported=self.plan.scaffold.open, variables=variables)
+
+    def _ensure_baseline(self) -> Run:
+        shared = SharedBaseline(self.archive.folder.parent.parent, self.setup.baseline_key, self.plan.budget.seed)
+        return shared.ensure(self._train_baseline, self.archive.run(0))
 
     def _train_baseline(self, folder: RunFolder) -> Run:
         copy_files(self.workspace.folder, folder.code)
         return self._train(0, folder, arm="control")
 
     def _keep(self, run: Run) -> None:
-        """Give the attempt its final name, then say so. A kill between the two is mended by _prepare."""
+        """Write the result, give the attempt its final name, say so. A kill between these is mended by _prepare."""
         pending = self.archive.pending(run.number)
         target = self.archive.run(run.number) if run.ok else self.archive.unused(run.number, FAILED)
         run = replace(run, folder=target.folder.name)
@@ -216,9 +247,13 @@ class Experiment:
             return start_prompt(self.plan, self.setup.dataset, baseline.value, baseline.seconds)
         if last.ok:
             runs = [baseline, *(run for run in map(load_run, attempts) if run.ok)]
-            return render("after_run.md.j2", plan=self.plan, baseline=baseline, runs=runs, number=self._number)
+            return render("after_run.md.j2", plan=self.plan, baseline=baseline, runs=runs, number=self._number, noise=self._noise(baseline), logged=own_values(last))
         left = self.plan.limits.failures - _trailing(self._events("attempt"), lambda attempt: attempt["status"] != RunStatus.SUCCESS)
         return render("after_failure.md.j2", plan=self.plan, run=last, left=left, message=fence(last.message))
+
+    def _noise(self, baseline: Run) -> float | None:
+        dataset = self.setup.dataset
+        return None if dataset is None or self.plan.scaffold.open else sampling_noise(baseline.value, dataset.info["val_count"])
 
     def _pending(self, edit: dict[str, Any]) -> RunFolder:
         """A new folder with the edited code, the prompt, the replies and the diff; an unfinished one is set aside."""
@@ -229,7 +264,7 @@ class Experiment:
         copy_files(self.workspace.folder, folder.code)
         asked = [message["content"] for message in edit["messages"] if message["role"] == "user"]
         replies = [message["content"] for message in edit["messages"] if message["role"] == "assistant"]
-        write_text(folder.prompt, "".join(asked[:1]))
+        write_text(folder.prompt, "\n\n---\n\n".join(asked))
         write_text(folder.reply, "\n\n".join(replies))
         write_text(folder.diff, diff(self.archive.run(number - 1).code, folder.code))
         return folder

@@ -44,6 +44,10 @@ class GateReport:
     def failed(self) -> Check | None:
         return next((check for check in self.checks if check.status), None)
 
+    @property
+    def seconds(self) -> float:
+        return sum(check.seconds for check in self.checks)
+
     def save(self, folder: RunFolder) -> None:
         write_json(folder.gate, [asdict(check) for check in self.checks])
 

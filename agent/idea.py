@@ -111,7 +111,7 @@ def _problem(key: object, value: object) -> str:
     if key == "direction" and value not in ("max", "min"):
         return f"direction must be max or min, not {value!r}"
     if isinstance(value, list) and not (value and all(isinstance(item, str) and item.strip() for item in value)):
-        return f"{key} must be a list of sentences"
+        return f"{key} must be a list of sentences; put one that contains ': ' in quotes"
     return ""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from agent.archive import Archive, append_event, experiments, locked, new_experiment, read_events, read_json, write_bytes, write_json
 from agent.coder import AiderCoder
 from agent.datasets import Dataset, find_prepared, prepare
-from agent.environment import Environment, ensure, existing
+from agent.environment import REQUIRED, Environment, ensure, existing
 from agent.errors import Fault, UserError
 from agent.experiment import Experiment, Limits, Plan, Setup, StopReason, start_prompt
 from agent.provenance import cores, provenance
@@ -87,7 +87,10 @@ def make_setup(settings: Settings) -> Setup:
     """Environment and data, made on first need."""
     options, dataset = settings.options, None
     with progress("preparing the experiments' environment"):
-        environment = existing(options.python) if options.python else ensure(settings.scaffold.requirements, say)
+        if options.python:  # an open scaffold imports what it likes
+            environment = existing(options.python, () if settings.scaffold.open else REQUIRED)
+        else:
+            environment = ensure(settings.scaffold.requirements, say)
     if settings.dataset:
         with progress(f"preparing {settings.dataset}"):
             dataset = prepare(settings.dataset, environment.python, options.data_dir, options.train_size)
@@ -98,15 +101,16 @@ def _baseline_key(settings: Settings, environment: Environment, dataset: Dataset
     """What decides the baseline's number."""
     return {
         "scaffold": settings.scaffold.fingerprint, "split": dataset.info["split"] if dataset else None,
-        "epochs": settings.epochs, "seed": settings.options.seed, "device": settings.options.device,
+        "epochs": settings.epochs, "device": settings.options.device,
         "metric": asdict(settings.metric), "environment": environment.key, "packages": environment.packages,
     }  # fmt: skip
 
 
 def experiment_key(settings: Settings, setup: Setup) -> str:
-    """Two commands with the same key are one experiment: idea, model, runs, and whatever decides the baseline."""
+    """Two commands with the same key are one experiment: idea, model, runs, seed, and whatever decides the baseline."""
     idea = settings.idea
-    parts = [idea.title, idea.text, idea.settings, settings.model.name, settings.runs, setup.baseline_key]
+    budget = [settings.epochs, settings.options.seed]
+    parts = [idea.title, idea.text, idea.settings, settings.model.name, settings.runs, budget, setup.baseline_key]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

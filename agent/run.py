@@ -122,6 +122,22 @@ def read_run(number: int, folder: RunFolder, execution: Execution, metric: Metri
     return replace(run, metrics=info, value=measured)
 
 
+def own_values(run: Run, most: int = 12) -> str:
+    """What main.py logged besides the usual, as one line: `depth_share 0.50, ...`."""
+    found = {key.removeprefix("logged/"): value for key, value in run.metrics.items() if key.startswith("logged/")}
+    return ", ".join(f"{name} {value:.4g}" for name, value in list(found.items())[:most] if isinstance(value, (int, float)))
+
+
+def sampling_noise(accuracy: float | None, count: int) -> float | None:
+    """The difference between two accuracies that `count` images alone explain: 1.96 binomial standard errors of a difference.
+
+    Not covered: the spread over seeds, which comes on top.
+    """
+    if accuracy is None or not 0 <= accuracy <= 1 or count < 1:
+        return None
+    return 1.96 * math.sqrt(2 * accuracy * (1 - accuracy) / count)
+
+
 def out_dir_arguments(main: Path) -> tuple[str, ...]:
     """`--out_dir=.` where an open scaffold declares that option, so that its results land in the working folder."""
     declared = re.search(r"""["'](--out[_-]dir)["']""", main.read_text(encoding="utf-8", errors="replace"))

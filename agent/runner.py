@@ -19,7 +19,8 @@ from pathlib import Path
 
 import psutil
 
-from agent.secrets import clean_environment, redact
+from agent.archive import disk_faults
+from agent.secrets import clean_environment
 
 LOG_HEAD_BYTES = LOG_TAIL_BYTES = 2 * 2**20  # of each stream that are kept; the middle is counted and dropped
 _TAG = "ASSAY_FOLDER"  # marks every process of a run, so that a double-forked one is found as well
@@ -142,15 +143,18 @@ class _Log:
     """A file that keeps the head and the tail of what is written, and says what it left out between."""
 
     def __init__(self, path: Path):
-        self._file = path.open("wb")
+        self._path = path
+        with disk_faults(path):
+            self._file = path.open("wb")
         self._room = LOG_HEAD_BYTES
         self._tail: deque[bytes] = deque()
         self._tail_bytes = self._dropped = 0
 
     def write(self, chunk: bytes) -> None:
         head, rest = chunk[: self._room], chunk[self._room :]
-        self._file.write(head)
-        self._file.flush()
+        with disk_faults(self._path):
+            self._file.write(head)
+            self._file.flush()
         self._room -= len(head)
         if rest:
             self._tail.append(rest)
@@ -162,8 +166,8 @@ class _Log:
 
     def close(self) -> int:
         """Write the tail; return how many bytes were dropped."""
-        if self._dropped:
-            self._file.write(f"\n[... {self._dropped} bytes left out here ...]\n".encode())
-        self._file.write(redact(b"".join(self._tail).decode("utf-8", "replace")).encode())
-        self._file.close()
+        with disk_faults(self._path), self._file:
+            if self._dropped:
+                self._file.write(f"\n[... {self._dropped} bytes left out here ...]\n".encode())
+            self._file.write(b"".join(self._tail))
         return self._dropped

@@ -1,31 +1,55 @@
-"""The diff of each run against the one before: coloured on a terminal, plain in a pipe."""
+"""The attempts of one experiment with their diffs: coloured on a terminal, plain in a pipe."""
 
 from __future__ import annotations
 
+from rich.console import Console
 from rich.text import Text
 
-from agent.archive import Archive, read_json
+from agent.archive import Archive, RunFolder, read_events, read_json
 from agent.failure import clean
 from agent.report.console import console
+from agent.run import load_run
+from agent.workspace import diff
 
 STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def print_experiment(archive: Archive) -> None:
-    """Every attempt: status, what the gate found, what went wrong, and its diff against the run before."""
-    out = console()
-    for folder in archive.attempts():
-        result = read_json(folder.result)
-        out.print(Text(f"\n{folder.folder.name}: {result['status']}", style="bold"))
+    """Every attempt: what the coder took, what the gate found, what went wrong, and its diff against the run before.
+
+    After a failed attempt the repair stands first, by itself: it is lost in the whole diff.
+    """
+    out, before = console(), archive.run(0)
+    edits = [event for event in read_events(archive.events) if event["event"] == "edit"]
+    for folder, edit in zip(archive.attempts(), edits, strict=False):
+        run, last = load_run(folder), load_run(before)
+        out.print(Text(f"\n{run.folder}: {run.status.value.replace('_', ' ')}", style="bold"))
+        out.print(Text(_coder(edit)))
         if folder.gate.is_file():
             out.print(Text("gate: " + ", ".join(_check(check) for check in read_json(folder.gate))))
-        if result["message"]:
-            out.print(Text(clean(result["message"])), soft_wrap=True)
-        for line in clean(folder.diff.read_text(encoding="utf-8")).splitlines():
-            style = "bold" if line.startswith(("+++", "---")) else STYLES.get(line[:1], "")
-            out.print(Text(line, style=style), soft_wrap=True)
+        if run.message:
+            out.print(Text(clean(run.message)), soft_wrap=True)
+        if not last.ok and last.number == run.number:
+            _print_diff(out, f"since {last.folder}:", diff(before.code, folder.code))
+        if run.ok or last.ok:
+            _print_diff(out, f"since run_{run.number - 1}:", folder.diff.read_text(encoding="utf-8"))
+        before = RunFolder(folder.folder)
+
+
+def _print_diff(out: Console, title: str, text: str) -> None:
+    out.print(Text(title if text else f"{title} no change", style="italic"))
+    for line in clean(text).splitlines():
+        style = "bold" if line.startswith(("+++", "---")) else STYLES.get(line[:1], "")
+        out.print(Text(line, style=style), soft_wrap=True)
+
+
+def _coder(edit: dict) -> str:
+    replies = f"{1 + edit['repairs']} repl{'ies' if edit['repairs'] else 'y'}"
+    repairs = f", {edit['repairs']} of them repairs on the spot" if edit["repairs"] else ""
+    cost = "cost unknown" if edit["cost"] is None else f"${edit['cost']:.4f}"
+    return f"coder: {replies}{repairs}; {edit['tokens_sent']} tokens sent, {edit['tokens_received']} received, {cost}, {edit['seconds']:.1f} s"
 
 
 def _check(check: dict) -> str:
     took = f" {check['seconds']:.1f} s" if check["seconds"] else ""
-    return f"{check['name']} {check['status'] or ('skipped' if check['message'] else 'passed')}{took}"
+    return f"{check['name']} {'failed' if check['status'] else 'skipped' if check['message'] else 'passed'}{took}"

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.archive import Archive, RunFolder, read_events, read_json
-from agent.run import Metric, Run, load_run
+from agent.run import Metric, Run, load_run, sampling_noise
 
 
 def experiment_table(archive: Archive) -> Table:
@@ -21,6 +21,10 @@ def experiment_table(archive: Archive) -> Table:
     )
     for column in table.columns[2:]:
         column.justify = "right"
+    if config["dataset"] and not config["open"] and baseline:
+        count = config["dataset"]["val_count"]
+        noise = sampling_noise(baseline.value, count)
+        table.caption = f"one run each: {count:,} images alone explain differences up to {noise:.4f}; seeds come on top" if noise else None
     for run in ([baseline] if baseline else []) + [load_run(folder) for folder in archive.attempts()]:
         info = run.metrics
         table.add_row(
@@ -32,7 +36,7 @@ def experiment_table(archive: Archive) -> Table:
 
 
 def overview_table(archives: list[Archive]) -> Table:
-    """One row an experiment, best change first within nothing: in order of idea and time."""
+    """One row an experiment, in order of idea and time."""
     table = Table("experiment", "data", "baseline", "best", "change", "runs", "failed", "tokens", "cost $", "ended")
     for archive in archives:
         table.add_row(*(escape(cell) for cell in _overview_row(archive)))

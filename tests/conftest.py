@@ -1,0 +1,131 @@
+"""Fixtures: a scaffold that trains in milliseconds, the real one, an endpoint that plays a model, the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from agent.archive import Archive, experiments, read_events
+from agent.environment import Environment, ensure, existing
+from agent.workspace import DEFAULT_SCAFFOLD, REQUIREMENTS
+from tests.endpoint import Endpoint
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+QUICK_MAIN = '''"""An open scaffold: its number is the value of SCORE."""
+import json
+
+SCORE = 0.5
+
+if __name__ == "__main__":
+    with open("final_info.json", "w") as file:
+        json.dump({"val_accuracy": SCORE}, file)
+'''
+
+
+def edit(search: str, replace: str, path: str = "main.py") -> str:
+    """A reply with one SEARCH/REPLACE block."""
+    search = f"{search}\n" if search else ""
+    return f"I change it.\n\n{path}\n```python\n<<<<<<< SEARCH\n{search}=======\n{replace}\n>>>>>>> REPLACE\n```\n"
+
+
+def scores(*values: float, start: float = 0.5) -> list[str]:
+    """Replies that set SCORE of the quick scaffold to one value after the other."""
+    replies, before = [], start
+    for value in values:
+        replies.append(edit(f"SCORE = {before}", f"SCORE = {value}"))
+        before = value
+    return replies
+
+
+@pytest.fixture(autouse=True)
+def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests never use a key that happens to be set, nor a data folder."""
+    for name in list(os.environ):
+        if name.endswith(("_API_KEY", "_API_BASE", "_BASE_URL")) or name == "ASSAY_DATA":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def experiments_environment() -> Environment:
+    """The real environment of experiments: built on first need, as a user's is; or $ASSAY_TEST_PYTHON."""
+    if python := os.environ.get("ASSAY_TEST_PYTHON"):
+        return existing(Path(python))
+    return ensure(DEFAULT_SCAFFOLD / REQUIREMENTS)
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Path:
+    """A folder with an open scaffold that needs no torch, and an idea."""
+    scaffold = tmp_path / "scaffold"
+    scaffold.mkdir()
+    (scaffold / "main.py").write_text(QUICK_MAIN)
+    (scaffold / "requirements.txt").write_text("")
+    (tmp_path / "higher.md").write_text("# Higher\n\nMake SCORE higher.\n")
+    return tmp_path
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Callable[..., Path]:
+    """Write replies as a recorded session."""
+
+    def write(*replies: str, name: str = "session.jsonl") -> Path:
+        path = tmp_path / name
+        path.write_text("".join(json.dumps({"reply": reply, "finish_reason": "stop"}) + "\n" for reply in replies))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    with Endpoint() as made:
+        yield made
+
+
+@dataclass(frozen=True)
+class Done:
+    """How `python launch.py ...` ended."""
+
+    code: int
+    out: str
+    err: str
+    folder: Path
+
+    @property
+    def archives(self) -> list[Archive]:
+        return experiments(self.folder / "runs")
+
+    def events(self, name: str) -> list[dict]:
+        return [event for event in read_events(self.archives[-1].events) if event["event"] == name]
+
+    @property
+    def statuses(self) -> list[str]:
+        return [event["status"] for event in self.events("attempt")]
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Callable[..., Done]:
+    """Run the command line in a process of its own, in tmp_path, with archives in tmp_path/runs."""
+
+    def run(*arguments: object, timeout: float = 300, **environment: str) -> Done:
+        command = [sys.executable, str(REPOSITORY / "launch.py"), *map(str, arguments)]
+        done = subprocess.run(command, cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True, timeout=timeout)
+        return Done(done.returncode, done.stdout, done.stderr, tmp_path)
+
+    return run
+
+
+@pytest.fixture
+def quick_launch(quick: Path, launch: Callable[..., Done]) -> Callable[..., Done]:
+    """The command line on the quick scaffold, run by this interpreter."""
+    return lambda *arguments, **environment: launch(
+        quick / "higher.md", "--scaffold", quick / "scaffold", "--python", sys.executable, *arguments, **environment
+    )

@@ -1,0 +1,106 @@
+"""A small OpenAI-compatible server on loopback that plays a script: replies, faults, delays."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One entry of the script."""
+
+    text: str = ""
+    status: int = 200
+    message: str = "scripted fault"  # of a status other than 200
+    finish_reason: str = "stop"
+    delay: float = 0.0  # seconds before the first byte
+    hang: bool = False  # never answer
+    cut: bool = False  # break the connection in the middle
+    body: str | None = None  # send exactly this
+
+
+class Endpoint:
+    """`with Endpoint() as endpoint: endpoint.script = [...]`; what was asked stands in endpoint.requests."""
+
+    def __init__(self) -> None:
+        self.script: list[Answer | str] = []
+        self.requests: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        self.closing = threading.Event()
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                endpoint.requests.append(body)
+                endpoint.keys.append(self.headers.get("Authorization"))
+                answer = endpoint.script.pop(0) if endpoint.script else "Nothing left.\n\nALL_COMPLETED"
+                try:
+                    endpoint.answer(self, body, Answer(answer) if isinstance(answer, str) else answer)
+                except (BrokenPipeError, ConnectionResetError):
+                    pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def __enter__(self) -> Endpoint:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self, handler: BaseHTTPRequestHandler, body: dict[str, Any], answer: Answer) -> None:
+        if answer.hang:
+            self.closing.wait()
+            return
+        time.sleep(answer.delay)
+        streamed = bool(body.get("stream")) and answer.status == 200 and answer.body is None
+        data = b"".join(_events(answer)) if streamed else _whole(answer)
+        handler.send_response(answer.status)
+        handler.send_header("Content-Type", "text/event-stream" if streamed else "application/json")
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.close_connection = True
+        handler.wfile.write(data[: len(data) // 2] if answer.cut else data)
+        handler.wfile.flush()
+
+
+def _whole(answer: Answer) -> bytes:
+    if answer.body is not None:
+        return answer.body.encode()
+    if answer.status != 200:
+        return json.dumps({"error": {"message": answer.message, "type": "scripted", "code": str(answer.status)}}).encode()
+    choice = {"index": 0, "message": {"role": "assistant", "content": answer.text}, "finish_reason": answer.finish_reason}
+    completion = {"id": "x", "object": "chat.completion", "created": 0, "model": "any", "choices": [choice], "usage": USAGE}
+    return json.dumps(completion).encode()
+
+
+def _events(answer: Answer) -> Iterator[bytes]:
+    def event(choices: list[dict[str, Any]], **fields: Any) -> bytes:
+        chunk = {"id": "x", "object": "chat.completion.chunk", "created": 0, "model": "any", "choices": choices, **fields}
+        return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+    yield event([{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}])
+    for start in range(0, len(answer.text), 20):
+        yield event([{"index": 0, "delta": {"content": answer.text[start : start + 20]}, "finish_reason": None}])
+    yield event([{"index": 0, "delta": {}, "finish_reason": answer.finish_reason}])
+    yield event([], usage=USAGE)
+    yield b"data: [DONE]\n\n"
