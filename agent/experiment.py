@@ -247,7 +247,15 @@ class Experiment:
             return start_prompt(self.plan, self.setup.dataset, baseline.value, baseline.seconds)
         if last.ok:
             runs = [baseline, *(run for run in map(load_run, attempts) if run.ok)]
-            return render("after_run.md.j2", plan=self.plan, baseline=baseline, runs=runs, number=self._number, noise=self._noise(baseline), logged=own_values(last))
+            return render(
+                "after_run.md.j2",
+                plan=self.plan,
+                baseline=baseline,
+                runs=runs,
+                number=self._number,
+                noise=self._noise(baseline),
+                logged=own_values(last),
+            )
         left = self.plan.limits.failures - _trailing(self._events("attempt"), lambda attempt: attempt["status"] != RunStatus.SUCCESS)
         return render("after_failure.md.j2", plan=self.plan, run=last, left=left, message=fence(last.message))
 

@@ -47,7 +47,9 @@ def _coder(edit: dict) -> str:
     replies = f"{1 + edit['repairs']} repl{'ies' if edit['repairs'] else 'y'}"
     repairs = f", {edit['repairs']} of them repairs on the spot" if edit["repairs"] else ""
     cost = "cost unknown" if edit["cost"] is None else f"${edit['cost']:.4f}"
-    return f"coder: {replies}{repairs}; {edit['tokens_sent']} tokens sent, {edit['tokens_received']} received, {cost}, {edit['seconds']:.1f} s"
+    return (
+        f"coder: {replies}{repairs}; {edit['tokens_sent']} tokens sent, {edit['tokens_received']} received, {cost}, {edit['seconds']:.1f} s"
+    )
 
 
 def _check(check: dict) -> str:

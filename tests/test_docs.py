@@ -1,0 +1,66 @@
+"""The README cannot rot: links, files, options, commands."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+from tests.conftest import REPOSITORY
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+
+
+def test_every_file_that_the_readme_names_exists():
+    named = re.findall(r"`((?:agent|templates|ideas|scaffold|benchmarks)/[\w./]*|launch\.py)`", README)
+    assert len(named) > 25
+    assert [name for name in named if not (REPOSITORY / name).exists()] == []
+
+
+def test_every_module_stands_in_the_file_table():
+    modules = [path for path in (REPOSITORY / "agent").glob("*.py") if path.name not in ("__init__.py", "errors.py")]
+    assert [path.name for path in modules if f"`agent/{path.name}`" not in README] == []
+
+
+def test_the_options_are_those_of_the_program():
+    done = subprocess.run(
+        [sys.executable, "launch.py", "--help"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "100"},
+        check=True,
+    )
+    # argparse words its headings differently from one Python to the next; the options and their texts must agree
+    assert _options(done.stdout) == _options(README) and len(_options(README)) > 20
+
+
+def _options(text: str) -> list[str]:
+    return re.findall(r"^  (-\S.*(?:\n {10,}.*)*)", text, re.MULTILINE)
+
+
+def test_ci_runs_the_readme_s_own_commands():
+    script = (REPOSITORY / ".ci" / "run").read_text()
+    assert "README.md" in script and len(BLOCKS) >= 3
+    assert "pip install" in BLOCKS[0] and "launch.py ideas/frequency_domain_cnn.md" in BLOCKS[0] and "pytest" in BLOCKS[1]
+
+
+def test_no_lock_or_constraint_names_a_host_and_the_pins_agree():
+    constraints = (REPOSITORY / "constraints.txt").read_text()
+    assert "://" not in constraints and "aider-chat==0.86.2" in constraints
+    assert '"aider-chat==0.86.2"' in (REPOSITORY / "pyproject.toml").read_text()
+
+
+def test_links_inside_the_readme_lead_somewhere():
+    anchors = {re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in README.splitlines() if line.startswith("#")}
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert (target.startswith("#") and target[1:] in anchors) or (REPOSITORY / target).exists(), target
+
+
+def test_only_the_worker_imports_aider_and_nothing_but_the_reader_imports_torch():
+    for path in (REPOSITORY / "agent").rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        assert not re.search(r"^\s*(import|from) aider", source, re.MULTILINE) or path.name == "aider_worker.py"
+        assert not re.search(r"^\s*(import|from) torch", source, re.MULTILINE) or path.name == "torchvision_reader.py"
