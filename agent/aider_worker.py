@@ -35,7 +35,7 @@ from aider.coders.editblock_coder import EditBlockCoder
 from aider.io import InputOutput
 from aider.models import model_info_manager
 
-from agent.archive import append_line
+from agent.files import append_line
 from agent.lint import flake8
 from agent.secrets import redact
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.archive import FAILED, PENDING, RunFolder, copy_files, disk_faults, locked, rename, write_json
+from agent.archive import FAILED, PENDING, RunFolder, rename
 from agent.errors import Fault
+from agent.files import copy_files, disk_faults, locked, write_json
 from agent.run import Run, load_run
 from agent.runner import kill_tree
 

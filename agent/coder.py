@@ -14,8 +14,9 @@ from pathlib import Path
 from threading import Timer
 from typing import IO, Any, Protocol
 
-from agent.archive import Archive, read_events, write_text
+from agent.archive import Archive
 from agent.errors import Fault, UserError
+from agent.files import read_events, write_text
 
 WORKER = Path(__file__).with_name("aider_worker.py")
 START_SECONDS = 180

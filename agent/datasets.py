@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from agent.archive import disk_faults, locked, read_json
 from agent.errors import Fault, UserError
+from agent.files import disk_faults, locked, read_json
 from agent.secrets import clean_environment
 
 TORCHVISION = ("cifar10", "cifar100", "mnist", "fashion_mnist")

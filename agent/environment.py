@@ -18,9 +18,9 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from agent.archive import disk_faults, locked, read_json, write_json
 from agent.datasets import cache_folder
 from agent.errors import Fault, UserError
+from agent.files import disk_faults, locked, read_json, write_json
 from agent.secrets import clean_environment
 
 REQUIRED = ("torch", "torchvision", "pytorch-lightning")

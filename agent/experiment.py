@@ -10,34 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import Any
 
-from agent.archive import (
-    FAILED,
-    INTERRUPTED,
-    Archive,
-    RunFolder,
-    append_event,
-    copy_files,
-    free_bytes,
-    read_events,
-    rename,
-    write_json,
-    write_text,
-)
+from agent.archive import FAILED, INTERRUPTED, Archive, RunFolder, rename
 from agent.baseline import SharedBaseline
 from agent.coder import Coder, Reply
-from agent.datasets import Dataset
-from agent.environment import Environment
 from agent.errors import Fault
 from agent.failure import fence
+from agent.files import append_event, copy_files, free_bytes, read_events, write_json, write_text
 from agent.gate import Candidate, inspect
-from agent.idea import Idea
+from agent.plan import Plan, Setup, StopReason, start_prompt
 from agent.prompts import render
 from agent.run import (
-    Budget,
-    Metric,
     Run,
     RunStatus,
     environment_variables,
@@ -49,51 +33,11 @@ from agent.run import (
     train,
 )
 from agent.runner import kill_tree
-from agent.workspace import MAIN, Scaffold, Workspace, diff
+from agent.workspace import MAIN, Workspace, diff
 
 MIN_FREE_BYTES = 64 * 2**20
 IDLE_REPLIES = 2  # in a row that change nothing: the coder has given up
 Progress = Callable[[str, "RunFolder | None"], AbstractContextManager[Any]]  # around one step: its name, what it fills
-
-
-class StopReason(str, Enum):
-    """Why the coder was asked no further."""
-
-    COMPLETED = "all_completed"
-    RUN_LIMIT = "run_limit"
-    FAILURE_LIMIT = "failure_limit"
-    NO_EDIT = "no_edit"
-    SESSION_ENDED = "session_ended"
-    COST_LIMIT = "cost_limit"  # the only one that a later command may lift
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When to stop."""
-
-    runs: int = 3
-    failures: int = 4  # failed attempts in a row
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the user decided."""
-
-    idea: Idea
-    scaffold: Scaffold
-    budget: Budget
-    metric: Metric
-    limits: Limits
-
-
-@dataclass(frozen=True)
-class Setup:
-    """The plan, and what was prepared for it."""
-
-    plan: Plan
-    environment: Environment
-    dataset: Dataset | None  # None: an open scaffold that brings its own
-    baseline_key: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -281,11 +225,6 @@ class Experiment:
         slug = self.plan.idea.slug
         return {"WANDB_PROJECT": "assay", "WANDB_NAME": f"{slug} run {number}", "WANDB_RUN_GROUP": f"{slug} {self.archive.folder.name}",
                 "WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_CONSOLE": "off"}  # fmt: skip
-
-
-def start_prompt(plan: Plan, dataset: Dataset | None, value: float | None, seconds: float | None) -> str:
-    """The first message: the idea, the rules, and what the baseline reached (None: not known yet)."""
-    return render("start.md.j2", plan=plan, dataset=dataset.info if dataset else None, value=value, seconds=seconds)
 
 
 def _trailing(items: list[dict[str, Any]], test: Callable[[dict[str, Any]], bool]) -> int:

@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from agent.archive import RunFolder, copy_files, read_untrusted, write_json
+from agent.archive import RunFolder
 from agent.datasets import Dataset
 from agent.environment import Environment
 from agent.failure import bound, clean, explain
+from agent.files import copy_files, read_untrusted, write_json
 from agent.lint import flake8
 from agent.run import Budget, RunStatus, environment_variables
 from agent.runner import Request, execute

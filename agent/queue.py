@@ -8,12 +8,14 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from agent.archive import Archive, append_event, experiments, locked, new_experiment, read_events, read_json, write_bytes, write_json
+from agent.archive import Archive, experiments, new_experiment
 from agent.coder import AiderCoder
 from agent.datasets import Dataset, find_prepared, prepare
 from agent.environment import REQUIRED, Environment, ensure, existing
 from agent.errors import Fault, UserError
-from agent.experiment import Experiment, Limits, Plan, Setup, StopReason, start_prompt
+from agent.experiment import Experiment
+from agent.files import append_event, locked, read_events, read_json, write_bytes, write_json
+from agent.plan import Limits, Plan, Setup, StopReason, start_prompt
 from agent.provenance import cores, provenance
 from agent.report.console import progress, say, show
 from agent.report.tables import experiment_table

@@ -14,10 +14,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from agent.archive import RunFolder, read_json, read_untrusted, write_bytes
+from agent.archive import RunFolder
 from agent.datasets import Dataset
 from agent.environment import Environment
 from agent.failure import clean, explain
+from agent.files import read_json, read_untrusted, write_bytes
 from agent.runner import Execution, Request, execute
 
 MAX_FIELDS = 200
@@ -43,8 +44,8 @@ class Metric:
     name: str = "val_accuracy"
     direction: str = "max"
 
-    def better(self, one: float, other: float) -> bool:
-        return one > other if self.direction == "max" else one < other
+    def best(self, values: list[float]) -> float | None:
+        return (max if self.direction == "max" else min)(values, default=None)
 
 
 @dataclass(frozen=True)

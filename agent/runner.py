@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from agent.archive import disk_faults
+from agent.files import disk_faults
 from agent.secrets import clean_environment
 
 LOG_HEAD_BYTES = LOG_TAIL_BYTES = 2 * 2**20  # of each stream that are kept; the middle is counted and dropped

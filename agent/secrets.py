@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.I)
 _SHORTEST = 8  # characters; a shorter value would blot out ordinary words
@@ -13,10 +12,9 @@ _SHORTEST = 8  # characters; a shorter value would blot out ordinary words
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 
 
-def secret_values(environ: Mapping[str, str] | None = None) -> list[str]:
+def secret_values() -> list[str]:
     """Values of the variables whose names say that they are secret, longest first."""
-    environ = os.environ if environ is None else environ
-    found = {value for name, value in environ.items() if _SECRET_NAME.search(name) and len(value) >= _SHORTEST}
+    found = {value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= _SHORTEST}
     return sorted(found, key=len, reverse=True)
 
 

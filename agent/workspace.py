@@ -7,8 +7,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.archive import MAX_TEXT_BYTES, copy_files, write_bytes, write_text
 from agent.errors import UserError
+from agent.files import MAX_TEXT_BYTES, copy_files, write_bytes, write_text
 from agent.prompts import render_text
 
 MAIN, PROTOCOL, REQUIREMENTS = "main.py", "protocol.py", "requirements.txt"

@@ -25,13 +25,13 @@ import numpy as np, torch
 from PIL import Image
 from torchvision import transforms
 sys.path.insert(0, sys.argv[1])
-import protocol
+import loading, protocol
 
 class Pil(torch.utils.data.Dataset):
     """What most training scripts do: an image at a time, through PIL."""
     def __init__(self, data):
         self.images, self.labels = data.images.numpy(), data.labels
-        mean, deviation = protocol._INFO["mean"], protocol._INFO["deviation"]
+        mean, deviation = loading.INFO["mean"], loading.INFO["deviation"]
         self.transform = transforms.Compose([transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip(),
                                              transforms.ToTensor(), transforms.Normalize(mean, deviation)])
     def __len__(self): return len(self.labels)

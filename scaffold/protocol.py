@@ -17,135 +17,34 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import resource
 import sys
 import time
 import warnings
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.nn import functional as F
-from torch.utils.data import Dataset
 
-ARRAYS = Path(os.environ.get("ASSAY_ARRAYS", "data"))
-if not (ARRAYS / "info.json").is_file():
-    sys.exit(f"protocol.py: no data in {ARRAYS}: start this program through launch.py, or set ASSAY_ARRAYS")
-_INFO = json.loads((ARRAYS / "info.json").read_text())
-_STAGE = os.environ.get("ASSAY_STAGE", "train")
-_DEVICE = os.environ.get("ASSAY_DEVICE", "auto")
+from loading import CHANNELS, CLASSES, SEED, SIZE, Batches, Images, device, normalise, train_data, val_data
+
+__all__ = ["CHANNELS", "CLASSES", "EPOCHS", "IDEA", "SEED", "SIZE", "Batches", "Images", "normalise", "run", "train_data", "val_data"]
 
 IDEA = os.environ.get("ASSAY_ARM", "idea") == "idea"
-SEED = int(os.environ.get("ASSAY_SEED", "0"))
 EPOCHS = int(os.environ.get("ASSAY_EPOCHS", "3"))
-CLASSES: int = _INFO["classes"]
-CHANNELS: int = _INFO["channels"]
-SIZE: int = _INFO["size"]  # pixels; images are square
+_STAGE = os.environ.get("ASSAY_STAGE", "train")
 
 EXPECTED = ("train_loss", "train_acc", "val_loss", "val_acc")  # what main.py logs; the rest is the coder's own
 SMOKE_EPOCHS, SMOKE_STEPS = 3, 3  # epochs at most, steps in each
 
 
-class Images(Dataset):
-    """One split in memory.
-
-    images: uint8 (or float32 in 0..1) tensor [n, SIZE, SIZE, CHANNELS] on the training device
-    labels: int64 tensor [n] on the training device
-    data[i] gives a normalised float image [CHANNELS, SIZE, SIZE] and its label, so a DataLoader works too.
-    """
-
-    def __init__(self, split: str, device: torch.device):
-        self.images = torch.from_numpy(np.load(ARRAYS / f"{split}_images.npy")).to(device)
-        self.labels = torch.from_numpy(np.load(ARRAYS / f"{split}_labels.npy")).to(device)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return normalise(self.images[index][None])[0], self.labels[index]
-
-
-class Batches:
-    """The fast default loader: whole batches cut out of one tensor. Yields (float [b, C, S, S], int64 [b]).
-
-    shuffle: a new order each epoch, from a generator of its own, so that a model with more parameters sees the same
-    one. augment: a random shift of up to SIZE // 8 pixels, and a mirror image where the data set allows one, drawn
-    for every sample. order(epoch) may return the indices to use in that epoch instead (a curriculum, a resampling);
-    every epoch has len(data) samples, so a shorter order is repeated and a longer one is cut: the budget stays equal.
-    """
-
-    def __init__(self, data: Images, batch_size: int, *, shuffle: bool = False, augment: bool = False, order=None):
-        self.data, self.batch_size, self.shuffle, self.order = data, batch_size, shuffle, order
-        # Two, so that another order comes with the same shifts and flips.
-        self.order_random = torch.Generator().manual_seed(SEED + 1)
-        self.augment_random = torch.Generator().manual_seed(SEED + 2)
-        self.epoch = 0
-        self.pad = SIZE // 8 if augment else 0
-        self.mirror = augment and _INFO["mirror"]
-        self.windows = data.images
-        if self.pad:
-            padded = F.pad(data.images, (0, 0, self.pad, self.pad, self.pad, self.pad))
-            # [n, rows, columns, SIZE, SIZE, C]: a view in which one index a sample picks its shifted window
-            self.windows = padded.unfold(1, SIZE, 1).unfold(2, SIZE, 1).permute(0, 1, 2, 4, 5, 3)
-
-    def __len__(self) -> int:
-        return -(-len(self.data) // self.batch_size)
-
-    def __iter__(self):
-        indices = self._indices(len(self.data)).to(self.data.images.device)
-        self.epoch += 1
-        for chosen in indices.split(self.batch_size):
-            yield normalise(self._cut(chosen)), self.data.labels[chosen]
-
-    def _indices(self, count: int) -> torch.Tensor:
-        if self.order is None:
-            return torch.randperm(count, generator=self.order_random) if self.shuffle else torch.arange(count)
-        indices = torch.as_tensor(self.order(self.epoch), dtype=torch.int64).flatten()
-        if len(indices) == 0:
-            raise ValueError(f"order({self.epoch}) returned no index")
-        return indices.repeat(-(-count // len(indices)))[:count]
-
-    def _cut(self, chosen: torch.Tensor) -> torch.Tensor:
-        images = self.windows
-        if self.pad:
-            shift = torch.randint(0, 2 * self.pad + 1, (2, len(chosen)), generator=self.augment_random).to(chosen.device)
-            images = images[chosen, shift[0], shift[1]]
-        else:
-            images = images[chosen]
-        if self.mirror:
-            flip = torch.rand(len(chosen), generator=self.augment_random).to(chosen.device) < 0.5
-            images = torch.where(flip[:, None, None, None], images.flip(2), images)
-        return images
-
-
-def normalise(images: torch.Tensor) -> torch.Tensor:
-    """[b, S, S, C] as stored -> float [b, C, S, S], channels last in memory, mean 0 and deviation 1 on the train split."""
-    scale, shift = _scale_and_shift(images.device, images.dtype)
-    return torch.addcmul(shift, images.float(), scale).permute(0, 3, 1, 2)
-
-
-@lru_cache
-def _scale_and_shift(device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    unit = 255.0 if dtype == torch.uint8 else 1.0
-    mean, deviation = torch.tensor(_INFO["mean"], device=device), torch.tensor(_INFO["deviation"], device=device)
-    return 1 / (unit * deviation), -mean / deviation
-
-
-@lru_cache
-def train_data() -> Images:
-    return Images("train", _device())
-
-
-@lru_cache
-def val_data() -> Images:
-    return Images("val", _device())
-
-
 def run(model_class: type[pl.LightningModule]) -> None:
     """Train model_class() for EPOCHS, score it on the validation split, leave the results in the working folder."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch.utils")
     if threads := int(os.environ.get("ASSAY_THREADS", "0")):
         torch.set_num_threads(threads)
@@ -154,16 +53,16 @@ def run(model_class: type[pl.LightningModule]) -> None:
     model = model_class()
     # A model that drew more random numbers to initialise itself must not get other dropout masks for it.
     pl.seed_everything(SEED + 1, workers=True, verbose=False)
-    model = model.to(_device())
+    model = model.to(device())
     for module in model.modules():
-        if isinstance(module, torch.nn.Conv2d):  # twice as fast; other parameters keep the layout that main.py gave them
+        if isinstance(module, torch.nn.Conv2d):  # faster; other parameters keep the layout that main.py gave them
             module.to(memory_format=torch.channels_last)
     if _STAGE == "predict":
         return _predict(model)
     record = Record()
     trainer = _trainer(record)
     trainer.fit(model)
-    model.to(_device())
+    model.to(device())
     if _STAGE == "smoke":
         few = val_data().images[:8]
         scores = predict(model, few)
@@ -177,7 +76,7 @@ def predict(model: torch.nn.Module, images: torch.Tensor, batch_size: int = 512)
     """Scores [n, CLASSES] of model for stored images [n, SIZE, SIZE, CHANNELS], without labels, without gradients."""
     model.eval()
     with torch.no_grad():
-        scores = torch.cat([model(normalise(part)).float() for part in images.to(_device()).split(batch_size)])
+        scores = torch.cat([model(normalise(part)).float() for part in images.to(device()).split(batch_size)])
     if scores.shape != (len(images), CLASSES):
         raise ValueError(f"the model gives scores of shape {tuple(scores.shape)}, not {(len(images), CLASSES)}")
     return scores
@@ -230,7 +129,7 @@ class Record(pl.Callback):
             "train_loss": last.get("train_loss"), "train_accuracy": last.get("train_acc"),
             "epochs": len(self.rows), "steps": self.steps, "samples": self.samples,
             "train_seconds": round(self.seconds, 3), "images_per_second": round(self.samples / max(self.seconds, 1e-9), 1),
-            "peak_memory_mb": _peak_memory_mb(), "device": str(_device()),
+            "peak_memory_mb": _peak_memory_mb(), "device": str(device()),
         }  # fmt: skip
 
 
@@ -240,7 +139,7 @@ def _trainer(record: Record) -> pl.Trainer:
         max_epochs=min(EPOCHS, SMOKE_EPOCHS) if smoke else EPOCHS,
         limit_train_batches=SMOKE_STEPS if smoke else None,
         limit_val_batches=1 if smoke else None,
-        accelerator=_device().type, devices=1, deterministic=_device().type == "cpu",
+        accelerator=device().type, devices=1, deterministic=device().type == "cpu",
         logger=False if smoke else _wandb_logger(), callbacks=[record], num_sanity_val_steps=0,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
@@ -266,20 +165,13 @@ def _validate(model) -> dict:
 
 
 def _predict(model) -> None:
-    model.load_state_dict(torch.load("model.pt", map_location=_device(), weights_only=True))
+    model.load_state_dict(torch.load("model.pt", map_location=device(), weights_only=True))
     images = torch.from_numpy(np.load("predict_images.npy"))
     np.save("predictions.npy", predict(model, images).cpu().numpy())
 
 
-@lru_cache
-def _device() -> torch.device:
-    if _DEVICE != "auto":
-        return torch.device(_DEVICE)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def _peak_memory_mb() -> float:
-    if _device().type == "cuda":
+    if device().type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss is in bytes there, in KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.archive import Archive, experiments, read_events
+from agent.archive import Archive, experiments
 from agent.environment import Environment, ensure, existing
+from agent.files import read_events
 from agent.workspace import DEFAULT_SCAFFOLD, REQUIREMENTS
 from tests.endpoint import Endpoint
 

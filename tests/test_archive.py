@@ -8,8 +8,9 @@ import os
 
 import pytest
 
-from agent.archive import append_event, locked, new_experiment, read_events, read_untrusted, write_text
+from agent.archive import new_experiment
 from agent.errors import Fault
+from agent.files import append_event, locked, read_events, read_untrusted, write_text
 from agent.secrets import clean_environment, redact
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from agent.archive import read_events
+from agent.files import read_events
 from tests.conftest import edit, scores
 from tests.endpoint import Answer
 

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.archive import append_event, new_experiment, read_events, write_json
+from agent.archive import new_experiment
 from agent.coder import Reply, ScriptedCoder
 from agent.environment import Environment
 from agent.errors import Fault
-from agent.experiment import Experiment, Limits, Plan, Setup, StopReason
+from agent.experiment import Experiment
+from agent.files import append_event, read_events, write_json
 from agent.idea import load_idea
+from agent.plan import Limits, Plan, Setup, StopReason
 from agent.run import Budget, Metric
 from agent.workspace import Scaffold, Workspace
 
@@ -141,8 +143,8 @@ def test_the_gate_stops_a_change_outside_the_editable_files(experiment):
     assert "helper.py may not be changed" in made.coder.prompts[1]
 
 
-def test_a_metric_to_be_minimised_is_compared_the_other_way(experiment):
-    assert Metric("loss", "min").better(0.1, 0.2) and Metric().better(0.2, 0.1)
+def test_a_metric_to_be_minimised_is_compared_the_other_way():
+    assert Metric("loss", "min").best([0.2, 0.1]) == 0.1 and Metric().best([0.2, 0.1]) == 0.2 and Metric().best([]) is None
 
 
 def test_an_unfinished_run_is_kept_as_interrupted_and_made_again_without_the_coder(experiment):

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import psutil
 
-from agent.archive import Archive, experiments, read_events
+from agent.archive import Archive, experiments
+from agent.files import read_events
 from tests.conftest import REPOSITORY, edit, scores
 
 SEED = 20

@@ -14,7 +14,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from agent.archive import RunFolder, read_untrusted
+from agent.archive import RunFolder
+from agent.files import read_untrusted
 from agent.secrets import redact
 
 PATIENCE = 2.0  # seconds before a progress line appears

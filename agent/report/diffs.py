@@ -5,8 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from agent.archive import Archive, RunFolder, read_events, read_json
+from agent.archive import Archive, RunFolder
 from agent.failure import clean
+from agent.files import read_events, read_json
 from agent.report.console import console
 from agent.run import load_run
 from agent.workspace import diff

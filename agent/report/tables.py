@@ -7,7 +7,8 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from agent.archive import Archive, RunFolder, read_events, read_json
+from agent.archive import Archive, RunFolder
+from agent.files import read_events, read_json
 from agent.run import Metric, Run, load_run, sampling_noise
 
 
@@ -52,7 +53,7 @@ def _overview_row(archive: Archive) -> list[str]:
     baseline = by_name.get("baseline", [{"value": None}])[-1]["value"]
     attempts, edits = by_name.get("attempt", []), by_name.get("edit", [])
     values = [attempt["value"] for attempt in attempts if attempt["value"] is not None]
-    best = (max if metric.direction == "max" else min)(values, default=None)
+    best = metric.best(values)
     costs = [edit["cost"] for edit in edits]
     last: dict[str, Any] = next((event for event in reversed(events) if event["event"] in ("stopped", "fault", "edit", "attempt")), {})
     ended = {"stopped": last.get("reason"), "fault": f"fault: {last.get('kind')}"}.get(last.get("event", ""), "unfinished")

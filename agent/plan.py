@@ -1,0 +1,59 @@
+"""What is decided before the first cycle, what may end it, and the first message that says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from agent.datasets import Dataset
+from agent.environment import Environment
+from agent.idea import Idea
+from agent.prompts import render
+from agent.run import Budget, Metric
+from agent.workspace import Scaffold
+
+
+class StopReason(str, Enum):
+    """Why the coder was asked no further."""
+
+    COMPLETED = "all_completed"
+    RUN_LIMIT = "run_limit"
+    FAILURE_LIMIT = "failure_limit"
+    NO_EDIT = "no_edit"
+    SESSION_ENDED = "session_ended"
+    COST_LIMIT = "cost_limit"  # the only one that a later command may lift
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop."""
+
+    runs: int = 3
+    failures: int = 4  # failed attempts in a row
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the user decided."""
+
+    idea: Idea
+    scaffold: Scaffold
+    budget: Budget
+    metric: Metric
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The plan, and what was prepared for it."""
+
+    plan: Plan
+    environment: Environment
+    dataset: Dataset | None  # None: an open scaffold that brings its own
+    baseline_key: dict[str, Any]
+
+
+def start_prompt(plan: Plan, dataset: Dataset | None, value: float | None, seconds: float | None) -> str:
+    """The first message: the idea, the rules, and what the baseline reached (None: not known yet)."""
+    return render("start.md.j2", plan=plan, dataset=dataset.info if dataset else None, value=value, seconds=seconds)
