@@ -21,6 +21,7 @@ from agent.report.console import progress, say, show
 from agent.report.tables import experiment_table
 from agent.run import Budget
 from agent.settings import SESSION_NOTE, Settings
+from agent.wandb_sync import upload
 from agent.workspace import Workspace
 
 
@@ -72,6 +73,8 @@ def _conduct(settings: Settings, setup: Setup, archive: Archive, archives: list[
             write_json(archive.config, _config(settings, setup))
         reason = Experiment(setup, archive, coder, progress, cost_left).conduct()
         say(f"  stopped: {reason.value}")
+        for problem in upload(archive, setup.environment):
+            say(f"  {problem}")
     except Fault as fault:
         append_event(archive.events, "fault", kind=fault.kind, detail=fault.detail)
         raise

@@ -45,7 +45,8 @@ class Endpoint:
                 pass
 
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                body = json.loads(data) if data.startswith(b"{") else {}
                 endpoint.requests.append(body)
                 endpoint.keys.append(self.headers.get("Authorization"))
                 answer = endpoint.script.pop(0) if endpoint.script else "Nothing left.\n\nALL_COMPLETED"

@@ -11,10 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.archive import Archive
 from agent.datasets import prepare
+from agent.files import append_event
 from agent.run import Budget, environment_variables
 from agent.secrets import clean_environment
+from agent.wandb_sync import upload
 from agent.workspace import DEFAULT_SCAFFOLD, Scaffold, Workspace
+from tests.endpoint import Answer
 
 DEEPER = (
     "        self.fc2 = nn.Linear(256, CLASSES)\n",
@@ -90,6 +94,22 @@ def _npy(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array)
     return buffer.getvalue()
+
+
+def test_a_wandb_upload_that_is_refused_is_one_line_without_the_key(run, endpoint, monkeypatch, experiments_environment):
+    key = "0123456789" * 4
+    folder = run(stage="train", WANDB_MODE="offline")
+    archive = Archive(folder.parent)
+    (folder.parent / "run_1").mkdir()
+    folder.rename(archive.run(1).work)
+    append_event(archive.events, "attempt", folder="run_1")
+    assert upload(archive, experiments_environment) == [], "without a key nothing is tried"
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    monkeypatch.setenv("WANDB_BASE_URL", endpoint.url.removesuffix("/v1"))
+    endpoint.script = [Answer(status=401)] * 20
+    (problem,) = upload(archive, experiments_environment)
+    assert "was not uploaded" in problem and key not in problem and "\n" not in problem
+    assert endpoint.requests, "the server was asked"
 
 
 def test_the_same_seed_gives_the_same_losses_and_another_seed_gives_others(run):

@@ -1,0 +1,41 @@
+"""Upload the W&B files of finished runs, when the user has a key. The runs themselves log offline and never see it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from agent.archive import Archive
+from agent.environment import Environment
+from agent.failure import clean
+from agent.secrets import clean_environment
+
+KEY = "WANDB_API_KEY"
+SECONDS = 120  # for one run; a server that is away must not hold up the queue
+_PASSED_ON = (KEY, "WANDB_BASE_URL", "WANDB_ENTITY", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+
+
+def upload(archive: Archive, environment: Environment) -> list[str]:
+    """One line for every run that could not be uploaded; [] when all were, or there is no key."""
+    if not os.environ.get(KEY):
+        return []
+    offline = [path for folder in archive.attempts() for path in sorted(folder.work.glob("wandb/offline-run-*")) if not path.is_symlink()]
+    return [problem for path in offline if (problem := _sync(path, environment))]
+
+
+def _sync(path: Path, environment: Environment) -> str:
+    variables = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    with tempfile.TemporaryDirectory() as home:
+        command = [str(environment.python), "-I", "-m", "wandb", "sync", str(path.resolve())]
+        try:
+            done = subprocess.run(command, cwd=home, env=clean_environment(HOME=home, **variables), capture_output=True,
+                                  text=True, errors="replace", timeout=SECONDS, check=False)  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return f"W&B: {path} was not uploaded within {SECONDS} s"
+    if list(path.glob("*.wandb.synced")):  # its exit code is 0 in any case
+        return ""
+    said = clean(f"{done.stdout}\n{done.stderr}").split("\n")
+    errors = [line for line in said if "error" in line.lower()] or [line for line in said if line.strip()] or ["it said nothing"]
+    return f"W&B: {path} was not uploaded: {errors[-1][:300]}"
