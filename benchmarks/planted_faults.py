@@ -1,0 +1,112 @@
+"""Plant one fault at a time in a copy of the repository and see that the tests catch it.
+
+    python benchmarks/planted_faults.py [--only NAME]
+
+Only the named tests are run against each fault. A fault that they do not catch is printed as MISSED, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Text that is replaced in one file, and the tests that must notice."""
+
+    file: str
+    old: str
+    new: str
+    tests: str
+    what: str
+
+
+FAULTS = [
+    Fault("agent/idea.py", "if key not in FIELDS:", "if False:", "test_idea.py", "unknown front matter is accepted"),
+    Fault("agent/files.py", " | os.O_NOFOLLOW", "", "test_archive.py", "results are read through links"),
+    Fault(
+        "agent/secrets.py", "for name in _PASSED_ON if name in os.environ", "for name in os.environ", "test_archive.py", "runs inherit keys"
+    ),
+    Fault("agent/runner.py", "tag == prefix or tag.startswith(prefix + os.sep)", "False", "test_runner.py", "daemons of a run survive it"),
+    Fault("agent/failure.py", "max(3, longest + 1)", "3", "test_runner.py", "output can close its own fence"),
+    Fault("agent/run.py", "not math.isfinite(measured)", "False", "test_runner.py", "a result that is no number counts"),
+    Fault("agent/datasets.py", "digest not in seen", "True", "test_datasets.py", "duplicates cross the splits"),
+    Fault(
+        "agent/replay.py", "elif current or not (", "elif not (", "test_replay.py -k split", "replies lose their headings and quotations"
+    ),
+    Fault("agent/coder.py", "model.replies[taken:]", "model.replies", "test_resume.py -k digits", "a resumed replay begins anew"),
+    Fault(
+        "agent/aider_worker.py",
+        "return inside if inside in self.editable else None",
+        "return path",
+        "test_coder.py -k outside",
+        "edits leave the workspace",
+    ),
+    Fault("agent/gate.py", "if touched:", "if False:", "test_experiment.py", "other files may be changed"),
+    Fault(
+        "agent/experiment.py",
+        "len(self._successes()) >= self.plan",
+        "len(attempts) >= self.plan",
+        "test_experiment.py",
+        "failures count as runs",
+    ),
+    Fault(
+        "agent/baseline.py",
+        "if not self.run.result.is_file():",
+        "if True:",
+        "test_experiment.py",
+        "the baseline is trained again for every idea",
+    ),
+    Fault("agent/queue.py", "            code = 1\n", "            return 1\n", "test_launch.py -k queue", "one fault stops the queue"),
+    Fault("agent/workspace.py", "if old == new:", "if old != new:", "test_experiment.py", "diffs are empty"),
+    Fault(
+        "scaffold/protocol.py",
+        "    pl.seed_everything(SEED + 1, workers=True, verbose=False)\n",
+        "",
+        "test_scaffold.py -k never_used",
+        "more parameters mean other masks",
+    ),
+    Fault("scaffold/loading.py", "[:count]", "", "test_scaffold.py -k budget", "a longer order trains longer"),
+]
+
+
+def caught(fault: Fault) -> bool:
+    """Whether the tests fail with the fault in place (pytest's exit code 1; anything else is no verdict)."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "assay"
+        shutil.copytree(REPOSITORY, copy, ignore=shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__", "*.egg-info"))
+        file = copy / fault.file
+        source = file.read_text(encoding="utf-8")
+        if fault.old not in source:
+            raise SystemExit(f"{fault.file}: {fault.old!r} is not there any more: update this list")
+        file.write_text(source.replace(fault.old, fault.new), encoding="utf-8")
+        name, *options = fault.tests.split()
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/{name}", *options]
+        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"pytest ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.returncode == 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="files whose name contains this")
+    only, missed = parser.parse_args().only, 0
+    for fault in FAULTS:
+        if only in fault.file:
+            found = caught(fault)
+            missed += not found
+            print(f"{'caught' if found else 'MISSED'}  {fault.file:<24} {fault.what}  ({fault.tests})", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
