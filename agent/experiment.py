@@ -49,6 +49,7 @@ class Experiment:
     coder: Coder
     progress: Progress
     cost_left: Callable[[], float | None]  # US dollars; None: no cap
+    tell: Callable[[Run], None]  # called with the baseline and with every attempt when it is kept
 
     def conduct(self) -> StopReason:
         """Baseline, then edit, gate, run, read, until something says stop. Goes on where a killed one was."""
@@ -71,6 +72,7 @@ class Experiment:
             copied = archive.run(0).folder.exists()  # but a kill came before it was said
             baseline = load_run(archive.run(0)) if copied else self._ensure_baseline()
             append_event(archive.events, "baseline", value=baseline.value)
+            self.tell(baseline)
         said = {event["folder"] for event in self._events("attempt")}
         for folder in map(RunFolder, sorted(archive.folder.glob("run_[1-9]*"))):
             if folder.result.is_file() and folder.folder.name not in said and INTERRUPTED not in folder.folder.name:
@@ -139,6 +141,7 @@ class Experiment:
 
     def _say(self, run: Run) -> None:
         append_event(self.archive.events, "attempt", number=run.number, folder=run.folder, status=run.status.value, value=run.value)
+        self.tell(run)
 
     # ---- what the archive says -----------------------------------------------------------------------------
 

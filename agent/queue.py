@@ -17,8 +17,8 @@ from agent.experiment import Experiment
 from agent.files import append_event, locked, read_events, read_json, write_bytes, write_json
 from agent.plan import Limits, Plan, Setup, StopReason, start_prompt
 from agent.provenance import cores, provenance
-from agent.report.console import progress, say, show
-from agent.report.tables import experiment_table
+from agent.report.console import console, progress, say, show
+from agent.report.tables import experiment_table, run_line
 from agent.run import Budget
 from agent.settings import SESSION_NOTE, Settings
 from agent.wandb_sync import upload
@@ -54,7 +54,7 @@ def _run_one(settings: Settings, archives: list[Archive]) -> None:
             if not mine:
                 raise Fault("busy", f"another process is working on {archive.folder}")
             _conduct(settings, setup, archive, archives)
-    show(experiment_table(archive))
+    show(experiment_table(archive, console().width))
     say(f"  python launch.py review {archive.folder}")
 
 
@@ -71,7 +71,7 @@ def _conduct(settings: Settings, setup: Setup, archive: Archive, archives: list[
             raise UserError(f"--max-cost cannot be kept: the price of {settings.model.name} is unknown; give it with --price IN,OUT")
         if not archive.config.exists():  # from here on it is an experiment, and found again
             write_json(archive.config, _config(settings, setup))
-        reason = Experiment(setup, archive, coder, progress, cost_left).conduct()
+        reason = Experiment(setup, archive, coder, progress, cost_left, lambda run: say(run_line(run, settings.metric))).conduct()
         say(f"  stopped: {reason.value}")
         for problem in upload(archive, setup.environment):
             say(f"  {problem}")

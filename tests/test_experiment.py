@@ -51,8 +51,9 @@ def experiment(quick):
             limits or Limits(),
         )
         setup = Setup(plan, Environment(Path(sys.executable), "test", {}), None, {"key": "test"})
+        told: list = []
         coder = ScriptedCoder([step(text) for text in mains])
-        return Experiment(setup, archive, coder, lambda label, folder: nullcontext(), lambda: None)
+        return Experiment(setup, archive, coder, lambda label, folder: nullcontext(), lambda: None, told.append)
 
     return make
 

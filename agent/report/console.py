@@ -11,7 +11,7 @@ from threading import Event, Thread
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from agent.archive import RunFolder
@@ -40,30 +40,32 @@ def show(table: Table) -> None:
 
 @contextmanager
 def progress(label: str, folder: RunFolder | None = None) -> Iterator[None]:
-    """Show label with a bar and the time left while inside; nothing at all when the output is not a terminal."""
+    """Show label with a bar and the time left while inside, once it takes long; nothing when the output is no terminal."""
     out = console()
     if not out.is_terminal:
         yield
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, console=out, transient=True, disable=False, auto_refresh=False) as bar:
-        task = bar.add_task(escape(label), total=1.0 if folder else None)
-        ended = Event()
-        update = Thread(target=_follow, args=(bar, task, folder, ended), daemon=True)
-        update.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            update.join()
+    ended = Event()
+    follower = Thread(target=_follow, args=(out, label, folder, ended), daemon=True)
+    follower.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        follower.join()
 
 
-def _follow(bar: Progress, task: TaskID, folder: RunFolder | None, ended: Event) -> None:
+def _follow(out: Console, label: str, folder: RunFolder | None, ended: Event) -> None:
     started = time.monotonic()
-    while not ended.wait(0.5):
-        if time.monotonic() - started > PATIENCE:
-            if folder:
-                bar.update(task, completed=share_done(folder.work / "progress.json"))
+    if ended.wait(PATIENCE):
+        return
+    columns = (TextColumn("  {task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[left]}"))
+    with Progress(*columns, console=out, transient=True, auto_refresh=False) as bar:
+        task = bar.add_task(escape(label), total=1.0 if folder else None, left="")
+        while not ended.wait(0.5):
+            if folder and (done := share_done(folder.work / "progress.json")):
+                left = (time.monotonic() - started) * (1 - done) / done
+                bar.update(task, completed=done, left=f"{left // 60:.0f}:{left % 60:02.0f} left")
             bar.refresh()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent.archive import Archive, experiments
 from agent.errors import UserError
-from agent.report.console import say, show
+from agent.report.console import console, say, show
 from agent.report.diffs import print_experiment
 from agent.report.tables import experiment_table, overview_table
 
@@ -21,7 +21,7 @@ def review_all(runs: Path) -> int:
 
 def review_one(run: Path, runs: Path) -> int:
     archive = _find(run, runs)
-    show(experiment_table(archive))
+    show(experiment_table(archive, console().width))
     print_experiment(archive)
     say(f"\narchive: {archive.folder}")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -11,34 +12,52 @@ from agent.archive import Archive, RunFolder
 from agent.files import read_events, read_json
 from agent.run import Metric, Run, load_run, sampling_noise
 
+LOSSES = (("train loss", "train_loss"), ("val loss", "val_loss"))
+WIDE = 110  # columns of a terminal from which the losses are shown too
 
-def experiment_table(archive: Archive) -> Table:
+
+def experiment_table(archive: Archive, width: int = WIDE) -> Table:
     """One row an attempt, failed ones too; the change is against the baseline, of one run each, so it is no verdict."""
     config, baseline = read_json(archive.config), _baseline(archive)
     metric = Metric(**config["metric"])
     title = f"{config['idea']}: {metric.name}" + (", self-reported" if config["open"] else " on validation data")
-    table = Table(
-        "run", "status", metric.name, "change", "train loss", "val loss", "images/s", "parameters", "seconds", title=escape(title)
-    )
-    for column in table.columns[2:]:
-        column.justify = "right"
-    if config["dataset"] and not config["open"] and baseline:
-        count = config["dataset"]["val_count"]
-        noise = sampling_noise(baseline.value, count)
-        table.caption = f"one run each: {count:,} images alone explain differences up to {noise:.4f}; seeds come on top" if noise else None
-    for run in ([baseline] if baseline else []) + [load_run(folder) for folder in archive.attempts()]:
-        info = run.metrics
-        table.add_row(
-            escape(run.folder or "run_0 (baseline)"), run.status.value, _number(run.value, 4), _change(run, baseline),
-            _number(info.get("train_loss"), 3), _number(info.get("val_loss"), 3), _number(info.get("images_per_second"), 0),
-            _number(info.get("parameters"), 0), _number(run.seconds, 1), style=None if run.ok else "dim",
-        )  # fmt: skip
+    table = Table(title=escape(title), title_style="bold", box=SIMPLE_HEAD, caption=_noise_caption(config, baseline))
+    runs = ([baseline] if baseline else []) + [load_run(folder) for folder in archive.attempts()]
+    columns = [
+        ("run", [escape(run.folder or "run_0") for run in runs]),
+        ("status", [run.status.value.replace("_", " ") if run.number else "baseline" for run in runs]),
+        (metric.name, [_number(run.value, 4) for run in runs]),
+        ("change", [_change(run, baseline) for run in runs]),
+        *((name, [_number(run.metrics.get(key), 3) for run in runs]) for name, key in LOSSES if width >= WIDE),
+        ("images/s", [_number(run.metrics.get("images_per_second"), 0) for run in runs]),
+        ("params", [_number(run.metrics.get("parameters"), 0) for run in runs]),
+        ("seconds", [_number(run.seconds, 1) for run in runs]),
+    ]
+    shown = [(name, cells) for name, cells in columns if any(cells)]
+    for index, (name, _) in enumerate(shown):
+        table.add_column(escape(name), justify="left" if index < 2 else "right", no_wrap=True)
+    for run, row in zip(runs, zip(*(cells for _, cells in shown), strict=True), strict=True):
+        table.add_row(*row, style=None if run.ok else "dim")
     return table
+
+
+def run_line(run: Run, metric: Metric) -> str:
+    """One attempt as a line, for those who watch or read a log."""
+    value = f"{metric.name} {run.value:.4f}, " if run.value is not None else ""
+    return f"  {run.folder or 'run_0'}: {run.status.value.replace('_', ' ')}, {value}{run.seconds:.0f} s"
+
+
+def _noise_caption(config: dict[str, Any], baseline: Run | None) -> str | None:
+    if not config["dataset"] or config["open"] or baseline is None:
+        return None
+    count = config["dataset"]["val_count"]
+    noise = sampling_noise(baseline.value, count)
+    return f"one run each: {count:,} images alone explain differences up to {noise:.4f}; seeds come on top" if noise else None
 
 
 def overview_table(archives: list[Archive]) -> Table:
     """One row an experiment, in order of idea and time."""
-    table = Table("experiment", "data", "baseline", "best", "change", "runs", "failed", "tokens", "cost $", "ended")
+    table = Table("experiment", "data", "baseline", "best", "change", "runs", "failed", "tokens", "cost $", "ended", box=SIMPLE_HEAD)
     for archive in archives:
         table.add_row(*(escape(cell) for cell in _overview_row(archive)))
     return table
