@@ -64,7 +64,9 @@ def test_a_provider_fault_ends_in_one_line(quick_launch, endpoint, fault, record
     done = quick_launch(*MODEL, "--model-timeout", 2 if fault == "hangs" else 30, **provider(endpoint))
     took = time.monotonic() - started
     record_property("seconds", took)
-    print(f"{fault} | {len(endpoint.requests)} requests | {took:.1f} s | {done.out.splitlines()[1]}")
+    print(
+        f"{fault} | {len(endpoint.requests)} requests | {took:.1f} s | {next(line for line in done.out.splitlines() if 'fault:' in line)}"
+    )
     assert done.code == 1
     assert "stopped by a fault: provider: " in done.out and said in done.out
     assert "Traceback" not in done.out + done.err
