@@ -6,11 +6,11 @@ import argparse
 import os
 import signal
 import sys
-import tempfile
 import traceback
 from pathlib import Path
 
-from agent.errors import Fault, UserError
+from agent.errors import Fault, UserError, record_bug
+from agent.text import clean
 
 USAGE = """python launch.py IDEA... [options]     run ideas: files, or folders of them
        python launch.py review [RUN]           result tables; for one experiment its diffs
@@ -28,28 +28,20 @@ def main(arguments: list[str] | None = None) -> int:
     except (UserError, Fault) as error:
         if "--debug" in arguments:
             traceback.print_exc()
-        print(f"launch.py: {error}", file=sys.stderr)
+        print(f"launch.py: {clean(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
     except KeyboardInterrupt:
-        print("launch.py: interrupted; the same command goes on from here", file=sys.stderr)
+        fresh = " without --fresh" if "--fresh" in arguments else ""
+        print(f"launch.py: interrupted; the same command{fresh} goes on from here", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except Exception:
-        return _our_fault(arguments)
-
-
-def _our_fault(arguments: list[str]) -> int:
-    """A bug: its traceback goes into a file that can be sent to us, one line to the terminal."""
-    from agent.secrets import redact
-
-    if "--debug" in arguments:
-        traceback.print_exc()
-    log = Path(tempfile.gettempdir()) / f"assay-error-{os.getpid()}.log"
-    log.write_text(redact(traceback.format_exc()))
-    print(f"launch.py: a fault of Assay itself; please report it with {log}", file=sys.stderr)
-    return 1
+        if "--debug" in arguments:
+            traceback.print_exc()
+        print(f"launch.py: {record_bug()}", file=sys.stderr)
+        return 1
 
 
 def run(arguments: list[str]) -> int:
@@ -138,6 +130,8 @@ def _price(text: str) -> tuple[float, float]:
         paid, got = (float(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not IN,OUT, as in 3,15") from None
+    if not all(0 <= part < float("inf") for part in (paid, got)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not two prices of at least 0")
     return paid, got
 
 

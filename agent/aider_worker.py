@@ -1,6 +1,6 @@
 """One conversation with Aider, in a process of its own: the only module that imports aider.
 
-    first line in:   {"model", "workspace", "editable", "session", "chat", "history", "replies", "price", "timeout", "stream"}
+    first line in:   {"model", "workspace", "editable", "session", "requests", "chat", "history", "replies", "price", "timeout", "stream"}
     first line out:  {"ready": true, "priced": bool} or {"error": "why this model cannot be used"}
     then, per turn:  {"turn", "message", "recorded", "cost_left"} in, {"status", ...} out
 
@@ -62,7 +62,8 @@ class Model(aider_models.Model):
     """aider's model, with one way out."""
 
     def prepare(self, config: dict[str, Any]) -> None:
-        self.session, self.timeout, self.streamed = Path(config["session"]), config["timeout"], config["stream"]
+        self.session, self.requests = Path(config["session"]), Path(config["requests"])
+        self.timeout, self.streamed = config["timeout"], config["stream"]
         self.replies: list[dict] | None = config["replies"]  # a recording that stands in for the provider
         self.turn, self.spent = 0, 0.0
         self.recorded: list[dict] = []
@@ -85,12 +86,15 @@ class Model(aider_models.Model):
         if self.recorded:
             record = self.recorded.pop(0)
         else:
+            append_line(self.requests, {"turn": self.turn, "messages": messages})
             record = self._replay() if self.replies is not None else self._ask(messages, functions, temperature)
+            record["reply"] = record["reply"].encode("utf-8", "replace").decode()  # half a surrogate pair cannot be printed
             append_line(self.session, {"turn": self.turn, **record})
         self.calls.append(record)
         self.spent += record.get("cost") or 0.0
         usage = {"prompt_tokens": record.get("prompt_tokens") or 0, "completion_tokens": record.get("completion_tokens") or 0}
-        choice = {"index": 0, "finish_reason": record["finish_reason"], "message": {"role": "assistant", "content": record["reply"]}}
+        reason = "length" if record["finish_reason"] == "length" else "stop"  # litellm refuses words that it does not know
+        choice = {"index": 0, "finish_reason": reason, "message": {"role": "assistant", "content": record["reply"]}}
         return hashlib.sha1(), litellm.ModelResponse(model=self.name, choices=[choice], usage=usage)
 
     def _replay(self) -> dict:
@@ -231,7 +235,8 @@ class Conversation:
     def __init__(self, config: dict[str, Any]):
         self.model = Model("openai/replay" if config["replies"] is not None else config["model"])
         self.model.prepare(config)
-        terminal = Terminal(yes=False, pretty=False, fancy_input=False, chat_history_file=config["chat"])
+        ends = "crlf" if b"\r\n" in (Path(config["workspace"]) / "main.py").read_bytes() else "lf"
+        terminal = Terminal(yes=False, pretty=False, fancy_input=False, chat_history_file=config["chat"], line_endings=ends)
         self.coder = Coder(self.model, terminal, Path(config["workspace"]).resolve(), config["editable"], config["history"])
 
     def take(self, turn: int, message: str, recorded: list[dict], cost_left: float | None) -> dict[str, Any]:

@@ -34,6 +34,11 @@ class Archive:
         return self.folder / "session.jsonl"
 
     @property
+    def requests(self) -> Path:
+        """What each request to the model held, Aider's own instructions and the files included."""
+        return self.folder / "requests.jsonl"
+
+    @property
     def chat(self) -> Path:
         return self.folder / "chat.md"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Timer
+from threading import Event, Timer
 from typing import IO, Any, Protocol
 
 from agent.archive import Archive
@@ -81,6 +82,13 @@ class ModelOptions:
     timeout: float = 300.0  # seconds for one request
     stream: bool = False
 
+    @property
+    def identity(self) -> str:
+        """The same for the same model; for a recording it is the replies that count, not where they lie."""
+        if self.replies is None:
+            return self.name
+        return "replay:" + hashlib.sha256(json.dumps(self.replies).encode()).hexdigest()[:16]
+
 
 class AiderCoder:
     """Aider in a child process: its pins, its prints, its keys and its hangs stay there."""
@@ -89,9 +97,9 @@ class AiderCoder:
         self._archive, self._model, self._cost_left = archive, model, cost_left
         taken, self._recorded, history = _recording(archive)
         replies = None if model.replies is None else model.replies[taken:]
-        config = {"model": model.name, "workspace": str(archive.workspace.resolve()), "editable": editable,
-                  "session": str(archive.session.resolve()), "chat": str(archive.chat.resolve()), "history": history,
-                  "replies": replies, "price": model.price, "timeout": model.timeout, "stream": model.stream}  # fmt: skip
+        files = {name: str(getattr(archive, name).resolve()) for name in ("workspace", "session", "requests", "chat")}
+        config = files | {"model": model.name, "editable": editable, "history": history, "replies": replies,
+                          "price": model.price, "timeout": model.timeout, "stream": model.stream}  # fmt: skip
         self._home = tempfile.TemporaryDirectory(prefix="assay-coder-")
         self._errors: IO[bytes] = open(Path(self._home.name) / "stderr", "wb+")  # noqa: SIM115
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "AIDER_"))}
@@ -135,12 +143,20 @@ class AiderCoder:
     def _receive(self, seconds: float) -> dict[str, Any]:
         """One answer. The clock that the worker cannot hold up is this one."""
         assert self._process.stdout
-        timer = Timer(seconds, self._process.kill)
+        expired = Event()
+
+        def expire() -> None:
+            expired.set()
+            self._process.kill()
+
+        timer = Timer(seconds, expire)
+        timer.daemon = True
         timer.start()
-        line = self._process.stdout.readline()
-        expired = not timer.is_alive()
-        timer.cancel()
-        if expired:
+        try:
+            line = self._process.stdout.readline()
+        finally:  # also when Ctrl-C ends the wait
+            timer.cancel()
+        if expired.is_set():
             raise Fault("provider", f"no answer from {self._model.name} within {seconds:.0f} s")
         return json.loads(line) if line else self._died()
 

@@ -27,7 +27,7 @@ TORCHVISION = ("cifar10", "cifar100", "mnist", "fashion_mnist")
 NAMES = (*TORCHVISION, "digits")
 SPLIT_SEED = 20_240_917
 MIRRORED = ("cifar10", "cifar100", "fashion_mnist")  # a mirrored 3 is not a 3
-VERSION = 1  # of what is stored; another number makes every cache new
+VERSION = 2  # of what is stored; another number makes every cache new
 
 Arrays = dict[str, np.ndarray]
 
@@ -70,6 +70,21 @@ def check_name(name: str) -> None:
         raise UserError(f"unknown data set {name!r}: use one of {', '.join(NAMES)}, or the path of an .npz file")
 
 
+def file_hash(file: Path) -> str:
+    with file.open("rb") as opened:
+        digest = hashlib.sha256()
+        while block := opened.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_intact(dataset: Dataset) -> None:
+    """Raises Fault("data", ...) where the arrays are not those that were stored: no sandbox keeps a run from them yet."""
+    for name, stored in dataset.info["files"].items():
+        if not (dataset.arrays / name).is_file() or file_hash(dataset.arrays / name) != stored:
+            raise Fault("data", f"{dataset.arrays / name} was changed since it was prepared: remove {dataset.folder} and start again")
+
+
 def find_prepared(name: str, train_size: int | None = None) -> Dataset | None:
     """The data set, if it was prepared before."""
     dataset = Dataset(name, cache_folder() / "datasets" / _key(name, train_size))
@@ -91,8 +106,12 @@ def prepare(name: str, python: Path, data_dir: Path | None = None, train_size: i
     with disk_faults(root):
         root.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=root))
-    splits, dropped = _split(_load(name, python, data_dir, aside))
-    _store(name, splits, dropped, train_size, aside)
+    try:
+        splits, dropped = _split(_load(name, python, data_dir, aside))
+        _store(name, splits, dropped, train_size, aside)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)  # half a data set, of no use to anyone
+        raise
     with locked(root / f"{key}.lock", wait=True), disk_faults(dataset.folder):
         if not dataset.folder.exists():  # another process may have been quicker
             aside.rename(dataset.folder)
@@ -147,6 +166,7 @@ def _checked(file: Path, arrays: Arrays) -> Arrays:
     """A user's npz: images and labels (or x_train, y_train), and perhaps test_images, test_labels (x_test, y_test)."""
     names = {"images": "train_images", "labels": "train_labels", "x_train": "train_images", "y_train": "train_labels",
              "x_test": "test_images", "y_test": "test_labels"}  # fmt: skip
+    given = ", ".join(arrays) or "nothing"
     arrays = {names.get(key, key): value for key, value in arrays.items()}
     for part in ("train", "test"):
         if f"{part}_images" not in arrays and part == "test":
@@ -154,12 +174,12 @@ def _checked(file: Path, arrays: Arrays) -> Arrays:
         try:
             images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"].reshape(-1)
         except KeyError as error:
-            raise Fault("data", f"{file}: no array {error}; expected images and labels") from error
+            raise Fault("data", f"{file}: holds {given}; expected images and labels") from error
         images = images[..., None] if images.ndim == 3 else images
         if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] not in (1, 3):
             raise Fault("data", f"{file}: images of shape {images.shape}; expected [n, size, size, 1 or 3 channels]")
-        if images.dtype != np.uint8 and not np.isfinite(images.astype(np.float32)).all():
-            raise Fault("data", f"{file}: images that are not finite")
+        if images.dtype != np.uint8 and not (images.dtype.kind == "f" and images.min() >= 0 and images.max() <= 1):
+            raise Fault("data", f"{file}: images of {images.dtype} that are not all in 0..1; expected uint8, or floats in 0..1")
         if len(images) != len(labels) or len(labels) < 30 or labels.dtype.kind not in "iu":
             raise Fault("data", f"{file}: {len(images)} images, {len(labels)} labels of {labels.dtype}; expected as many "
                                 "whole-number labels as images, at least 30")  # fmt: skip
@@ -200,14 +220,19 @@ def _store(name: str, splits: dict, dropped: int, train_size: int | None, aside:
     if train_size and train_size > len(labels):
         raise UserError(f"--train-size {train_size}: {name} has {len(labels)} training images")
     splits = splits | {"train": (images[:train_size], labels[:train_size])}
+    if few := [part for part, (_, kept) in splits.items() if len(kept) == 0]:
+        raise Fault("data", f"{name}: no image is left in {' and '.join(few)} once duplicates across the splits are dropped")
     digest = hashlib.sha256()
     with disk_faults(aside):
         for part, folder in (("train", "arrays"), ("val", "arrays"), ("test", "hidden")):
             (aside / folder).mkdir(mode=0o700, exist_ok=True)
             for kind, array in zip(("images", "labels"), splits[part], strict=True):
                 digest.update(np.ascontiguousarray(array).tobytes())
-                np.save(aside / folder / f"{part}_{kind}.npy", np.ascontiguousarray(array))
+                file = aside / folder / f"{part}_{kind}.npy"
+                np.save(file, np.ascontiguousarray(array))
+                file.chmod(0o444)
         info = _describe(splits, dropped, mirror=name in MIRRORED) | {"name": Path(name).stem, "split": digest.hexdigest()[:16]}
+        info["files"] = {file.name: file_hash(file) for file in sorted((aside / "arrays").glob("*.npy"))}
         (aside / "arrays" / "info.json").write_text(json.dumps(info, indent=2))
         shutil.rmtree(aside / "scratch", ignore_errors=True)
         (aside / "raw.npz").unlink(missing_ok=True)

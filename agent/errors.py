@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+import traceback
+from pathlib import Path
+
+from agent.secrets import redact
+
 
 class UserError(Exception):
     """What the user gave cannot be used; the message says what to do. Nothing was spent. Exit code 2."""
@@ -13,3 +20,11 @@ class Fault(Exception):
     def __init__(self, kind: str, detail: str):
         super().__init__(f"{kind}: {detail}")
         self.kind, self.detail = kind, detail
+
+
+def record_bug() -> str:
+    """Keep the traceback of the exception being handled, a bug of ours, in a file; return the line that says where."""
+    log = Path(tempfile.gettempdir()) / f"assay-error-{os.getpid()}.log"
+    with log.open("a", encoding="utf-8") as file:
+        file.write(redact(traceback.format_exc()) + "\n")
+    return f"a fault of Assay itself; please report it with {log}"

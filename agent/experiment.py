@@ -15,8 +15,8 @@ from typing import Any
 from agent.archive import FAILED, INTERRUPTED, Archive, RunFolder, rename
 from agent.baseline import SharedBaseline
 from agent.coder import Coder, Reply
+from agent.datasets import check_intact
 from agent.errors import Fault
-from agent.failure import fence
 from agent.files import append_event, copy_files, free_bytes, read_events, write_json, write_text
 from agent.gate import Candidate, inspect
 from agent.plan import Plan, Setup, StopReason, start_prompt
@@ -25,6 +25,7 @@ from agent.run import (
     Run,
     RunStatus,
     environment_variables,
+    implausible,
     load_run,
     out_dir_arguments,
     own_values,
@@ -33,9 +34,11 @@ from agent.run import (
     train,
 )
 from agent.runner import kill_tree
+from agent.text import fence
 from agent.workspace import MAIN, Workspace, diff
 
 MIN_FREE_BYTES = 64 * 2**20
+FILLER = "I updated the files."  # Aider puts it into the conversation in the user's name
 IDLE_REPLIES = 2  # in a row that change nothing: the coder has given up
 Progress = Callable[[str, "RunFolder | None"], AbstractContextManager[Any]]  # around one step: its name, what it fills
 
@@ -88,7 +91,7 @@ class Experiment:
             return {"attempt": False}
         changed = self.workspace.fingerprint() != before
         done = reply.status == "session_ended" or (reply.completed and bool(self._successes()))
-        fields = {name: getattr(reply, name) for name in Reply.__dataclass_fields__ if name not in ("text", "messages")}
+        fields = {name: getattr(reply, name) for name in Reply.__dataclass_fields__ if name != "messages"}
         append_event(self.archive.events, "edit", turn=turn, number=self._number, attempt=changed or not done, changed=changed,
                      completed=reply.completed, **fields, files=self.workspace.read(), messages=reply.messages)  # fmt: skip
         return self._events("edit")[-1]
@@ -117,9 +120,13 @@ class Experiment:
                 (folder.work / "data").symlink_to(setup.dataset.arrays, target_is_directory=True)
         with self.progress(f"run {number}: training", folder):
             execution = train(folder, setup.environment, self.plan.budget, variables, arguments=arguments)
+        if setup.dataset:
+            check_intact(setup.dataset)
         if not execution.ok and free_bytes(folder.folder) < MIN_FREE_BYTES:
             raise Fault("disk", f"{folder.folder}: less than {MIN_FREE_BYTES >> 20} MiB free, so the run says nothing about its code")
         run = read_run(number, folder, execution, self.plan.metric, timeout=self.plan.budget.timeout)
+        if run.ok and not self.plan.scaffold.open and (problem := implausible(run.metrics, self.plan.budget)):
+            run = replace(run, status=RunStatus.NO_RESULT, metrics={}, value=None, message=problem)
         return replace(run, self_reported=self.plan.scaffold.open, variables=variables)
 
     def _ensure_baseline(self) -> Run:
@@ -217,10 +224,9 @@ class Experiment:
         if folder.folder.exists():
             rename(folder, self.archive.unused(number, INTERRUPTED))
         copy_files(self.workspace.folder, folder.code)
-        asked = [message["content"] for message in edit["messages"] if message["role"] == "user"]
-        replies = [message["content"] for message in edit["messages"] if message["role"] == "assistant"]
+        asked = [message["content"] for message in edit["messages"] if message["role"] == "user" and message["content"] != FILLER]
         write_text(folder.prompt, "\n\n---\n\n".join(asked))
-        write_text(folder.reply, "\n\n".join(replies))
+        write_text(folder.reply, edit["text"])
         write_text(folder.diff, diff(self.archive.run(number - 1).code, folder.code))
         return folder
 

@@ -21,6 +21,8 @@ from typing import Any
 from agent.errors import Fault
 from agent.secrets import redact
 
+# Caches, and what a run leaves: a result that lay there before a run must never be read as its own.
+NOT_CODE = ("__pycache__", ".aider*", ".git", "final_info.json", "metrics.csv", "trace.json", "progress.json", "predictions.npy", "wandb")
 MAX_TEXT_BYTES = 4 * 2**20  # of a file that a run left, when it is read or copied
 
 
@@ -44,8 +46,15 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_json(path: Path) -> dict[str, Any]:
+    """An object that we wrote. Raises Fault("archive", ...) where it is gone or damaged."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise Fault("archive", f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    if not isinstance(value, dict):
+        raise Fault("archive", f"{path}: not an object")
+    return value
 
 
 def append_event(path: Path, event: str, **fields: Any) -> None:
@@ -74,8 +83,8 @@ def read_events(path: Path) -> list[dict[str, Any]]:
     events = []
     for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is torn, or empty
         try:
-            events.append(json.loads(line))
-        except ValueError as error:
+            events.append(dict(json.loads(line)))
+        except (ValueError, TypeError) as error:
             raise Fault("archive", f"{path}:{number}: damaged line: {error}") from error
     return events
 
@@ -94,9 +103,9 @@ def read_untrusted(path: Path, limit: int = MAX_TEXT_BYTES) -> bytes | None:
 
 
 def copy_files(source: Path, target: Path) -> None:
-    """Copy a folder of code; links are kept as links, caches are left behind."""
+    """Copy a folder of code; links are kept as links, what is not code is left behind."""
     with disk_faults(target):
-        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".aider*", ".git"))
+        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*NOT_CODE))
 
 
 def free_bytes(folder: Path) -> int:

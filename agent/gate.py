@@ -6,7 +6,6 @@ Liveness and the judge join this list: a check is a function from a Candidate to
 from __future__ import annotations
 
 import json
-import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,14 +13,16 @@ from pathlib import Path
 from agent.archive import RunFolder
 from agent.datasets import Dataset
 from agent.environment import Environment
-from agent.failure import bound, clean, explain
+from agent.failure import explain
 from agent.files import copy_files, read_untrusted, write_json
 from agent.lint import flake8
 from agent.run import Budget, RunStatus, environment_variables
 from agent.runner import Request, execute
+from agent.text import bound, clean, finite
 from agent.workspace import MAIN, Scaffold, Workspace
 
 SMOKE_SECONDS = 180
+MAX_MAIN_BYTES = 2**18
 ARMS = ("control", "idea")
 
 
@@ -50,7 +51,7 @@ class GateReport:
         return sum(check.seconds for check in self.checks)
 
     def save(self, folder: RunFolder) -> None:
-        write_json(folder.gate, [asdict(check) for check in self.checks])
+        write_json(folder.gate, {"checks": [asdict(check) for check in self.checks]})
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,9 @@ def guard(candidate: Candidate) -> Check:
 
 
 def lint(candidate: Candidate) -> Check:
+    size = (candidate.workspace.folder / MAIN).stat().st_size
+    if size > MAX_MAIN_BYTES:
+        return Check("lint", RunStatus.LINT_FAILED, f"{MAIN} has {size:,} bytes, more than a person can read: {MAX_MAIN_BYTES:,} at most.")
     findings = flake8(candidate.workspace.folder / MAIN)
     if findings:
         return Check("lint", RunStatus.LINT_FAILED, f"flake8 finds what would stop the program:\n{bound(clean(findings))}")
@@ -129,7 +133,7 @@ def _smoke_arm(candidate: Candidate, arm: str) -> tuple[str, float]:
 def _trace_problem(path: Path) -> str:
     try:
         losses = json.loads(read_untrusted(path) or b"")["losses"]
-        finite = [math.isfinite(loss) for loss in losses]
+        finite = [finite(loss) is not None for loss in losses]
     except (ValueError, TypeError, KeyError, RecursionError):
         return "It ended without an error, but protocol.run(Model) was not reached: call it last, as the scaffold does."
     if not losses:

@@ -35,12 +35,14 @@ class Idea:
     @property
     def slug(self) -> str:
         """The file's name, made safe for a folder name."""
-        return re.sub(r"[^a-z0-9]+", "_", self.path.stem.lower()).strip("_") or "idea"
+        return re.sub(r"\W+", "_", self.path.stem.lower()).strip("_") or "idea"
 
 
 def load_idea(path: Path) -> Idea:
     """Read one idea. Raises UserError: not readable, not UTF-8, empty, no title, bad or unknown front matter."""
     try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path}: not a file")
         source = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
@@ -83,14 +85,19 @@ def _front_matter(path: Path, lines: list[str]) -> tuple[dict[str, Any], int]:
         raise UserError(f"{path}:1: the front matter is not closed: add a line --- after it")
     block = "\n".join(lines[1:end])
     try:
+        if any(isinstance(token, (yaml.AliasToken, yaml.TagToken)) for token in yaml.scan(block)):
+            raise UserError(f"{path}:2: front matter: aliases and tags are not needed here")
         node = yaml.compose(block, yaml.SafeLoader)
-        values = yaml.safe_load(block) or {}
-    except yaml.YAMLError as error:
+        values = {} if node is None else yaml.safe_load(block)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "not YAML"
         raise UserError(f"{path}:{mark.line + 2 if mark else 1}: front matter: {problem}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path}:2: front matter: expected lines of the form `name: value`")
+    names = [key.value for key, _ in node.value] if node else []
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"{path}:2: front matter: {twice} stands there twice")
     line_of = {key.value: key.start_mark.line + 2 for key, _ in node.value} if node else {}
     for key, value in values.items():
         if problem := _problem(key, value):
@@ -106,8 +113,10 @@ def _problem(key: object, value: object) -> str:
     if not isinstance(value, expected) or isinstance(value, bool):
         names = expected if isinstance(expected, tuple) else (expected,)
         return f"{key} must be {' or '.join(kind.__name__ for kind in names)}, not {value!r}"
-    if isinstance(value, (int, float)) and value <= 0:
+    if isinstance(value, (int, float)) and not 0 < value < 1e9:
         return f"{key} must be above 0, not {value}"
+    if key == "metric" and not re.fullmatch(r"[\w./ -]{1,60}", str(value)):
+        return f"metric must be a plain name, not {value!r}"
     if key == "direction" and value not in ("max", "min"):
         return f"direction must be max or min, not {value!r}"
     if isinstance(value, list) and not (value and all(isinstance(item, str) and item.strip() for item in value)):

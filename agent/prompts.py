@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from agent.errors import UserError
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
@@ -16,12 +19,15 @@ def render(template: str, **variables: Any) -> str:
 
 
 def render_text(source: str, **variables: Any) -> str:
-    """Render a template given as text (the scaffold's main.py)."""
-    return _environment().from_string(source).render(**variables)
+    """Render a template given as text, a scaffold's main.py: it may name variables, and call nothing."""
+    try:
+        return _environment().from_string(source).render(**variables)
+    except TemplateError as error:
+        raise UserError(f"the scaffold's main.py is not a template that can be rendered: {error}") from error
 
 
 def _environment() -> Environment:
-    return Environment(
+    return ImmutableSandboxedEnvironment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -16,11 +16,10 @@ HARNESS_PACKAGES = ("aider-chat", "litellm", "openai", "jinja2", "numpy", "sciki
 
 
 def provenance(environment: Environment) -> dict[str, Any]:
-    """For config.json. `commit` is None where Assay does not run from a git checkout."""
-    commit = _git("rev-parse", "HEAD").strip() or None
+    """For config.json. commit is None where Assay does not run from a git checkout."""
     return {
-        "commit": commit,
-        "uncommitted": _git("diff", "HEAD") if commit else "",
+        "commit": commit(),
+        "uncommitted": _git("diff", "HEAD"),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
@@ -28,6 +27,10 @@ def provenance(environment: Environment) -> dict[str, Any]:
         "harness_packages": {name: version_of(name) for name in HARNESS_PACKAGES},
         "environment": {"key": environment.key, "python": str(environment.python), "packages": environment.packages},
     }
+
+
+def commit() -> str | None:
+    return _git("rev-parse", "HEAD").strip() or None
 
 
 def cores() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -12,11 +13,11 @@ from agent.archive import Archive, experiments, new_experiment
 from agent.coder import AiderCoder
 from agent.datasets import Dataset, find_prepared, prepare
 from agent.environment import REQUIRED, Environment, ensure, existing
-from agent.errors import Fault, UserError
+from agent.errors import Fault, UserError, record_bug
 from agent.experiment import Experiment
 from agent.files import append_event, locked, read_events, read_json, write_bytes, write_json
 from agent.plan import Limits, Plan, Setup, StopReason, start_prompt
-from agent.provenance import cores, provenance
+from agent.provenance import commit, cores, provenance
 from agent.report.console import console, progress, say, show
 from agent.report.tables import experiment_table, run_line
 from agent.run import Budget
@@ -25,17 +26,24 @@ from agent.wandb_sync import upload
 from agent.workspace import Workspace
 
 
-def run_all(queue: Iterable[Settings]) -> int:
-    """Carry out every experiment. 0: each reached its end; 1: one ended on a fault."""
-    code, archives = 0, list[Archive]()
+def run_all(queue: list[Settings]) -> int:
+    """Carry out every experiment. 0: each reached its end; 1: one did not; 2: none could begin, for what the user gave."""
+    codes, archives = list[int](), list[Archive]()
     for settings in queue:
         try:
             _run_one(settings, archives)
+            codes.append(0)
+        except UserError as error:
+            say(f"{settings.idea.path}: {error}", error=True)
+            codes.append(2)
         except Fault as fault:
             say(f"{settings.idea.path}: stopped by a fault: {fault}")
-            say("  nothing is lost: the same command goes on from here")
-            code = 1
-    return code
+            say("  nothing is lost: once that is mended, the same command goes on from here")
+            codes.append(1)
+        except Exception:  # a bug of ours in one experiment; the others are not to blame
+            say(f"{settings.idea.path}: {record_bug()}", error=True)
+            codes.append(1)
+    return 2 if set(codes) == {2} else int(any(codes))
 
 
 def _run_one(settings: Settings, archives: list[Archive]) -> None:
@@ -43,22 +51,25 @@ def _run_one(settings: Settings, archives: list[Archive]) -> None:
     say(f"{settings.idea.title}  ({settings.idea.path})")
     if settings.model.replies is not None:
         say(f"  {settings.model.name}" + (f"  ({SESSION_NOTE})" if settings.shipped_session else ""))
-    setup = make_setup(settings)
-    archive = None if settings.options.fresh else _find(settings, experiment_key(settings, setup))
-    if archive and (reason := stop_reason(archive)) and reason != StopReason.COST_LIMIT:
-        say(f"  finished earlier ({reason}); --fresh runs it again")
-    else:
-        archive = archive or _create(settings, setup)
-        archives.append(archive)
-        with locked(archive.folder / ".lock") as mine:
-            if not mine:
-                raise Fault("busy", f"another process is working on {archive.folder}")
-            _conduct(settings, setup, archive, archives)
+    setup, folder = make_setup(settings), settings.options.runs_dir / settings.idea.slug
+    key = experiment_key(settings, setup)
+    with locked(folder / f".{key}.lock") as mine:
+        if not mine:
+            raise Fault("busy", f"another process is working on this experiment in {folder}")
+        archive = None if settings.options.fresh else _find(settings, key)
+        if archive and (reason := stop_reason(archive)) and reason != StopReason.COST_LIMIT:
+            say(f"  finished earlier ({reason}); --fresh runs it again")
+        else:
+            archive = _conduct(settings, setup, archive, archives)
     show(experiment_table(archive, console().width))
     say(f"  python launch.py review {archive.folder}")
 
 
-def _conduct(settings: Settings, setup: Setup, archive: Archive, archives: list[Archive]) -> None:
+def _conduct(settings: Settings, setup: Setup, found: Archive | None, archives: list[Archive]) -> Archive:
+    """Begin an experiment, or go on with the one that was found; returns its archive."""
+    archive = found or _create(settings, setup)
+    archives.append(archive)
+
     def cost_left() -> float | None:
         cap = settings.options.max_cost
         return None if cap is None else cap - sum(cost_of(one) or 0.0 for one in archives)
@@ -69,17 +80,27 @@ def _conduct(settings: Settings, setup: Setup, archive: Archive, archives: list[
             priced = coder.ready()
         if settings.options.max_cost is not None and not priced:
             raise UserError(f"--max-cost cannot be kept: the price of {settings.model.name} is unknown; give it with --price IN,OUT")
-        if not archive.config.exists():  # from here on it is an experiment, and found again
-            write_json(archive.config, _config(settings, setup))
+        append_event(archive.events, "sitting", **_sitting(settings, setup))
         reason = Experiment(setup, archive, coder, progress, cost_left, lambda run: say(run_line(run, settings.metric))).conduct()
         say(f"  stopped: {reason.value}")
         for problem in upload(archive, setup.environment):
             say(f"  {problem}")
+    except UserError:
+        if not found:  # nothing was asked or run: an archive of nothing would only be in the way
+            shutil.rmtree(archive.folder, ignore_errors=True)
+        raise
     except Fault as fault:
         append_event(archive.events, "fault", kind=fault.kind, detail=fault.detail)
         raise
     finally:
         coder.close()
+    return archive
+
+
+def _sitting(settings: Settings, setup: Setup) -> dict[str, Any]:
+    """What this command may change in an experiment that goes on, and with which Assay."""
+    plan = setup.plan
+    return {"limits": asdict(plan.limits), "budget": asdict(plan.budget), "max_cost": settings.options.max_cost, "commit": commit()}
 
 
 def make_plan(settings: Settings) -> Plan:
@@ -115,7 +136,7 @@ def experiment_key(settings: Settings, setup: Setup) -> str:
     """Two commands with the same key are one experiment: idea, model, runs, seed, and whatever decides the baseline."""
     idea = settings.idea
     budget = [settings.epochs, settings.options.seed]
-    parts = [idea.title, idea.text, idea.settings, settings.model.name, settings.runs, budget, setup.baseline_key]
+    parts = [idea.title, idea.text, idea.settings, settings.model.identity, settings.runs, budget, setup.baseline_key]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -123,7 +144,14 @@ def _find(settings: Settings, key: str) -> Archive | None:
     """The newest experiment of this idea with this key."""
     folder = settings.options.runs_dir / settings.idea.slug
     found = [archive for archive in experiments(settings.options.runs_dir) if archive.folder.parent == folder]
-    return next((archive for archive in reversed(found) if read_json(archive.config)["key"] == key), None)
+    return next((archive for archive in reversed(found) if _key_of(archive) == key), None)
+
+
+def _key_of(archive: Archive) -> str | None:
+    try:
+        return str(read_json(archive.config).get("key"))
+    except Fault:
+        return None  # damaged: it cannot be gone on with, and `review` says so
 
 
 def _create(settings: Settings, setup: Setup) -> Archive:
@@ -133,6 +161,7 @@ def _create(settings: Settings, setup: Setup) -> Archive:
     workspace = Workspace(archive.workspace)
     workspace.create(settings.scaffold, setup.dataset.info if setup.dataset else None)
     append_event(archive.events, "workspace", files=workspace.read())
+    write_json(archive.config, _config(settings, setup))  # last: from here on it is found again
     return archive
 
 
@@ -142,7 +171,7 @@ def _config(settings: Settings, setup: Setup) -> dict:
         "key": experiment_key(settings, setup), "idea": settings.idea.title, "source": str(settings.idea.path),
         "front_matter": settings.idea.settings, "model": settings.model.name, "scaffold": str(settings.scaffold.folder),
         "open": settings.scaffold.open, "dataset": dataset.info if dataset else None, "budget": asdict(setup.plan.budget),
-        "metric": asdict(setup.plan.metric), "limits": asdict(setup.plan.limits), "max_cost": settings.options.max_cost,
+        "metric": asdict(setup.plan.metric), "limits": asdict(setup.plan.limits),
         "baseline_key": setup.baseline_key, "sandbox": "none", "provenance": provenance(setup.environment),
     }  # fmt: skip
 

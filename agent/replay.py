@@ -37,12 +37,14 @@ def load_replies(path: Path) -> list[dict]:
 
 def _from_session(path: Path, text: str) -> list[dict]:
     replies = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
         try:
             record = json.loads(line)
             if "reply" in record:
                 replies.append({"reply": str(record["reply"]), "finish_reason": record.get("finish_reason") or "stop"})
-        except (json.JSONDecodeError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise UserError(f"{path}:{number}: not a line of a recorded session: {error}") from error
     return replies
 

@@ -17,11 +17,14 @@ from typing import Any
 from agent.archive import RunFolder
 from agent.datasets import Dataset
 from agent.environment import Environment
-from agent.failure import clean, explain
+from agent.errors import Fault
+from agent.failure import explain
 from agent.files import read_json, read_untrusted, write_bytes
 from agent.runner import Execution, Request, execute
+from agent.text import clean, finite
 
 MAX_FIELDS = 200
+_NAME = re.compile(r"[\w./ -]{1,80}")  # of a number in final_info.json; anything else is no name
 
 
 class RunStatus(str, Enum):
@@ -83,8 +86,12 @@ class Run:
 
 
 def load_run(folder: RunFolder) -> Run:
+    """Raises Fault("archive", ...) where the result is gone or damaged."""
     stored = read_json(folder.result)
-    return Run(**{name: stored[name] for name in Run.__dataclass_fields__ if name != "status"}, status=RunStatus(stored["status"]))
+    try:
+        return Run(**{name: stored[name] for name in Run.__dataclass_fields__ if name != "status"}, status=RunStatus(stored["status"]))
+    except (KeyError, ValueError) as error:
+        raise Fault("archive", f"{folder.result}: not a result of this version: {error}") from error
 
 
 def environment_variables(dataset: Dataset | None, budget: Budget, *, arm: str, stage: str = "train") -> dict[str, str]:
@@ -114,13 +121,22 @@ def read_run(number: int, folder: RunFolder, execution: Execution, metric: Metri
         status = RunStatus.TIMEOUT if execution.timed_out else RunStatus.CRASH
         return replace(run, status=status, message=explain(execution, _text(folder.stdout), _text(folder.stderr), timeout))
     info, problem = _final_info(folder.work)
-    value = info.get(metric.name)
-    measured = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
-    if not problem and not math.isfinite(measured):
+    measured = finite(info.get(metric.name))
+    if not problem and measured is None:
         problem = f"final_info.json has no finite number {metric.name!r}"
     if problem:
         return replace(run, status=RunStatus.NO_RESULT, message=f"It ended without an error, but {problem}.")
     return replace(run, metrics=info, value=measured)
+
+
+def implausible(metrics: dict[str, Any], budget: Budget) -> str:
+    """Why final_info.json cannot be protocol.py's own, or ''. Evidence, not proof: main.py could write all of this."""
+    accuracy, epochs, steps, samples = (finite(metrics.get(key)) for key in ("val_accuracy", "epochs", "steps", "samples"))
+    if accuracy is None or not 0 <= accuracy <= 1:
+        return f"The val_accuracy in final_info.json is {metrics.get('val_accuracy')}; protocol.py writes a share of 1."
+    if epochs != budget.epochs or not steps or not samples:
+        return "final_info.json does not tell of a whole training: call protocol.run(Model) last, as the scaffold does."
+    return ""
 
 
 def own_values(run: Run, most: int = 12) -> str:
@@ -156,14 +172,19 @@ def _final_info(work: Path) -> tuple[dict[str, Any], str]:
         return {}, "its final_info.json is not JSON"
     if not isinstance(stored, dict):
         return {}, "its final_info.json is not an object"
-    flat: dict[str, Any] = {}
-    for key, value in stored.items():
-        means = value.get("means") if isinstance(value, dict) else None
-        flat |= means if isinstance(means, dict) else {key: value}
-    kinds = (int, float, str, bool)
-    plain = {clean(str(key))[:80]: clean(value)[:200] if isinstance(value, str) else value
-             for key, value in list(flat.items())[:MAX_FIELDS] if isinstance(value, kinds)}  # fmt: skip
-    return plain, ""
+    means: dict[str, Any] = {}
+    for value in stored.values():
+        if isinstance(value, dict) and isinstance(value.get("means"), dict):
+            means |= value["means"]
+    kept = {key: _plain(value) for key, value in list((means | stored).items())[:MAX_FIELDS] if _NAME.fullmatch(key)}
+    return {key: value for key, value in kept.items() if value is not None}, ""
+
+
+def _plain(value: Any) -> str | float | int | bool | None:
+    """A short text, a finite number or a truth value; None for anything else."""
+    if isinstance(value, str):
+        return clean(value).replace("\n", " ")[:200]
+    return value if isinstance(value, bool) or finite(value) is not None else None
 
 
 def _text(path: Path) -> str:

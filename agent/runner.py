@@ -109,7 +109,7 @@ def _environment(request: Request) -> dict[str, str]:
     threads = str(max(1, request.threads))
     return clean_environment(
         **{_TAG: str(request.folder.resolve())},
-        HOME=str(request.folder), PYTHONUNBUFFERED="1", PYTHONHASHSEED="0", MPLBACKEND="Agg", HF_HUB_OFFLINE="1",
+        HOME=str(request.folder.resolve()), PYTHONUNBUFFERED="1", PYTHONHASHSEED="0", MPLBACKEND="Agg", HF_HUB_OFFLINE="1",
         OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads,
         OMP_WAIT_POLICY="PASSIVE",  # spinning threads of two programs on one core waste more than half of it
         CUBLAS_WORKSPACE_CONFIG=":4096:8",

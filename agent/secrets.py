@@ -6,7 +6,9 @@ import os
 import re
 
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.I)
-_SHORTEST = 8  # characters; a shorter value would blot out ordinary words
+# A password that is an ordinary word cannot be told from the word; blotting it out would rewrite code and events.
+_SHORTEST = 8  # characters
+_WORD = re.compile(r"[a-z]+|[A-Z][a-z]+")
 
 # All that a model-written program needs of the user's environment. Devices are chosen by the harness.
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
@@ -14,7 +16,8 @@ _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_D
 
 def secret_values() -> list[str]:
     """Values of the variables whose names say that they are secret, longest first."""
-    found = {value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= _SHORTEST}
+    named = [value for name, value in os.environ.items() if _SECRET_NAME.search(name)]
+    found = {value for value in named if len(value) >= _SHORTEST and not _WORD.fullmatch(value)}
     return sorted(found, key=len, reverse=True)
 
 

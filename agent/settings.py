@@ -76,6 +76,8 @@ def decide(idea: Idea, options: Options) -> Settings:
     """Raises UserError for what can never run."""
     told = idea.settings
     scaffold = find_scaffold(_scaffold(idea, options))
+    if options.runs_dir.resolve().is_relative_to(scaffold.folder.resolve()):
+        raise UserError(f"--runs-dir {options.runs_dir} lies in the scaffold {scaffold.folder}: give a folder outside it")
     dataset = options.dataset or told.get("dataset") or (None if scaffold.open else "cifar100")
     if dataset:
         if not options.dataset and dataset.endswith(".npz"):
@@ -105,6 +107,8 @@ def _model(idea: Idea, options: Options) -> ModelOptions:
     name = options.model or next((model for key, model in MODELS_BY_KEY.items() if os.environ.get(key)), None)
     if name is None and session_of(idea).is_file():
         name = f"{REPLAY}{session_of(idea)}"
+    if name is None and options.dry_run:
+        return ModelOptions("none (no key is set)")
     if name is None:
         raise UserError(NO_KEY.format(path=idea.path))
     replies = load_replies(Path(name.removeprefix(REPLAY))) if name.startswith(REPLAY) else None

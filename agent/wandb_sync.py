@@ -9,8 +9,8 @@ from pathlib import Path
 
 from agent.archive import Archive
 from agent.environment import Environment
-from agent.failure import clean
 from agent.secrets import clean_environment
+from agent.text import clean
 
 KEY = "WANDB_API_KEY"
 SECONDS = 120  # for one run; a server that is away must not hold up the queue

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import hashlib
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from agent.errors import UserError
-from agent.files import MAX_TEXT_BYTES, copy_files, write_bytes, write_text
+from agent.files import MAX_TEXT_BYTES, NOT_CODE, copy_files, write_bytes, write_text
 from agent.prompts import render_text
 
 MAIN, PROTOCOL, REQUIREMENTS = "main.py", "protocol.py", "requirements.txt"
@@ -36,7 +37,7 @@ class Scaffold:
         """A hash over the names and the bytes of all its files."""
         digest = hashlib.sha256()
         for path in sorted(self.folder.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
+            if path.is_file() and not any(fnmatch(part, pattern) for part in path.relative_to(self.folder).parts for pattern in NOT_CODE):
                 digest.update(f"{path.relative_to(self.folder)}\0{path.stat().st_size}\0".encode() + path.read_bytes())
         return digest.hexdigest()[:16]
 
@@ -44,6 +45,8 @@ class Scaffold:
 def find_scaffold(folder: Path) -> Scaffold:
     if not (folder / MAIN).is_file():
         raise UserError(f"scaffold {folder}: has no {MAIN}")
+    if (folder / MAIN).is_symlink() or (folder / REQUIREMENTS).is_symlink():
+        raise UserError(f"scaffold {folder}: {MAIN} and {REQUIREMENTS} must be files of their own, not links")
     return Scaffold(folder)
 
 

@@ -72,11 +72,11 @@ def test_a_users_npz_may_have_any_whole_labels_and_float_images(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        ({"images": images(40)}, "no array"),
+        ({"images": images(40)}, "holds images"),
         ({"images": images(40), "labels": np.zeros(39, int)}, "as many"),
         ({"images": images(40)[:, :5], "labels": np.zeros(40, int)}, "expected \\[n, size, size"),
         ({"images": images(40), "labels": np.zeros(40)}, "whole-number"),
-        ({"images": np.full((40, 6, 6, 1), np.nan), "labels": np.zeros(40, int)}, "not finite"),
+        ({"images": np.full((40, 6, 6, 1), np.nan), "labels": np.zeros(40, int)}, "not all in 0..1"),
         ({"images": images(40), "labels": np.array([None] * 40)}, "readable|damaged"),
     ],
 )

@@ -9,8 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import launch as launch_module
 from tests.conftest import REPOSITORY, edit, scores
 
 
@@ -176,9 +178,32 @@ def test_doctor_says_what_is_there_and_fails_only_when_the_main_job_cannot_run(l
     assert bad.code == 1 and "cannot run: environment, runs" in bad.out
 
 
-def test_a_bug_of_ours_leaves_its_traceback_in_a_file_not_on_the_terminal(launch, tmp_path):
-    (tmp_path / "runs" / "x" / "y").mkdir(parents=True)
-    (tmp_path / "runs" / "x" / "y" / "config.json").write_text("{}")  # no archive of ours
+def test_a_bug_of_ours_leaves_its_traceback_in_a_file_not_on_the_terminal(monkeypatch, capsys):
+    def broken(arguments):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(launch_module, "review", broken)
+    assert launch_module.main(["review"]) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" not in said and "report it with" in said
+    assert "KeyError: 'a bug'" in Path(said.split()[-1]).read_text()
+
+
+def test_one_damaged_archive_hides_no_other(quick_launch, launch, session, tmp_path):
+    quick_launch("--model", f"replay:{session(*scores(0.6))}", "--runs", "1")
+    for name, config in (("foreign", "{}"), ("torn", "{"), ("empty", "")):
+        (tmp_path / "runs" / name / "stamp").mkdir(parents=True)
+        (tmp_path / "runs" / name / "stamp" / "config.json").write_text(config)
     done = launch("review")
-    assert done.code == 1 and "Traceback" not in done.err and "report it with" in done.err
-    assert "KeyError" in Path(done.err.split()[-1]).read_text()
+    assert done.code == 0 and done.out.count("damaged: ") == 3 and "run_limit" in done.out
+    assert launch("review", "torn").code == 1
+
+
+def test_what_one_idea_got_wrong_does_not_stop_the_queue(quick, launch, session, tmp_path):
+    np.savez(tmp_path / "small.npz", images=np.arange(60 * 16, dtype=np.uint8).reshape(60, 4, 4), labels=np.arange(60) % 2)
+    for name, front in (("a", ""), ("b", "---\ndataset: small.npz\n---\n"), ("c", "")):
+        (tmp_path / f"{name}.md").write_text(f"{front}# {name}\n\nText.\n")
+    options = ("--scaffold", quick / "scaffold", "--python", sys.executable, "--model", f"replay:{session(*scores(0.6))}", "--runs", "1")
+    done = launch("a.md", "b.md", "c.md", *options, "--train-size", "500")
+    assert done.code == 1 and "b.md: --train-size 500: " in done.err
+    assert {archive.folder.parent.name for archive in done.archives} == {"a", "c"}

@@ -66,7 +66,8 @@ def test_a_history_that_our_aider_wrote_replays_to_the_same_code(quick_launch, s
     first = quick_launch("--model", f"replay:{session(*replies)}")
     history = tmp_path / ".aider.chat.history.md"
     history.write_bytes(first.archives[-1].chat.read_bytes())
-    again = quick_launch("--model", f"replay:{history}")
+    assert "finished earlier" in quick_launch("--model", f"replay:{history}").out, "the same replies are the same experiment"
+    again = quick_launch("--model", f"replay:{history}", "--fresh")
     assert first.statuses == again.statuses == ["success"] * 3
     one, other = again.archives
     assert one.folder != other.folder

@@ -10,9 +10,10 @@ import psutil
 import pytest
 
 from agent.archive import RunFolder
-from agent.failure import clean, explain, fence
+from agent.failure import explain
 from agent.run import Metric, RunStatus, out_dir_arguments, read_run
 from agent.runner import Request, execute
+from agent.text import clean, fence
 
 
 def run(tmp_path: Path, code: str, timeout: float = 30):

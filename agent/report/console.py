@@ -16,7 +16,7 @@ from rich.table import Table
 
 from agent.archive import RunFolder
 from agent.files import read_untrusted
-from agent.secrets import redact
+from agent.text import clean, finite
 
 PATIENCE = 2.0  # seconds before a progress line appears
 
@@ -29,9 +29,10 @@ def console() -> Console:
     return made
 
 
-def say(text: str) -> None:
-    """One line for people. Text from models and programs may stand in it: markup in it means nothing."""
-    console().print(escape(redact(text)), soft_wrap=True)
+def say(text: str, *, error: bool = False) -> None:
+    """One line for people. Text from models and programs may stand in it: markup and control codes in it mean nothing."""
+    out = Console(stderr=True, highlight=False) if error else console()
+    out.print(escape(clean(text)), soft_wrap=True)
 
 
 def show(table: Table) -> None:
@@ -72,6 +73,7 @@ def _follow(out: Console, label: str, folder: RunFolder | None, ended: Event) ->
 def share_done(path: Path) -> float:
     """How much of a run is done, 0 to 1, as its program says."""
     try:
-        return min(1.0, max(0.0, float(json.loads(read_untrusted(path, 4096) or b"{}")["done"])))
+        done = finite(json.loads(read_untrusted(path, 4096) or b"{}")["done"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return 0.0
+    return min(1.0, max(0.0, done or 0.0))

@@ -6,10 +6,10 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.archive import Archive, RunFolder
-from agent.failure import clean
 from agent.files import read_events, read_json
 from agent.report.console import console
 from agent.run import load_run
+from agent.text import clean, visible
 from agent.workspace import diff
 
 STYLES = {"+": "green", "-": "red", "@": "cyan"}
@@ -27,19 +27,19 @@ def print_experiment(archive: Archive) -> None:
         out.print(Text(f"\n{run.folder}: {run.status.value.replace('_', ' ')}", style="bold"))
         out.print(Text(_coder(edit)))
         if folder.gate.is_file():
-            out.print(Text("gate: " + ", ".join(_check(check) for check in read_json(folder.gate))))
+            out.print(Text("gate: " + ", ".join(_check(check) for check in read_json(folder.gate)["checks"])))
         if run.message:
             out.print(Text(clean(run.message)), soft_wrap=True)
         if not last.ok and last.number == run.number:
             _print_diff(out, f"since {last.folder}:", diff(before.code, folder.code))
         if run.ok or last.ok:
-            _print_diff(out, f"since run_{run.number - 1}:", folder.diff.read_text(encoding="utf-8"))
+            _print_diff(out, f"since run_{run.number - 1}:", diff(archive.run(run.number - 1).code, folder.code))
         before = RunFolder(folder.folder)
 
 
 def _print_diff(out: Console, title: str, text: str) -> None:
     out.print(Text(title if text else f"{title} no change", style="italic"))
-    for line in clean(text).splitlines():
+    for line in visible(text).split("\n"):
         style = "bold" if line.startswith(("+++", "---")) else STYLES.get(line[:1], "")
         out.print(Text(line, style=style), soft_wrap=True)
 

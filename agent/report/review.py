@@ -29,7 +29,7 @@ def review_one(run: Path, runs: Path) -> int:
 
 def _find(run: Path, runs: Path) -> Archive:
     """A folder, slug/stamp, or a slug: then its newest experiment."""
-    for folder in (run, runs / run):
+    for folder in (run, runs / run, runs / run.stem.lower()):
         if (folder / "config.json").is_file():
             return Archive(folder)
         if newest := sorted(path.parent for path in folder.glob("*/config.json")):

@@ -9,8 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.archive import Archive, RunFolder
+from agent.errors import Fault
 from agent.files import read_events, read_json
 from agent.run import Metric, Run, load_run, sampling_noise
+from agent.text import clean, finite
 
 LOSSES = (("train loss", "train_loss"), ("val loss", "val_loss"))
 WIDE = 110  # columns of a terminal from which the losses are shown too
@@ -20,7 +22,7 @@ def experiment_table(archive: Archive, width: int = WIDE) -> Table:
     """One row an attempt, failed ones too; the change is against the baseline, of one run each, so it is no verdict."""
     config, baseline = read_json(archive.config), _baseline(archive)
     metric = Metric(**config["metric"])
-    title = f"{config['idea']}: {metric.name}" + (", self-reported" if config["open"] else " on validation data")
+    title = clean(f"{config['idea']}: {metric.name}") + (", self-reported" if config["open"] else " on validation data")
     table = Table(title=escape(title), title_style="bold", box=SIMPLE_HEAD, caption=_noise_caption(config, baseline))
     runs = ([baseline] if baseline else []) + [load_run(folder) for folder in archive.attempts()]
     columns = [
@@ -59,7 +61,11 @@ def overview_table(archives: list[Archive]) -> Table:
     """One row an experiment, in order of idea and time."""
     table = Table("experiment", "data", "baseline", "best", "change", "runs", "failed", "tokens", "cost $", "ended", box=SIMPLE_HEAD)
     for archive in archives:
-        table.add_row(*(escape(cell) for cell in _overview_row(archive)))
+        try:
+            row = _overview_row(archive)
+        except (Fault, KeyError) as error:  # one damaged archive must not hide the others
+            row = [_name(archive), *[""] * 8, f"damaged: {error}"]
+        table.add_row(*(escape(clean(cell)) for cell in row))
     return table
 
 
@@ -77,11 +83,15 @@ def _overview_row(archive: Archive) -> list[str]:
     last: dict[str, Any] = next((event for event in reversed(events) if event["event"] in ("stopped", "fault", "edit", "attempt")), {})
     ended = {"stopped": last.get("reason"), "fault": f"fault: {last.get('kind')}"}.get(last.get("event", ""), "unfinished")
     return [
-        f"{archive.folder.parent.name}/{archive.folder.name}", config["dataset"]["name"] if config["dataset"] else "its own",
+        _name(archive), config["dataset"]["name"] if config["dataset"] else "its own",
         _number(baseline, 4), _number(best, 4), "" if best is None or baseline is None else f"{best - baseline:+.4f}",
         str(len(values)), str(len(attempts) - len(values)), str(sum(edit["tokens_sent"] + edit["tokens_received"] for edit in edits)),
         "unknown" if None in costs else f"{sum(costs):.2f}", str(ended),
     ]  # fmt: skip
+
+
+def _name(archive: Archive) -> str:
+    return f"{archive.folder.parent.name}/{archive.folder.name}"
 
 
 def _baseline(archive: Archive) -> Run | None:
@@ -96,4 +106,4 @@ def _change(run: Run, baseline: Run | None) -> str:
 
 
 def _number(value: Any, digits: int) -> str:
-    return f"{value:,.{digits}f}" if isinstance(value, (int, float)) and not isinstance(value, bool) else ""
+    return "" if finite(value) is None else f"{value:,.{digits}f}"

@@ -1,0 +1,55 @@
+"""Untrusted text made fit for a terminal, a prompt or an archive: what it shows is all that it holds."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from agent.secrets import redact
+
+MAX_LINES, MAX_CHARACTERS = 40, 4000
+# An operating-system command must end on its own line: else one stray byte would swallow all that follows it.
+_TERMINAL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\\\)")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def clean(text: str) -> str:
+    """Without control codes; of a line that was overwritten (a progress bar) only what stood there last."""
+    lines = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in _TERMINAL.sub("", text).split("\n")]
+    return redact(_CONTROL.sub("", "\n".join(lines)))
+
+
+def visible(text: str) -> str:
+    """text with its control characters written out: for a diff, in which nothing may be hidden."""
+    return redact(_CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text))
+
+
+def finite(value: Any) -> float | None:
+    """value as a finite float; None for anything else, numbers too large for a float included."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def bound(text: str, lines: int = MAX_LINES, characters: int = MAX_CHARACTERS) -> str:
+    """At most so much, from both ends; what is left out is said."""
+    rows = text.strip("\n").split("\n")
+    if len(rows) > lines:
+        half = lines // 2
+        rows = [*rows[:half], f"[... {len(rows) - 2 * half} lines left out ...]", *rows[-half:]]
+    text = "\n".join(rows)
+    if len(text) > characters:
+        half = characters // 2
+        text = f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
+    return text
+
+
+def fence(text: str) -> str:
+    """text between backticks that it cannot close itself."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    ticks = "`" * max(3, longest + 1)
+    return f"{ticks}\n{text}\n{ticks}"
