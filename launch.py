@@ -38,9 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except Exception:
-        if "--debug" in arguments:
-            traceback.print_exc()
-        print(f"launch.py: {record_bug()}", file=sys.stderr)
+        print(f"launch.py: {record_bug('--debug' in arguments)}", file=sys.stderr)
         return 1
 
 
@@ -51,10 +49,10 @@ def run(arguments: list[str]) -> int:
 
     given = vars(run_parser().parse_args(arguments))
     paths = given.pop("ideas")
-    given.pop("debug")
+    debug = given.pop("debug")
     options = Options(**given)
     queue = [decide(idea, options) for idea in find_ideas(paths)]
-    return dry_run(queue) if options.dry_run else run_all(queue)
+    return dry_run(queue) if options.dry_run else run_all(queue, debug)
 
 
 def review(arguments: list[str]) -> int:

@@ -22,8 +22,13 @@ class Fault(Exception):
         self.kind, self.detail = kind, detail
 
 
-def record_bug() -> str:
-    """Keep the traceback of the exception being handled, a bug of ours, in a file; return the line that says where."""
+def record_bug(debug: bool = False) -> str:
+    """Keep the traceback of the exception being handled, a bug of ours, in a file; return the line that says where.
+
+    debug: print it too.
+    """
+    if debug:
+        traceback.print_exc()
     log = Path(tempfile.gettempdir()) / f"assay-error-{os.getpid()}.log"
     with log.open("a", encoding="utf-8") as file:
         file.write(redact(traceback.format_exc()) + "\n")

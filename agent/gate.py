@@ -133,13 +133,13 @@ def _smoke_arm(candidate: Candidate, arm: str) -> tuple[str, float]:
 def _trace_problem(path: Path) -> str:
     try:
         losses = json.loads(read_untrusted(path) or b"")["losses"]
-        finite = [finite(loss) is not None for loss in losses]
+        fine = [finite(loss) is not None for loss in losses]
     except (ValueError, TypeError, KeyError, RecursionError):
         return "It ended without an error, but protocol.run(Model) was not reached: call it last, as the scaffold does."
     if not losses:
         return "It made no training step."
-    if not all(finite):
-        return f"The training loss at step {finite.index(False) + 1} is {losses[finite.index(False)]}: it must stay finite."
+    if not all(fine):
+        return f"The training loss at step {fine.index(False) + 1} is {losses[fine.index(False)]}: it must stay finite."
     return ""
 
 

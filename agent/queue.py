@@ -26,7 +26,7 @@ from agent.wandb_sync import upload
 from agent.workspace import Workspace
 
 
-def run_all(queue: list[Settings]) -> int:
+def run_all(queue: list[Settings], debug: bool = False) -> int:
     """Carry out every experiment. 0: each reached its end; 1: one did not; 2: none could begin, for what the user gave."""
     codes, archives = list[int](), list[Archive]()
     for settings in queue:
@@ -41,7 +41,7 @@ def run_all(queue: list[Settings]) -> int:
             say("  nothing is lost: once that is mended, the same command goes on from here")
             codes.append(1)
         except Exception:  # a bug of ours in one experiment; the others are not to blame
-            say(f"{settings.idea.path}: {record_bug()}", error=True)
+            say(f"{settings.idea.path}: {record_bug(debug)}", error=True)
             codes.append(1)
     return 2 if set(codes) == {2} else int(any(codes))
 

@@ -78,9 +78,10 @@ def test_a_reply_with_half_a_surrogate_pair_is_a_reply(quick_launch, session):
     assert done.statuses == ["success"]
 
 
-def test_an_unknown_finish_reason_is_a_finished_reply(quick_launch, endpoint):
-    endpoint.script = [Answer(scores(0.6)[0], finish_reason="weird_reason")]
-    done = quick_launch("--model", "openai/any", "--runs", "1", OPENAI_API_BASE=endpoint.url, OPENAI_API_KEY="sk-test-0123456789")
+def test_an_unknown_finish_reason_is_a_finished_reply(quick_launch, tmp_path):
+    line = {"reply": scores(0.6)[0], "finish_reason": "weird_reason"}
+    (tmp_path / "weird.jsonl").write_text(json.dumps(line) + "\n")
+    done = quick_launch("--model", f"replay:{tmp_path / 'weird.jsonl'}", "--runs", "1")
     assert done.statuses == ["success"]
 
 
