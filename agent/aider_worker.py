@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import queue
 import sys
@@ -90,8 +91,9 @@ class Model(aider_models.Model):
             record = self._replay() if self.replies is not None else self._ask(messages, functions, temperature)
             record["reply"] = record["reply"].encode("utf-8", "replace").decode()  # half a surrogate pair cannot be printed
             append_line(self.session, {"turn": self.turn, **record})
+            cost = record.get("cost")
+            self.spent += math.inf if cost is None and self.cost_left is not None else cost or 0.0  # unknown is not nothing
         self.calls.append(record)
-        self.spent += record.get("cost") or 0.0
         usage = {"prompt_tokens": record.get("prompt_tokens") or 0, "completion_tokens": record.get("completion_tokens") or 0}
         reason = "length" if record["finish_reason"] == "length" else "stop"  # litellm refuses words that it does not know
         choice = {"index": 0, "finish_reason": reason, "message": {"role": "assistant", "content": record["reply"]}}
@@ -133,7 +135,8 @@ class Model(aider_models.Model):
         if not choice.finish_reason:
             raise RuntimeError("the provider's reply broke off")
         usage = getattr(response, "usage", None)
-        sent, received = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+        # A server that does not count is made to say 0 by litellm; no request has no tokens.
+        sent, received = getattr(usage, "prompt_tokens", None) or None, getattr(usage, "completion_tokens", None)
         cost = None
         if self.info.get("input_cost_per_token") is not None and sent is not None:
             cost = sent * self.info["input_cost_per_token"] + (received or 0) * (self.info.get("output_cost_per_token") or 0)

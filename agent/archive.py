@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent.files import disk_faults, read_events
 
-FAILED, INTERRUPTED, PENDING = "failed", "interrupted", "pending"
+FAILED, INTERRUPTED, PENDING, FOREIGN = "failed", "interrupted", "pending", "foreign"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agent.archive import FAILED, INTERRUPTED, Archive, RunFolder, rename
+from agent.archive import FAILED, FOREIGN, INTERRUPTED, Archive, RunFolder, rename
 from agent.baseline import SharedBaseline
 from agent.coder import Coder, Reply
 from agent.datasets import check_intact
@@ -76,11 +76,20 @@ class Experiment:
             baseline = load_run(archive.run(0)) if copied else self._ensure_baseline()
             append_event(archive.events, "baseline", value=baseline.value)
             self.tell(baseline)
-        said = {event["folder"] for event in self._events("attempt")}
-        for folder in map(RunFolder, sorted(archive.folder.glob("run_[1-9]*"))):
-            if folder.result.is_file() and folder.folder.name not in said and INTERRUPTED not in folder.folder.name:
-                run = load_run(folder)  # a kill came between the result and the event
-                self._keep(run) if folder == archive.pending(run.number) else self._say(run)
+        if edit := self._open_edit():
+            self._adopt(edit["number"])
+
+    def _adopt(self, number: int) -> None:
+        """Say the attempt at run `number` that was finished when a kill came; no more than one can be."""
+        pending, said = self.archive.pending(number), {event["folder"] for event in self._events("attempt")}
+        if pending.folder.exists():  # then nothing else of this number is ours
+            if pending.result.is_file():
+                self._keep(load_run(pending))
+            return
+        failed = map(RunFolder, sorted(self.archive.folder.glob(f"run_{number}.{FAILED}_*")))
+        for folder in (self.archive.run(number), *failed):
+            if folder.result.is_file() and folder.folder.name not in said:
+                return self._say(load_run(folder))
 
     def _edit(self) -> dict[str, Any]:
         """One turn of the coder. Its event holds all that is needed to go on from here."""
@@ -141,6 +150,8 @@ class Experiment:
         """Write the result, give the attempt its final name, say so. A kill between these is mended by _prepare."""
         pending = self.archive.pending(run.number)
         target = self.archive.run(run.number) if run.ok else self.archive.unused(run.number, FAILED)
+        if target.folder.exists():  # some program put it there; it is kept, but not in this run's place
+            rename(target, self.archive.unused(run.number, FOREIGN))
         run = replace(run, folder=target.folder.name)
         write_json(pending.result, run.save())
         rename(pending, target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -71,8 +72,8 @@ def _conduct(settings: Settings, setup: Setup, found: Archive | None, archives: 
     archives.append(archive)
 
     def cost_left() -> float | None:
-        cap = settings.options.max_cost
-        return None if cap is None else cap - sum(cost_of(one) or 0.0 for one in archives)
+        cap, costs = settings.options.max_cost, [cost_of(one) for one in archives]
+        return None if cap is None else cap - sum(math.inf if cost is None else cost for cost in costs)  # unknown is not nothing
 
     coder = AiderCoder(archive, Workspace(archive.workspace).editable, settings.model, cost_left)
     try:

@@ -26,6 +26,7 @@ class Answer:
     hang: bool = False  # never answer
     cut: bool = False  # break the connection in the middle
     body: str | None = None  # send exactly this
+    counted: bool = True  # say how many tokens it took
 
 
 class Endpoint:
@@ -90,8 +91,8 @@ def _whole(answer: Answer) -> bytes:
     if answer.status != 200:
         return json.dumps({"error": {"message": answer.message, "type": "scripted", "code": str(answer.status)}}).encode()
     choice = {"index": 0, "message": {"role": "assistant", "content": answer.text}, "finish_reason": answer.finish_reason}
-    completion = {"id": "x", "object": "chat.completion", "created": 0, "model": "any", "choices": [choice], "usage": USAGE}
-    return json.dumps(completion).encode()
+    completion = {"id": "x", "object": "chat.completion", "created": 0, "model": "any", "choices": [choice]}
+    return json.dumps(completion | ({"usage": USAGE} if answer.counted else {})).encode()
 
 
 def _events(answer: Answer) -> Iterator[bytes]:

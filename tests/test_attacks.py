@@ -48,6 +48,30 @@ def test_a_program_that_only_writes_the_protocol_s_files_is_no_result(launch, se
     assert done.statuses == ["no_result"]
 
 
+def test_a_run_that_makes_another_run_s_folder_takes_no_place(quick_launch, session):
+    squat = "        import pathlib; pathlib.Path('../../run_1/x').mkdir(parents=True); json.dump({'val_accuracy': SCORE}, file)"
+    done = quick_launch("--model", f"replay:{session(program(squat), *scores(0.6))}", "--runs", "2")
+    assert done.code == 0 and done.statuses == ["success"] * 2, done.out
+    assert (done.archives[-1].folder / "run_1.foreign_1" / "x").is_dir()
+
+
+def test_results_forged_for_later_runs_are_not_adopted_after_a_kill(quick_launch, session):
+    forged = json.dumps({"number": 1, "status": "success", "folder": "run_1", "metrics": {}, "value": 0.93, "message": "", "seconds": 1,
+                         "cpu_seconds": 1, "self_reported": True, "variables": {}})  # fmt: skip
+    code = f"""        import os, pathlib, signal
+        first = not pathlib.Path('../../run_3').exists()
+        for number in (1, 2, 3):
+            pathlib.Path(f'../../run_{{number}}').mkdir(exist_ok=True)
+            pathlib.Path(f'../../run_{{number}}/result.json').write_text({forged!r})
+        if first:
+            os.kill(os.getppid(), signal.SIGKILL)
+        json.dump({{'val_accuracy': SCORE}}, file)"""
+    model = f"replay:{session(program(code))}"
+    assert quick_launch("--model", model).code == -9
+    again = quick_launch("--model", model)
+    assert again.code == 0 and [event["value"] for event in again.events("attempt")] == [0.5]
+
+
 def test_ctrl_c_while_a_model_is_asked_ends_at_once(quick, endpoint):
     endpoint.script = [Answer(hang=True)]
     command = [sys.executable, str(REPOSITORY / "launch.py"), "higher.md", "--scaffold", "scaffold", "--python", sys.executable,

@@ -120,6 +120,13 @@ def test_the_cost_cap_stops_before_the_next_request_and_can_be_lifted(quick_laun
     assert done.statuses == ["success"] * 3 and len(endpoint.requests) == 3
 
 
+def test_a_reply_of_unknown_cost_uses_up_the_cap(quick_launch, endpoint):
+    endpoint.script = [Answer(reply, counted=False) for reply in scores(0.6, 0.7, 0.8)]
+    done = quick_launch(*MODEL, "--price", "1,1", "--max-cost", "5", **provider(endpoint))
+    assert done.code == 0 and "stopped: cost_limit" in done.out and len(endpoint.requests) == 1
+    assert done.events("edit")[0]["cost"] is None
+
+
 def test_an_unknown_price_with_a_cap_is_refused_before_a_request(quick_launch, endpoint):
     done = quick_launch(*MODEL, "--max-cost", "1", **provider(endpoint))
     assert done.code == 2 and "--price" in done.err and endpoint.requests == []
