@@ -20,7 +20,8 @@ USAGE = """python launch.py IDEA... [options]     run ideas: files, or folders o
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     for terminated in (signal.SIGTERM, signal.SIGHUP):  # end as Ctrl-C does: nothing is left running
-        signal.signal(terminated, signal.default_int_handler)
+        if signal.getsignal(terminated) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(terminated, signal.default_int_handler)
     commands = {"review": review, "doctor": doctor}
     command = commands.get(arguments[0], run) if arguments else run
     try:

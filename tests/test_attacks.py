@@ -77,7 +77,8 @@ def test_ctrl_c_while_a_model_is_asked_ends_at_once(quick, endpoint):
     command = [sys.executable, str(REPOSITORY / "launch.py"), "higher.md", "--scaffold", "scaffold", "--python", sys.executable,
                "--model", "openai/any"]  # fmt: skip
     environment = os.environ | {"OPENAI_API_BASE": endpoint.url, "OPENAI_API_KEY": "sk-test-0123456789"}
-    process = subprocess.Popen(command, cwd=quick, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=quick, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a background job ignores it  # fmt: skip
     while not endpoint.requests:
         time.sleep(0.1)
         assert process.poll() is None
