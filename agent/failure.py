@@ -27,7 +27,9 @@ def _own_frames(traceback: str) -> str:
     kept, own = list[str](), True
     for line in traceback.split("\n"):
         if match := _FRAME.match(line):
-            own = "/work/" in match["path"] or "/gate/" in match["path"] or "/" not in match["path"]
+            path = match["path"]
+            installed = "/site-packages/" in path or "/lib/python" in path  # also where the whole disk lies under /work
+            own = not installed and ("/work/" in path or "/gate/" in path or "/" not in path)
             if own:
                 name = match["path"].rsplit("/", 1)[-1]
                 line = f'  File "{name}", line {match["line"]}' + (match[3] or "")

@@ -36,8 +36,8 @@ FAULTS = [
         "agent/secrets.py", "for name in _PASSED_ON if name in os.environ", "for name in os.environ", "test_archive.py", "runs inherit keys"
     ),
     Fault("agent/runner.py", "tag == prefix or tag.startswith(prefix + os.sep)", "False", "test_runner.py", "daemons of a run survive it"),
-    Fault("agent/failure.py", "max(3, longest + 1)", "3", "test_runner.py", "output can close its own fence"),
-    Fault("agent/run.py", "not math.isfinite(measured)", "False", "test_runner.py", "a result that is no number counts"),
+    Fault("agent/text.py", "max(3, longest + 1)", "3", "test_runner.py", "output can close its own fence"),
+    Fault("agent/run.py", "measured is None", "False", "test_runner.py", "a result that is no number counts"),
     Fault("agent/datasets.py", "digest not in seen", "True", "test_datasets.py", "duplicates cross the splits"),
     Fault(
         "agent/replay.py", "elif current or not (", "elif not (", "test_replay.py -k split", "replies lose their headings and quotations"
@@ -65,7 +65,13 @@ FAULTS = [
         "test_experiment.py",
         "the baseline is trained again for every idea",
     ),
-    Fault("agent/queue.py", "            code = 1\n", "            return 1\n", "test_launch.py -k queue", "one fault stops the queue"),
+    Fault(
+        "agent/queue.py",
+        "            codes.append(1)\n        except Exception",
+        "            return 1\n        except Exception",
+        "test_launch.py -k queue",
+        "one fault stops the queue",
+    ),
     Fault("agent/workspace.py", "if old == new:", "if old != new:", "test_experiment.py", "diffs are empty"),
     Fault(
         "scaffold/protocol.py",

@@ -64,3 +64,10 @@ def test_only_the_worker_imports_aider_and_nothing_but_the_reader_imports_torch(
         source = path.read_text(encoding="utf-8")
         assert not re.search(r"^\s*(import|from) aider", source, re.MULTILINE) or path.name == "aider_worker.py"
         assert not re.search(r"^\s*(import|from) torch", source, re.MULTILINE) or path.name == "torchvision_reader.py"
+
+
+def test_the_list_of_planted_faults_fits_the_code():
+    from benchmarks.planted_faults import FAULTS
+
+    missing = [(fault.file, fault.old) for fault in FAULTS if fault.old not in (REPOSITORY / fault.file).read_text(encoding="utf-8")]
+    assert missing == [] and len({fault.file for fault in FAULTS}) >= 10
