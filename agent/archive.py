@@ -59,10 +59,7 @@ class Archive:
 
     def unused(self, number: int, why: str) -> RunFolder:
         """The first free run_<number>.<why>_<k>."""
-        k = 1
-        while (folder := self.folder / f"run_{number}.{why}_{k}").exists():
-            k += 1
-        return RunFolder(folder)
+        return unused(self.run(number), why)
 
     def attempts(self) -> list[RunFolder]:
         """Every finished attempt, failed ones too, in the order in which they were made."""
@@ -121,6 +118,14 @@ class RunFolder:
     @property
     def result(self) -> Path:
         return self.folder / "result.json"
+
+
+def unused(folder: RunFolder, why: str) -> RunFolder:
+    """The first free <folder>.<why>_<k> beside a run folder."""
+    k = 1
+    while (path := folder.folder.with_name(f"{folder.folder.name}.{why}_{k}")).exists():
+        k += 1
+    return RunFolder(path)
 
 
 def new_experiment(runs: Path, slug: str) -> Archive:

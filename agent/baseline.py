@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.archive import FAILED, PENDING, RunFolder, rename
+from agent.archive import FAILED, PENDING, RunFolder, rename, unused
 from agent.errors import Fault
 from agent.files import copy_files, disk_faults, locked, write_json
 from agent.run import Run, load_run
@@ -55,22 +55,16 @@ class SharedBaseline:
     def _make(self, make: Callable[[RunFolder], Run]) -> None:
         kill_tree(self.folder)  # what a killed harness left training
         write_json(self.folder / "key.json", self.parts)
-        pending = self._unused(PENDING)
+        pending = unused(self.run, PENDING)
         with disk_faults(pending.folder):
             pending.folder.mkdir()
         run = make(pending)
         write_json(pending.result, run.save())
         if not run.ok:
-            failed = self._unused(FAILED)
+            failed = unused(self.run, FAILED)
             rename(pending, failed)
             raise Fault("baseline", f"the scaffold as it is ended in {run.status.value} ({failed.folder}):\n{run.message}")
         rename(pending, self.run)
-
-    def _unused(self, why: str) -> RunFolder:
-        k = 1
-        while (path := self.folder / f"seed_{self.seed}.{why}_{k}").exists():
-            k += 1
-        return RunFolder(path)
 
     def _copy(self, target: RunFolder) -> None:
         """Everything but the working folder: its checkpoint and W&B files stay with the shared baseline."""

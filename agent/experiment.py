@@ -182,6 +182,9 @@ class Experiment:
     def _successes(self) -> list[dict[str, Any]]:
         return [event for event in self._events("attempt") if event["status"] == RunStatus.SUCCESS]
 
+    def _failures_in_a_row(self) -> int:
+        return _trailing(self._events("attempt"), lambda attempt: attempt["status"] != RunStatus.SUCCESS)
+
     def _open_edit(self) -> dict[str, Any] | None:
         """An edit whose attempt was not finished, of an earlier process."""
         last = self._events("edit", "attempt")[-1:]
@@ -199,7 +202,7 @@ class Experiment:
             return StopReason.COMPLETED
         if _trailing(attempts, lambda attempt: attempt["status"] == RunStatus.NO_EDIT) >= IDLE_REPLIES:
             return StopReason.NO_EDIT
-        if _trailing(attempts, lambda attempt: attempt["status"] != RunStatus.SUCCESS) >= self.plan.limits.failures:
+        if self._failures_in_a_row() >= self.plan.limits.failures:
             return StopReason.FAILURE_LIMIT
         left = self.cost_left()
         return StopReason.COST_LIMIT if left is not None and left <= 0 else None
@@ -221,7 +224,7 @@ class Experiment:
                 noise=self._noise(baseline),
                 logged=own_values(last),
             )
-        left = self.plan.limits.failures - _trailing(self._events("attempt"), lambda attempt: attempt["status"] != RunStatus.SUCCESS)
+        left = self.plan.limits.failures - self._failures_in_a_row()
         return render("after_failure.md.j2", plan=self.plan, run=last, left=left, message=fence(last.message))
 
     def _noise(self, baseline: Run) -> float | None:
