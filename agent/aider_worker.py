@@ -1,26 +1,23 @@
 """One conversation with Aider, in a process of its own: the only module that imports aider.
 
-    first line in:   {"model", "workspace", "editable", "session", "requests", "chat", "history", "replies", "price", "timeout", "stream"}
+    first line in:   {"model", "judge", "workspace", "editable", "session", "requests", "chat", "history", "replies", "price",
+                      "timeout", "stream"}
     first line out:  {"ready": true, "priced": bool} or {"error": "why this model cannot be used"}
     then, per turn:  {"turn", "message", "recorded", "cost_left"} in, {"status", ...} out
+    or a question:   {"purpose", "prompt", "model", "cost_left"} in, {"text", "model"} or {"why"} out
 
-Everything that leaves for a model passes Model.send_completion: bounded retries, the cost cap, the recording. A reply
-is on disk (session.jsonl) before Aider sees it, so that a killed turn can be repeated without paying for it again.
-The process ends when its input does: it never outlives the harness that started it.
+Everything that leaves for a model passes Model.send_completion or Model.ask, and with it agent.asking.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import math
 import os
-import queue
 import sys
-import threading
-import time
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # no price list from the network
@@ -36,14 +33,12 @@ from aider.coders.editblock_coder import EditBlockCoder
 from aider.io import InputOutput
 from aider.models import model_info_manager
 
+from agent.asking import Desk, NoReply, Wire, record_of
 from agent.files import append_line
 from agent.lint import flake8
 from agent.secrets import redact
 
-ATTEMPTS, FIRST_WAIT = 4, 2.0  # requests for one reply; seconds before the second, doubled each time
-HOPELESS = {"AuthenticationError", "PermissionDeniedError", "NotFoundError", "BadRequestError", "UnsupportedParamsError",
-            "ContentPolicyViolationError", "UnprocessableEntityError", "ContextWindowExceededError"}  # fmt: skip
-
+TEMPERATURE = 1.0  # of a single question: at 0 three votes would be one vote
 # The harness is the one who asks and retries; aider looks nothing up and repeats nothing.
 model_info_manager._update_cache = lambda: None
 model_info_manager.openrouter_manager._update_cache = lambda: None
@@ -51,97 +46,41 @@ model_info_manager.fetch_openrouter_model_info = lambda model: {}
 base_coder.RETRY_TIMEOUT = aider_models.RETRY_TIMEOUT = 0
 
 
-class NoReply(BaseException):
-    """No usable reply. Not an Exception: aider swallows those and goes on with an empty reply."""
-
-    def __init__(self, kind: str, detail: str):
-        super().__init__(kind, detail)
-        self.kind, self.detail = kind, redact(detail)
-
-
 class Model(aider_models.Model):
     """aider's model, with one way out."""
 
-    def prepare(self, config: dict[str, Any]) -> None:
-        self.session, self.requests = Path(config["session"]), Path(config["requests"])
-        self.timeout, self.streamed = config["timeout"], config["stream"]
-        self.replies: list[dict] | None = config["replies"]  # a recording that stands in for the provider
-        self.turn, self.spent = 0, 0.0
-        self.recorded: list[dict] = []
-        self.cost_left: float | None = None
-        self.calls: list[dict] = []
-        if config["price"]:
-            self.info = {**(self.info or {}), **dict(zip(("input_cost_per_token", "output_cost_per_token"), config["price"], strict=True))}
+    def prepare(self, desk: Desk, stream: bool, price: list[float] | None) -> Model:
+        self.desk, self.streamed = desk, stream
+        if price:
+            self.info = {**(self.info or {}), **dict(zip(("input_cost_per_token", "output_cost_per_token"), price, strict=True))}
         self.info.pop("supports_assistant_prefill", None)  # else a reply that is too long is continued without end
         self.weak_model = self.editor_model = self
         self.max_chat_history_tokens = 10**9
-        self.extra_params = {**(self.extra_params or {}), "timeout": self.timeout, "max_retries": 0}
+        self.extra_params = {**(self.extra_params or {}), "timeout": desk.timeout, "max_retries": 0}
         if self.streamed:  # else the tokens of a streamed reply are a guess
             self.extra_params["stream_options"] = {"include_usage": True}
+        return self
 
     @property
     def priced(self) -> bool:
-        return self.replies is not None or self.info.get("input_cost_per_token") is not None
+        return self.info.get("input_cost_per_token") is not None
 
     def send_completion(self, messages, functions, stream, temperature=None):
-        if self.recorded:
-            record = self.recorded.pop(0)
-        else:
-            append_line(self.requests, {"turn": self.turn, "messages": messages})
-            record = self._replay() if self.replies is not None else self._ask(messages, functions, temperature)
-            record["reply"] = record["reply"].encode("utf-8", "replace").decode()  # half a surrogate pair cannot be printed
-            append_line(self.session, {"turn": self.turn, **record})
-            cost = record.get("cost")
-            self.spent += math.inf if cost is None and self.cost_left is not None else cost or 0.0  # unknown is not nothing
-        self.calls.append(record)
+        record = self.desk.reply(messages, partial(self._request, messages, functions, temperature))
         usage = {"prompt_tokens": record.get("prompt_tokens") or 0, "completion_tokens": record.get("completion_tokens") or 0}
         reason = "length" if record["finish_reason"] == "length" else "stop"  # litellm refuses words that it does not know
         choice = {"index": 0, "finish_reason": reason, "message": {"role": "assistant", "content": record["reply"]}}
         return hashlib.sha1(), litellm.ModelResponse(model=self.name, choices=[choice], usage=usage)
 
-    def _replay(self) -> dict:
-        if not self.replies:
-            raise NoReply("session_ended", "the recorded session has no further reply")
-        return {**self.replies.pop(0), "replayed": True, "cost": 0.0}
-
-    def _ask(self, messages, functions, temperature) -> dict:
-        until, wait = time.monotonic() + max(3 * self.timeout, 60.0), FIRST_WAIT
-        for attempt in range(1, ATTEMPTS + 1):
-            if self.cost_left is not None and self.spent >= self.cost_left:
-                raise NoReply("cost_limit", "the cost cap is reached")
-            started = time.monotonic()
-            try:
-                record = self._request(messages, functions, temperature)
-                return {**record, "seconds": round(time.monotonic() - started, 3), "model": self.name, "time": round(time.time(), 3)}
-            except Exception as error:
-                name, text = type(error).__name__, f"{type(error).__name__}: {error}"
-                self.calls.append({"error": redact(text)[:500], "seconds": round(time.monotonic() - started, 3)})
-                append_line(self.session, {"turn": self.turn, **self.calls[-1]})
-                if name in HOPELESS or "quota" in text:
-                    raise NoReply("context" if name == "ContextWindowExceededError" else "provider", text) from None
-            if attempt == ATTEMPTS or time.monotonic() + wait + self.timeout > until:
-                raise NoReply("provider", f"{text} (after {attempt} requests)")
-            time.sleep(wait)
-            wait *= 2
-        raise AssertionError("not reached")
+    def ask(self, prompt: str) -> dict:
+        messages = [{"role": "user", "content": prompt}]
+        return self.desk.reply(messages, partial(self._request, messages, None, TEMPERATURE))
 
     def _request(self, messages, functions, temperature) -> dict:
         _, response = super().send_completion(messages, functions, self.streamed, temperature)
         if self.streamed:
             response = litellm.stream_chunk_builder(list(response), messages=messages)
-        choice = response.choices[0] if response is not None and response.choices else None
-        if choice is None or not (choice.message.content or "").strip():
-            raise RuntimeError("the provider sent an empty reply")
-        if not choice.finish_reason:
-            raise RuntimeError("the provider's reply broke off")
-        usage = getattr(response, "usage", None)
-        # A server that does not count is made to say 0 by litellm; no request has no tokens.
-        sent, received = getattr(usage, "prompt_tokens", None) or None, getattr(usage, "completion_tokens", None)
-        cost = None
-        if self.info.get("input_cost_per_token") is not None and sent is not None:
-            cost = sent * self.info["input_cost_per_token"] + (received or 0) * (self.info.get("output_cost_per_token") or 0)
-        return {"reply": choice.message.content, "finish_reason": choice.finish_reason,
-                "prompt_tokens": sent, "completion_tokens": received, "cost": cost}  # fmt: skip
+        return {**record_of(response, self.info), "model": self.name}
 
 
 class Terminal(InputOutput):
@@ -161,14 +100,8 @@ class Terminal(InputOutput):
         super().append_chat_history(redact(text), linebreak, blockquote, strip)
 
 
-class NoSummary:
-    """aider's summaries cost requests that it does not count, and are thrown away."""
-
-    def too_big(self, messages):
-        return False
-
-    def summarize(self, messages, depth=0):
-        return messages
+# aider's summaries cost requests that it does not count, and are thrown away.
+NO_SUMMARY = SimpleNamespace(too_big=lambda messages: False, summarize=lambda messages, depth=0: messages)
 
 
 class Coder(EditBlockCoder):
@@ -180,7 +113,7 @@ class Coder(EditBlockCoder):
                 raise ValueError(f"{workspace / name} is not a plain file")
         super().__init__(model, terminal, fnames=[str(workspace / name) for name in editable], use_git=False, map_tokens=0,
                          auto_commits=False, dirty_commits=False, stream=False, auto_lint=True, auto_test=False,
-                         detect_urls=False, suggest_shell_commands=False, summarizer=NoSummary(), chat_language="English")  # fmt: skip
+                         detect_urls=False, suggest_shell_commands=False, summarizer=NO_SUMMARY, chat_language="English")  # fmt: skip
         self.root, self.editable = str(workspace), editable
         self.linter.root = self.root
         self.linter.flake8_lint = self._flake8
@@ -233,19 +166,28 @@ class Coder(EditBlockCoder):
 
 
 class Conversation:
-    """The state between turns: aider's messages, and what the model was asked."""
+    """The state between turns: aider's messages, and what the models were asked."""
 
     def __init__(self, config: dict[str, Any]):
+        self.config = config
+        self.desk = Desk(Path(config["session"]), Path(config["requests"]), config["timeout"])
         self.model = Model("openai/replay" if config["replies"] is not None else config["model"])
-        self.model.prepare(config)
+        self.model.prepare(self.desk, config["stream"], config["price"])
+        self.others: dict[str, Model] = {}
         ends = "crlf" if b"\r\n" in (Path(config["workspace"]) / "main.py").read_bytes() else "lf"
         terminal = Terminal(yes=False, pretty=False, fancy_input=False, chat_history_file=config["chat"], line_endings=ends)
         self.coder = Coder(self.model, terminal, Path(config["workspace"]).resolve(), config["editable"], config["history"])
 
+    @property
+    def priced(self) -> bool:
+        """Whether the price of every request that may be made is known; a recording makes none."""
+        names = [self.config["model"]] if self.config["replies"] is None else []
+        return all(self._asked(name).priced for name in [*names, *filter(None, [self.config["judge"]])])
+
     def take(self, turn: int, message: str, recorded: list[dict], cost_left: float | None) -> dict[str, Any]:
         """One message, up to four replies (repairs included), the edits applied. Always answers with a status."""
-        coder, model = self.coder, self.model
-        model.turn, model.recorded, model.cost_left, model.spent, model.calls = turn, recorded, cost_left, 0.0, []
+        coder = self.coder
+        self.desk.begin({"turn": turn}, cost_left, recorded, self.config["replies"])
         before, refused, exhausted = len(coder.done_messages), len(coder.refused), coder.num_exhausted_context_windows
         coder.unmatched = False
         status, detail = "ok", ""
@@ -258,7 +200,28 @@ class Conversation:
             status = "truncated"
         coder.move_back_cur_messages(None)
         return {"status": status, "detail": detail[:2000], "unmatched": coder.unmatched, "refused": coder.refused[refused:],
-                "calls": model.calls, "messages": coder.done_messages[before:]}  # fmt: skip
+                "calls": self.desk.calls, "messages": coder.done_messages[before:]}  # fmt: skip
+
+    def ask(self, purpose: str, prompt: str, model: str, cost_left: float | None) -> dict[str, Any]:
+        """One question outside the conversation. Always answers, with a reason where there is no reply."""
+        self.desk.begin({"purpose": purpose}, cost_left, [], None)
+        try:
+            if why := problem(model):
+                raise NoReply("provider", why)
+            record = self._asked(model).ask(prompt)
+        except NoReply as error:
+            append_line(self.desk.session, {"purpose": purpose, "error": error.detail[:500]})
+            return {"why": error.detail[:500]}
+        return {"text": record["reply"], "model": record["model"]}
+
+    def _asked(self, name: str) -> Model:
+        """The coder's own model, or another, made when it is first needed. --price is the coder's, unless that is a recording."""
+        replayed = self.config["replies"] is not None
+        if name == self.config["model"] and not replayed:
+            return self.model
+        if name not in self.others:
+            self.others[name] = Model(name).prepare(self.desk, self.config["stream"], self.config["price"] if replayed else None)
+        return self.others[name]
 
 
 def problem(name: str) -> str:
@@ -272,21 +235,16 @@ def problem(name: str) -> str:
 
 
 def main() -> None:
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # aider prints; only answers go to the harness
-
-    def answer(value: dict) -> None:
-        print(json.dumps(value), file=answers, flush=True)
-
-    config = json.loads(sys.stdin.readline())
-    if config["replies"] is None and (why := problem(config["model"])):
-        return answer({"error": why})
+    wire = Wire()
+    config = wire.first()
+    for name in (config["model"] if config["replies"] is None else None, config["judge"]):
+        if name and (why := problem(name)):
+            return wire.answer({"error": why})
     conversation = Conversation(config)
-    answer({"ready": True, "priced": conversation.model.priced})
-    messages: queue.Queue[str] = queue.Queue()
-    threading.Thread(target=lambda: (*map(messages.put, sys.stdin), os._exit(0)), daemon=True).start()
+    wire.answer({"ready": True, "priced": conversation.priced})
     while True:
-        answer(conversation.take(**json.loads(messages.get())))
+        order = wire.next()
+        wire.answer(conversation.ask(**order) if "purpose" in order else conversation.take(**order))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from agent.files import disk_faults, read_events
 
@@ -50,6 +51,23 @@ class Archive:
     def coder_log(self) -> Path:
         return self.folder / "coder.log"
 
+    @property
+    def criteria(self) -> Path:
+        """What the idea is, in statements about the code; fixed before the first line is written."""
+        return self.folder / "criteria.json"
+
+    @property
+    def verdict(self) -> Path:
+        return self.folder / "verdict.json"
+
+    @property
+    def reproductions(self) -> Path:
+        return self.folder / "reproductions.jsonl"
+
+    def confirmation(self, arm: str, seed: int) -> RunFolder:
+        """The run of one arm with one fresh seed; a cached control's is copied here."""
+        return RunFolder(self.folder / "confirm" / f"{arm}_seed_{seed}")
+
     def run(self, number: int) -> RunFolder:
         return RunFolder(self.folder / f"run_{number}")
 
@@ -88,6 +106,16 @@ class RunFolder:
         return self.folder / "gate" / arm
 
     @property
+    def predict(self) -> Path:
+        """The working folder of the process that predicts with the trained model."""
+        return self.folder / "predict"
+
+    @property
+    def score(self) -> Path:
+        """What the harness graded: which examples were predicted correctly."""
+        return self.folder / "score.json"
+
+    @property
     def prompt(self) -> Path:
         return self.folder / "prompt.md"
 
@@ -102,6 +130,10 @@ class RunFolder:
     @property
     def gate(self) -> Path:
         return self.folder / "gate" / "report.json"
+
+    @property
+    def judgement(self) -> Path:
+        return self.folder / "gate" / "judgement.json"
 
     @property
     def metrics(self) -> Path:
@@ -145,6 +177,14 @@ def experiments(runs: Path) -> list[Archive]:
     """Every experiment under runs/, oldest first within an idea. Folders that begin with _ are not experiments."""
     found = [path.parent for path in runs.glob("*/*/config.json") if not path.parent.parent.name.startswith("_")]
     return [Archive(folder) for folder in sorted(found)]
+
+
+def spent(archive: Archive) -> tuple[float | None, int]:
+    """US dollars (None: a price is unknown) and tokens of all replies, those of unfinished turns and of the judge too."""
+    replies: list[dict[str, Any]] = [line for line in read_events(archive.session) if "reply" in line and not line.get("replayed")]
+    costs = [line.get("cost") for line in replies]
+    tokens = sum((line.get("prompt_tokens") or 0) + (line.get("completion_tokens") or 0) for line in replies)
+    return None if None in costs else float(sum(filter(None, costs))), tokens
 
 
 def rename(source: RunFolder, target: RunFolder) -> None:

@@ -1,4 +1,7 @@
-"""run_0: the scaffold as it is, trained once and shared by every experiment with the same key."""
+"""The scaffold as it is, trained with several seeds once and shared by every experiment with the same key.
+
+The first seed is everybody's run_0; all of them are the control of every idea that leaves the baseline alone.
+"""
 
 from __future__ import annotations
 
@@ -17,59 +20,65 @@ from agent.run import Run, load_run
 from agent.runner import kill_tree
 
 FOLDER = "_baselines"
+Make = Callable[[RunFolder, int], Run]  # train the scaffold as it is in this folder, with this seed
 
 
 @dataclass(frozen=True)
-class SharedBaseline:
-    """runs/_baselines/<key>/seed_<n>/, a run folder.
+class Baseline:
+    """runs/_baselines/<key>/seed_<n>/, run folders.
 
-    parts: all that decides the number: scaffold, data and split, epochs, device, versions. The key is a hash of them.
+    parts: all that decides the numbers: scaffold, data and split, epochs, device, versions. The key is a hash of them.
     """
 
     runs: Path
     parts: dict[str, Any]
-    seed: int
+    seeds: tuple[int, ...]
 
     @property
     def folder(self) -> Path:
         key = hashlib.sha256(json.dumps(self.parts, sort_keys=True).encode()).hexdigest()[:12]
         return self.runs / FOLDER / key
 
-    @property
-    def run(self) -> RunFolder:
-        return RunFolder(self.folder / f"seed_{self.seed}")
+    def run(self, seed: int) -> RunFolder:
+        return RunFolder(self.folder / f"seed_{seed}")
 
-    def ensure(self, make: Callable[[RunFolder], Run], target: RunFolder) -> Run:
-        """Copy it to `target`; train it with make(folder) first where there is none yet.
+    @property
+    def missing(self) -> list[int]:
+        return [seed for seed in self.seeds if not self.run(seed).result.is_file()]
+
+    def ensure(self, make: Make) -> list[Run]:
+        """Train what is missing. Two experiments that want the same at once train it once: the second waits.
 
         Raises Fault("baseline", ...) when the scaffold reaches no result: then nothing can be compared with it.
         """
-        with locked(self.folder / ".lock", wait=True):  # another experiment may be training it now
-            if not self.run.result.is_file():
-                self._make(make)
-        aside = RunFolder(target.folder.with_name(f"{target.folder.name}.{PENDING}"))
-        self._copy(aside)
+        with locked(self.folder / ".lock", wait=True):
+            if self.missing:
+                kill_tree(self.folder)  # what a killed harness left training
+                write_json(self.folder / "key.json", self.parts)
+            for seed in self.missing:
+                self._make(make, seed)
+        return [load_run(self.run(seed)) for seed in self.seeds]
+
+    def copy(self, seed: int, target: RunFolder, *, scored: bool) -> Run:
+        """Put one seed's run into an archive, without its working folder; its score only where no coder follows."""
+        source, aside = self.run(seed), RunFolder(target.folder.with_name(f"{target.folder.name}.{PENDING}"))
+        copy_files(source.code, aside.code)
+        kept = (source.stdout, source.stderr, source.metrics, source.result, *([source.score] if scored else []))
+        with disk_faults(aside.folder):
+            for path in kept:
+                if path.is_file():
+                    shutil.copyfile(path, aside.folder / path.name)
         rename(aside, target)
         return load_run(target)
 
-    def _make(self, make: Callable[[RunFolder], Run]) -> None:
-        kill_tree(self.folder)  # what a killed harness left training
-        write_json(self.folder / "key.json", self.parts)
-        pending = unused(self.run, PENDING)
+    def _make(self, make: Make, seed: int) -> None:
+        pending = unused(self.run(seed), PENDING)
         with disk_faults(pending.folder):
             pending.folder.mkdir()
-        run = make(pending)
+        run = make(pending, seed)
         write_json(pending.result, run.save())
         if not run.ok:
-            failed = unused(self.run, FAILED)
+            failed = unused(self.run(seed), FAILED)
             rename(pending, failed)
             raise Fault("baseline", f"the scaffold as it is ended in {run.status.value} ({failed.folder}):\n{run.message}")
-        rename(pending, self.run)
-
-    def _copy(self, target: RunFolder) -> None:
-        """Everything but the working folder: its checkpoint and W&B files stay with the shared baseline."""
-        copy_files(self.run.code, target.code)
-        with disk_faults(target.folder):
-            for path in (self.run.stdout, self.run.stderr, self.run.metrics, self.run.result):
-                if path.is_file():
-                    shutil.copyfile(path, target.folder / path.name)
+        rename(pending, self.run(seed))

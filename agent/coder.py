@@ -1,4 +1,4 @@
-"""What edits the workspace: the Coder protocol, its scripted twin, and Aider behind a process boundary."""
+"""What edits the workspace and answers single questions: the Coder protocol, its scripted twin, and Aider behind a process boundary."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from typing import IO, Any, Protocol
 
 from agent.archive import Archive
 from agent.errors import Fault, UserError
-from agent.files import read_events, write_text
+from agent.files import append_line, read_events, write_text
+from agent.secrets import redact
 
 WORKER = Path(__file__).with_name("aider_worker.py")
 START_SECONDS = 180
 REPLIES_A_TURN = 4  # aider's first reply and three repairs
 COMPLETED = "ALL_COMPLETED"
+NO_MODEL = "no model is at hand"
 
 
 @dataclass(frozen=True)
@@ -46,27 +48,49 @@ class Reply:
         return any(line.strip().strip("*`") == COMPLETED for line in self.text.splitlines())
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What became of a question outside the conversation."""
+
+    text: str | None  # None: there is no answer
+    why: str = ""  # there is none
+    model: str = ""  # that answered, as its provider calls it; '' where a recording does not say
+
+
 class Coder(Protocol):
-    """Edits the workspace when it is told what to do."""
+    """Edits the workspace when it is told what to do; answers questions that leave its conversation as it is."""
 
     def edit(self, turn: int, prompt: str) -> Reply:
         """Raises Fault("provider", ...) when no reply can be had. The turn can then be repeated."""
+        ...
+
+    def ask(self, purpose: str, prompt: str) -> Answer:
+        """One stateless request. A purpose ("criteria", "judge 2.1") is asked once in an experiment, and then known."""
         ...
 
     def close(self) -> None: ...
 
 
 class ScriptedCoder:
-    """Plays a list of functions that edit the workspace and return the text of a reply."""
+    """Plays a list of functions that edit the workspace and return the text of a reply, and a list or a dict of answers."""
 
-    def __init__(self, steps: list[Callable[[], str]]):
+    def __init__(self, steps: list[Callable[[], str]], answers: dict[str, str] | list[str] | None = None):
         self.steps, self.prompts = steps, list[str]()
+        self.answers, self.asked = answers or {}, list[tuple[str, str]]()
 
     def edit(self, turn: int, prompt: str) -> Reply:
         self.prompts.append(prompt)
         if not self.steps:
             return Reply("", "session_ended")
         return Reply(self.steps.pop(0)())
+
+    def ask(self, purpose: str, prompt: str) -> Answer:
+        self.asked.append((purpose, prompt))
+        if isinstance(self.answers, dict):
+            text = self.answers.get(purpose)
+        else:
+            text = self.answers.pop(0) if self.answers else None
+        return Answer(None, NO_MODEL) if text is None else Answer(text, model="scripted")
 
     def close(self) -> None:
         return None
@@ -81,6 +105,13 @@ class ModelOptions:
     price: tuple[float, float] | None = None  # US dollars a token, in and out
     timeout: float = 300.0  # seconds for one request
     stream: bool = False
+    judge: str | None = None  # another model for the questions outside the conversation
+    answers: dict[str, dict] = field(default_factory=dict)  # the recording's answers to them, by purpose
+
+    @property
+    def asked(self) -> str | None:
+        """The model that questions go to. A recording can be asked nothing new."""
+        return self.judge or (self.name if self.replies is None else None)
 
     @property
     def identity(self) -> str:
@@ -96,9 +127,10 @@ class AiderCoder:
     def __init__(self, archive: Archive, editable: list[str], model: ModelOptions, cost_left: Callable[[], float | None]):
         self._archive, self._model, self._cost_left = archive, model, cost_left
         taken, self._recorded, history = _recording(archive)
+        self._answers = _answers(archive)
         replies = None if model.replies is None else model.replies[taken:]
         files = {name: str(getattr(archive, name).resolve()) for name in ("workspace", "session", "requests", "chat")}
-        config = files | {"model": model.name, "editable": editable, "history": history, "replies": replies,
+        config = files | {"model": model.name, "judge": model.judge, "editable": editable, "history": history, "replies": replies,
                           "price": model.price, "timeout": model.timeout, "stream": model.stream}  # fmt: skip
         self._home = tempfile.TemporaryDirectory(prefix="assay-coder-")
         self._errors: IO[bytes] = open(Path(self._home.name) / "stderr", "wb+")  # noqa: SIM115
@@ -109,7 +141,7 @@ class AiderCoder:
         self._send(config)
 
     def ready(self) -> bool:
-        """Wait until the model can be asked. True if its price is known. Raises UserError for an unusable model."""
+        """Wait until the models can be asked. True if every price is known. Raises UserError for an unusable model."""
         answer = self._receive(START_SECONDS)
         if "error" in answer:
             raise UserError(answer["error"])
@@ -122,6 +154,29 @@ class AiderCoder:
         if answer["status"] in ("provider", "context"):
             raise Fault("provider", answer["detail"])
         return _reply(answer, time.monotonic() - started)
+
+    def ask(self, purpose: str, prompt: str, model: str | None = None) -> Answer:
+        """One stateless request to `model` (None: the judge that was named, else the coder's own model).
+
+        What this archive or the replayed recording already holds for the purpose is not asked for. A provider that fails and a
+        cap that is reached are an Answer without text; the next command then asks again. Raises Fault("provider", ...) only
+        for a worker that hangs.
+        """
+        asked = model or self._model.asked
+        if purpose not in self._answers:
+            if asked is None and purpose in self._model.answers:
+                self._answers[purpose] = {"purpose": purpose, **self._model.answers[purpose], "replayed": True, "cost": 0.0}
+                append_line(self._archive.session, self._answers[purpose])
+            elif asked is None:
+                return Answer(None, NO_MODEL)
+            else:
+                self._send({"purpose": purpose, "prompt": prompt, "model": asked, "cost_left": self._cost_left()})
+                answer = self._receive(3 * self._model.timeout + 120)
+                if "why" in answer:
+                    return Answer(None, answer["why"], asked)
+                self._answers[purpose] = {"reply": answer["text"], "model": answer["model"]}
+        record = self._answers[purpose]
+        return Answer(redact(record["reply"]), model=record.get("model") or "")
 
     def close(self) -> None:
         """End the process, keep what it said."""
@@ -168,7 +223,7 @@ class AiderCoder:
 def _recording(archive: Archive) -> tuple[int, dict[int, list[dict]], list[dict]]:
     """How many replies were taken, those of unfinished turns by turn, and the conversation of the finished ones."""
     history, recorded = list[dict](), dict[int, list[dict]]()
-    replies = [line for line in read_events(archive.session) if "reply" in line]
+    replies = [line for line in read_events(archive.session) if "reply" in line and "purpose" not in line]
     for line in replies:
         recorded.setdefault(line["turn"], []).append(line)
     for event in read_events(archive.events):
@@ -176,6 +231,15 @@ def _recording(archive: Archive) -> tuple[int, dict[int, list[dict]], list[dict]
             history += event["messages"]
             recorded.pop(event["turn"], None)
     return len(replies), recorded, history
+
+
+def _answers(archive: Archive) -> dict[str, dict]:
+    """What was already answered to single questions, by purpose. The first answer is the one that was used."""
+    found = dict[str, dict]()
+    for line in read_events(archive.session):
+        if "purpose" in line and "reply" in line:
+            found.setdefault(line["purpose"], line)
+    return found
 
 
 def _reply(answer: dict[str, Any], seconds: float) -> Reply:

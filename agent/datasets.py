@@ -1,6 +1,8 @@
 """A data set's name -> arrays on disk, split once with a fixed seed: train and validation, and a hidden test.
 
-A run sees `Dataset.arrays` (train and validation). The hidden test lies in another folder that no run is given.
+A run sees `Dataset.arrays` (train and validation), a prediction `Dataset.unlabelled` (without the labels of validation). The
+hidden test lies under another root, in a folder that only its owner can open, and whose path no run is told. Until runs are
+confined, a program with its owner's rights that looks for it can find it.
 Images are uint8 (or float32 in 0..1), [n, size, size, channels]; labels are int64 in 0..classes-1.
 Not covered: image folders, HDF5, images that are not square.
 """
@@ -27,7 +29,7 @@ TORCHVISION = ("cifar10", "cifar100", "mnist", "fashion_mnist")
 NAMES = (*TORCHVISION, "digits")
 SPLIT_SEED = 20_240_917
 MIRRORED = ("cifar10", "cifar100", "fashion_mnist")  # a mirrored 3 is not a 3
-VERSION = 2  # of what is stored; another number makes every cache new
+VERSION = 3  # of what is stored; another number makes every cache new
 
 Arrays = dict[str, np.ndarray]
 
@@ -44,8 +46,19 @@ class Dataset:
         return self.folder / "arrays"
 
     @property
+    def unlabelled(self) -> Path:
+        """What a prediction may see: `arrays` without the labels of the validation split."""
+        return self.folder / "unlabelled"
+
+    @property
     def hidden(self) -> Path:
-        return self.folder / "hidden"
+        return hidden_folder() / self.folder.name
+
+    def labelled(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """Images and labels of "val" or "test", for the harness to grade."""
+        folder = self.hidden if split == "test" else self.arrays
+        images, labels = (np.load(folder / f"{split}_{kind}.npy") for kind in ("images", "labels"))
+        return images, labels
 
     @property
     def info(self) -> dict[str, Any]:
@@ -59,6 +72,11 @@ def cache_folder() -> Path:
     if folder := os.environ.get("ASSAY_CACHE"):
         return Path(folder).expanduser().resolve()
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")).expanduser() / "assay"
+
+
+def hidden_folder() -> Path:
+    """Beside the cache: no path that a run is given leads through it."""
+    return cache_folder().with_name(f"{cache_folder().name}-hidden")
 
 
 def check_name(name: str) -> None:
@@ -88,7 +106,7 @@ def check_intact(dataset: Dataset) -> None:
 def find_prepared(name: str, train_size: int | None = None) -> Dataset | None:
     """The data set, if it was prepared before."""
     dataset = Dataset(name, cache_folder() / "datasets" / _key(name, train_size))
-    return dataset if (dataset.arrays / "info.json").is_file() else None
+    return dataset if (dataset.arrays / "info.json").is_file() and dataset.hidden.is_dir() else None
 
 
 def prepare(name: str, python: Path, data_dir: Path | None = None, train_size: int | None = None) -> Dataset:
@@ -113,8 +131,11 @@ def prepare(name: str, python: Path, data_dir: Path | None = None, train_size: i
         shutil.rmtree(aside, ignore_errors=True)  # half a data set, of no use to anyone
         raise
     with locked(root / f"{key}.lock", wait=True), disk_faults(dataset.folder):
-        if not dataset.folder.exists():  # another process may have been quicker
-            aside.rename(dataset.folder)
+        hidden_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+        for source, target in ((aside / "hidden", dataset.hidden), (aside, dataset.folder)):
+            if not target.exists():  # another process may have been quicker
+                shutil.move(source, target)
+    shutil.rmtree(aside, ignore_errors=True)
     return dataset
 
 
@@ -226,14 +247,18 @@ def _store(name: str, splits: dict, dropped: int, train_size: int | None, aside:
     with disk_faults(aside):
         for part, folder in (("train", "arrays"), ("val", "arrays"), ("test", "hidden")):
             (aside / folder).mkdir(mode=0o700, exist_ok=True)
+            (aside / "unlabelled").mkdir(mode=0o700, exist_ok=True)
             for kind, array in zip(("images", "labels"), splits[part], strict=True):
                 digest.update(np.ascontiguousarray(array).tobytes())
                 file = aside / folder / f"{part}_{kind}.npy"
                 np.save(file, np.ascontiguousarray(array))
-                file.chmod(0o444)
+                file.chmod(0o400 if folder == "hidden" else 0o444)
+                if folder == "arrays" and file.name != "val_labels.npy":
+                    os.link(file, aside / "unlabelled" / file.name)
         info = _describe(splits, dropped, mirror=name in MIRRORED) | {"name": Path(name).stem, "split": digest.hexdigest()[:16]}
         info["files"] = {file.name: file_hash(file) for file in sorted((aside / "arrays").glob("*.npy"))}
         (aside / "arrays" / "info.json").write_text(json.dumps(info, indent=2))
+        os.link(aside / "arrays" / "info.json", aside / "unlabelled" / "info.json")
         shutil.rmtree(aside / "scratch", ignore_errors=True)
         (aside / "raw.npz").unlink(missing_ok=True)
 

@@ -8,39 +8,28 @@ points is kept as run_N.interrupted_K and made again, with the recorded replies.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from agent.archive import FAILED, FOREIGN, INTERRUPTED, Archive, RunFolder, rename
-from agent.baseline import SharedBaseline
+from agent.baseline import Baseline
 from agent.coder import Coder, Reply
-from agent.datasets import check_intact
+from agent.confirm import Confirmation, Progress
 from agent.errors import Fault
-from agent.files import append_event, copy_files, free_bytes, read_events, write_json, write_text
-from agent.gate import Candidate, inspect
+from agent.files import append_event, copy_files, read_events, read_json, write_json, write_text
+from agent.gate import Candidate, GateReport, inspect, smoke_baseline
+from agent.judge import Criteria, Judgement, criteria_of, judge
 from agent.plan import Plan, Setup, StopReason, start_prompt
 from agent.prompts import render
-from agent.run import (
-    Run,
-    RunStatus,
-    environment_variables,
-    implausible,
-    load_run,
-    out_dir_arguments,
-    own_values,
-    read_run,
-    sampling_noise,
-    train,
-)
+from agent.run import Run, RunStatus, load_run, own_values, sampling_noise
 from agent.runner import kill_tree
 from agent.text import fence
-from agent.workspace import MAIN, Workspace, diff
+from agent.training import DEV, Training, train_and_score, train_baseline
+from agent.verdict import decide
+from agent.workspace import Workspace, diff
 
-MIN_FREE_BYTES = 64 * 2**20
 FILLER = "I updated the files."  # Aider puts it into the conversation in the user's name
 IDLE_REPLIES = 2  # in a row that change nothing: the coder has given up
-Progress = Callable[[str, "RunFolder | None"], AbstractContextManager[Any]]  # around one step: its name, what it fills
 
 
 @dataclass(frozen=True)
@@ -52,32 +41,48 @@ class Experiment:
     coder: Coder
     progress: Progress
     cost_left: Callable[[], float | None]  # US dollars; None: no cap
-    tell: Callable[[Run], None]  # called with the baseline and with every attempt when it is kept
+    tell: Callable[[Run], None]  # called with the baseline and with every run when it is kept
 
     def conduct(self) -> StopReason:
-        """Baseline, then edit, gate, run, read, until something says stop. Goes on where a killed one was."""
+        """Baseline, criteria, then edit, gate, run, read, until something says stop; then confirm and decide."""
         self._prepare()
         while not (reason := self._stop_reason()):
             edit = self._open_edit() or self._edit()
             if edit["attempt"]:
                 self._keep(self._attempt(edit))
         append_event(self.archive.events, "stopped", reason=reason.value)
+        if reason is not StopReason.COST_LIMIT:  # which a later command may lift, and go on
+            if not self.plan.scaffold.open:
+                Confirmation(self.setup, self.archive, self._baseline, self.progress, self.tell).conduct()
+            write_json(self.archive.verdict, verdict := decide(self.archive))
+            append_event(self.archive.events, "verdict", verdict=verdict["verdict"])
         return reason
 
     # ---- the steps -----------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        """Workspace and run_0, and after a kill whatever was made but not said."""
+        """Workspace, baseline and criteria, and after a kill whatever was made but not said."""
         archive = self.archive
         kill_tree(archive.folder)
         self.workspace.write(self._events("workspace", "edit")[-1]["files"])
         if not self._events("baseline"):
-            copied = archive.run(0).folder.exists()  # but a kill came before it was said
-            baseline = load_run(archive.run(0)) if copied else self._ensure_baseline()
-            append_event(archive.events, "baseline", value=baseline.value)
-            self.tell(baseline)
+            self._start_from_the_baseline()
+        if not archive.criteria.is_file():
+            write_json(archive.criteria, criteria_of(self.plan.idea, self.coder.ask).as_dict())
         if edit := self._open_edit():
             self._adopt(edit["number"])
+
+    def _start_from_the_baseline(self) -> None:
+        """All control seeds, trained where nobody has yet; the first becomes run_0, with the trace the gate compares with."""
+        run_0 = self.archive.run(0)
+        if not run_0.folder.exists():  # else a kill came before it was said
+            self._baseline.ensure(self._train_baseline)
+            self._baseline.copy(self.plan.budget.seed, run_0, scored=False)
+        baseline = load_run(run_0)
+        if not self.plan.scaffold.open and (problem := smoke_baseline(self.setup, run_0)):
+            raise Fault("baseline", f"a few steps of the scaffold as it is fail:\n{problem}")
+        append_event(self.archive.events, "baseline", value=baseline.value)
+        self.tell(baseline)
 
     def _adopt(self, number: int) -> None:
         """Say the attempt at run `number` that was finished when a kill came; no more than one can be."""
@@ -106,45 +111,40 @@ class Experiment:
         return self._events("edit")[-1]
 
     def _attempt(self, edit: dict[str, Any]) -> Run:
-        """An edit that changed nothing fails; so does one that the gate stops; the rest is run."""
-        number, setup, folder = edit["number"], self.setup, self._pending(edit)
+        """An edit that changed nothing fails; so does one that the gate stops; the rest is judged and run."""
+        number, folder = edit["number"], self._pending(edit)
         if not edit["changed"]:
             return Run(number, RunStatus.NO_EDIT, "", message=render("no_edit.md.j2", edit=edit, editable=self.workspace.editable))
-        candidate = Candidate(self.workspace, self.plan.scaffold, self.archive.run(0).code, folder, setup.environment,
-                              setup.dataset, self.plan.budget)  # fmt: skip
+        candidate = Candidate(self.workspace, self.archive.run(0), folder, self.setup, self.criteria.varies)
         with self.progress(f"run {number}: gate", None):
             report = inspect(candidate)
         if (failed := report.failed) and failed.status:
             return Run(number, failed.status, "", message=failed.message, seconds=report.seconds)
-        return self._train(number, folder, arm="idea")
+        if judgement := self._judge(candidate, report, edit["turn"]):
+            write_json(folder.judgement, judgement.as_dict())
+        return self._train(number, folder)
 
-    def _train(self, number: int, folder: RunFolder, arm: str) -> Run:
-        setup = self.setup
-        copy_files(folder.code, folder.work)
-        variables = environment_variables(setup.dataset, self.plan.budget, arm=arm) | self._wandb(number)
-        arguments: tuple[str, ...] = ()
-        if self.plan.scaffold.open:
-            arguments = out_dir_arguments(folder.work / MAIN)
-            if setup.dataset and not (folder.work / "data").exists():
-                (folder.work / "data").symlink_to(setup.dataset.arrays, target_is_directory=True)
+    def _judge(self, candidate: Candidate, report: GateReport, turn: int) -> Judgement | None:
+        """What a reader of the diff says about the criteria; None without a reader, criteria or facts."""
+        if report.facts is None:
+            return None
+        facts = {name: value for name, value in asdict(report.facts).items() if name != "lines"}
+
+        def ask(purpose: str, prompt: str, model: str | None = None) -> Any:
+            with self.progress(f"run {self._number}: judge", None):
+                return self.coder.ask(f"{purpose} of turn {turn}", prompt, model)
+
+        return judge(self.criteria, *candidate.source(), set(report.facts.lines), facts, ask)
+
+    def _train(self, number: int, folder: RunFolder) -> Run:
+        training = Training(folder, number, "idea", self.plan.budget.seed, f"{self.plan.idea.slug} run {number}",
+                            f"{self.plan.idea.slug} {self.archive.folder.name}", DEV)  # fmt: skip
         with self.progress(f"run {number}: training", folder):
-            execution = train(folder, setup.environment, self.plan.budget, variables, arguments=arguments)
-        if setup.dataset:
-            check_intact(setup.dataset)
-        if not execution.ok and free_bytes(folder.folder) < MIN_FREE_BYTES:
-            raise Fault("disk", f"{folder.folder}: less than {MIN_FREE_BYTES >> 20} MiB free, so the run says nothing about its code")
-        run = read_run(number, folder, execution, self.plan.metric, timeout=self.plan.budget.timeout)
-        if run.ok and not self.plan.scaffold.open and (problem := implausible(run.metrics, self.plan.budget)):
-            run = replace(run, status=RunStatus.NO_RESULT, metrics={}, value=None, message=problem)
-        return replace(run, self_reported=self.plan.scaffold.open, variables=variables)
+            return train_and_score(self.setup, training)
 
-    def _ensure_baseline(self) -> Run:
-        shared = SharedBaseline(self.archive.folder.parent.parent, self.setup.baseline_key, self.plan.budget.seed)
-        return shared.ensure(self._train_baseline, self.archive.run(0))
-
-    def _train_baseline(self, folder: RunFolder) -> Run:
-        copy_files(self.workspace.folder, folder.code)
-        return self._train(0, folder, arm="control")
+    def _train_baseline(self, folder: RunFolder, seed: int) -> Run:
+        with self.progress(f"baseline, seed {seed}: training", folder):
+            return train_baseline(self.setup, folder, seed)
 
     def _keep(self, run: Run) -> None:
         """Write the result, give the attempt its final name, say so. A kill between these is mended by _prepare."""
@@ -170,6 +170,15 @@ class Experiment:
     @property
     def workspace(self) -> Workspace:
         return Workspace(self.archive.workspace)
+
+    @property
+    def criteria(self) -> Criteria:
+        return Criteria.from_dict(read_json(self.archive.criteria))
+
+    @property
+    def _baseline(self) -> Baseline:
+        first, count = self.plan.budget.seed, 1 if self.plan.scaffold.open else self.plan.seeds.control
+        return Baseline(self.archive.folder.parent.parent, self.setup.baseline_key, tuple(range(first, first + count)))
 
     @property
     def _number(self) -> int:
@@ -243,11 +252,6 @@ class Experiment:
         write_text(folder.reply, edit["text"])
         write_text(folder.diff, diff(self.archive.run(number - 1).code, folder.code))
         return folder
-
-    def _wandb(self, number: int) -> dict[str, str]:
-        slug = self.plan.idea.slug
-        return {"WANDB_PROJECT": "assay", "WANDB_NAME": f"{slug} run {number}", "WANDB_RUN_GROUP": f"{slug} {self.archive.folder.name}",
-                "WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_CONSOLE": "off"}  # fmt: skip
 
 
 def _trailing(items: list[dict[str, Any]], test: Callable[[dict[str, Any]], bool]) -> int:

@@ -29,7 +29,7 @@ def _own_frames(traceback: str) -> str:
         if match := _FRAME.match(line):
             path = match["path"]
             installed = "/site-packages/" in path or "/lib/python" in path  # also where the whole disk lies under /work
-            own = not installed and ("/work/" in path or "/gate/" in path or "/" not in path)
+            own = not installed and (any(f"/{folder}/" in path for folder in ("work", "gate", "predict")) or "/" not in path)
             if own:
                 name = match["path"].rsplit("/", 1)[-1]
                 line = f'  File "{name}", line {match["line"]}' + (match[3] or "")

@@ -22,7 +22,8 @@ from agent.errors import Fault
 from agent.secrets import redact
 
 # Caches, and what a run leaves: a result that lay there before a run must never be read as its own.
-NOT_CODE = ("__pycache__", ".aider*", ".git", "final_info.json", "metrics.csv", "trace.json", "progress.json", "predictions.npy", "wandb")
+NOT_CODE = ("__pycache__", ".aider*", ".git", "final_info.json", "metrics.csv", "trace.json", "progress.json", "predictions.npy",
+            "predict_images.npy", "model.pt", "wandb")  # fmt: skip
 MAX_TEXT_BYTES = 4 * 2**20  # of a file that a run left, when it is read or copied
 
 

@@ -1,25 +1,27 @@
-"""The checks before a run is spent: guard, lint, smoke. They cost seconds; a run costs minutes.
+"""The checks before a run is spent: guard, lint, smoke, liveness. They cost seconds; a run costs minutes.
 
-Liveness and the judge join this list: a check is a function from a Candidate to a Check.
+Each is a function from a Candidate to a Check; the first that fails is the last, and its message goes to the coder. The
+judge is asked afterwards (agent/judge.py): its doubts are told and printed, and stop nothing.
 """
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from agent.archive import RunFolder
-from agent.datasets import Dataset
-from agent.environment import Environment
 from agent.failure import explain
-from agent.files import copy_files, read_untrusted, write_json
+from agent.files import copy_files, read_json, read_untrusted, write_json
+from agent.guard import breaches
 from agent.lint import flake8
-from agent.run import Budget, RunStatus, environment_variables
+from agent.liveness import Facts, Trace, changed_recipe, compare, not_live, read_trace
+from agent.plan import Setup
+from agent.run import RunStatus, environment_variables
 from agent.runner import Request, execute
-from agent.text import bound, clean, finite
-from agent.workspace import MAIN, Scaffold, Workspace
+from agent.text import bound, clean
+from agent.workspace import MAIN, Workspace
 
 SMOKE_SECONDS = 180
 MAX_MAIN_BYTES = 2**18
@@ -41,6 +43,7 @@ class GateReport:
     """All checks that were made; the first that fails is the last."""
 
     checks: tuple[Check, ...]
+    facts: Facts | None = None  # None: the smoke runs were not reached, or there are none
 
     @property
     def failed(self) -> Check | None:
@@ -51,7 +54,8 @@ class GateReport:
         return sum(check.seconds for check in self.checks)
 
     def save(self, folder: RunFolder) -> None:
-        write_json(folder.gate, {"checks": [asdict(check) for check in self.checks]})
+        facts = asdict(self.facts) if self.facts else None
+        write_json(folder.gate, {"checks": [asdict(check) for check in self.checks], "facts": facts})
 
 
 @dataclass(frozen=True)
@@ -59,29 +63,39 @@ class Candidate:
     """The code that wants a run, and what it would run with."""
 
     workspace: Workspace
-    scaffold: Scaffold
-    pristine: Path  # the workspace as it was before any edit
+    pristine: RunFolder  # run_0: the workspace as it was before any edit, and its trace
     folder: RunFolder
-    environment: Environment
-    dataset: Dataset | None
-    budget: Budget
+    setup: Setup
+    varies: tuple[str, ...] = ()  # of the training recipe, what the idea itself says that it changes
+
+    def source(self) -> tuple[str, str]:
+        """main.py before any edit, and now."""
+        before, now = self.pristine.code / MAIN, self.workspace.folder / MAIN
+        return before.read_bytes().decode("utf-8", "replace"), now.read_bytes().decode("utf-8", "replace")
 
 
 def inspect(candidate: Candidate) -> GateReport:
-    """Guard, lint, smoke; stops at the first that fails."""
+    """Guard, lint, smoke, liveness; stops at the first that fails."""
     checks: list[Check] = []
-    for check in (guard, lint, smoke):
+    facts: Facts | None = None
+    for check in (guard, lint, forbidden):
         checks.append(check(candidate))
         if checks[-1].status:
             break
-    report = GateReport(tuple(checks))
+    else:
+        smoked, traces = smoke(candidate)
+        checks.append(smoked)
+        if traces:
+            facts = compare(*candidate.source(), baseline_traces(candidate.pristine), *traces)
+            checks.append(liveness(candidate, facts))
+    report = GateReport(tuple(checks), facts)
     report.save(candidate.folder)
     return report
 
 
 def guard(candidate: Candidate) -> Check:
     """Only the editable files may differ from the scaffold, and they must be plain files."""
-    workspace, pristine = candidate.workspace, candidate.pristine
+    workspace, pristine = candidate.workspace, candidate.pristine.code
     names = {path.relative_to(root) for root in (workspace.folder, pristine) for path in root.rglob("*") if not path.is_dir()}
     touched = [str(name) for name in sorted(names) if str(name) not in workspace.editable
                and "__pycache__" not in name.parts and not _same(workspace.folder / name, pristine / name)]  # fmt: skip
@@ -101,46 +115,71 @@ def lint(candidate: Candidate) -> Check:
     return Check("lint")
 
 
-def smoke(candidate: Candidate) -> Check:
+def forbidden(candidate: Candidate) -> Check:
+    """What main.py must leave to protocol.py; an open scaffold has none to leave it to."""
+    if candidate.setup.plan.scaffold.open:
+        return Check("code", message="skipped: an open scaffold may do what it likes")
+    found = breaches(*candidate.source())
+    if found:
+        listed = "\n".join(f"- {breach}" for breach in found[:5])
+        return Check("code", RunStatus.GUARD_FAILED, f"main.py does what it may not:\n{clean(listed)}\nTake it out.")
+    return Check("code")
+
+
+def smoke(candidate: Candidate) -> tuple[Check, tuple[Trace, Trace] | None]:
     """A few steps of every early epoch and a prediction, in both arms, side by side."""
-    if candidate.scaffold.open or candidate.dataset is None:
-        return Check("smoke", message="skipped: an open scaffold has no protocol to stop it after a few steps")
+    if candidate.setup.plan.scaffold.open or candidate.setup.dataset is None:
+        return Check("smoke", message="skipped: an open scaffold has no protocol to stop it after a few steps"), None
     with ThreadPoolExecutor(len(ARMS)) as pool:
-        results = list(pool.map(lambda arm: _smoke_arm(candidate, arm), ARMS))
-    seconds = max(seconds for _, seconds in results)
-    for arm, (problem, _) in zip(ARMS, results, strict=True):
+        results = list(pool.map(lambda arm: smoke_arm(candidate.setup, candidate.workspace.folder, candidate.folder.smoke(arm), arm), ARMS))
+    seconds = max(seconds for _, _, seconds in results)
+    for arm, (_, problem, _) in zip(ARMS, results, strict=True):
         if problem:
             switched = "on" if arm == "idea" else "off"
             text = f"After a few steps with IDEA {switched}, before any full run:\n{problem}"
-            return Check("smoke", RunStatus.SMOKE_FAILED, text, seconds)
-    return Check("smoke", seconds=seconds)
+            return Check("smoke", RunStatus.SMOKE_FAILED, text, seconds), None
+    control, idea = results[0][0], results[1][0]
+    return Check("smoke", seconds=seconds), (control, idea) if control and idea else None
 
 
-def _smoke_arm(candidate: Candidate, arm: str) -> tuple[str, float]:
-    """What is wrong with one arm ('' for nothing), and the seconds it took."""
-    folder, threads = candidate.folder.smoke(arm), max(1, candidate.budget.threads // 2)
-    budget = replace(candidate.budget, threads=threads)
-    copy_files(candidate.workspace.folder, folder)
+def liveness(candidate: Candidate, facts: Facts) -> Check:
+    """Switching the idea on must change the training, and nothing of its recipe that the idea does not name."""
+    if message := not_live(*candidate.source(), facts):
+        return Check("liveness", RunStatus.NOT_LIVE, message)
+    if message := changed_recipe(facts, candidate.varies):
+        return Check("liveness", RunStatus.RECIPE_CHANGED, message)
+    return Check("liveness")
+
+
+def smoke_arm(setup: Setup, code: Path, folder: Path, arm: str) -> tuple[Trace | None, str, float]:
+    """The trace of one arm of this code, what is wrong with it ('' for nothing), and the seconds it took."""
+    threads = max(1, setup.plan.budget.threads // 2)
+    copy_files(code, folder)
     logs = folder / "stdout.log", folder / "stderr.log"
-    variables = environment_variables(candidate.dataset, budget, arm=arm, stage="smoke")
-    execution = execute(Request((str(candidate.environment.python), MAIN), folder, *logs, SMOKE_SECONDS, variables, threads))
+    variables = environment_variables(setup.dataset, replace(setup.plan.budget, threads=threads), arm=arm, stage="smoke")
+    execution = execute(Request(setup.environment.python, folder, *logs, SMOKE_SECONDS, variables, threads, (), setup.server))
     if not execution.ok:
         output = [(read_untrusted(log) or b"").decode("utf-8", "replace") for log in logs]
-        return explain(execution, output[0], output[1], SMOKE_SECONDS), execution.seconds
-    return _trace_problem(folder / "trace.json"), execution.seconds
+        return None, explain(execution, output[0], output[1], SMOKE_SECONDS), execution.seconds
+    return *read_trace(folder / "trace.json"), execution.seconds
 
 
-def _trace_problem(path: Path) -> str:
-    try:
-        losses = json.loads(read_untrusted(path) or b"")["losses"]
-        fine = [finite(loss) is not None for loss in losses]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return "It ended without an error, but protocol.run(Model) was not reached: call it last, as the scaffold does."
-    if not losses:
-        return "It made no training step."
-    if not all(fine):
-        return f"The training loss at step {fine.index(False) + 1} is {losses[fine.index(False)]}: it must stay finite."
-    return ""
+def smoke_baseline(setup: Setup, run_0: RunFolder) -> str:
+    """Leave the trace of the scaffold as it is beside run_0; twice where the device may not repeat itself. What went wrong, or ''."""
+    trace, problem, _ = smoke_arm(setup, run_0.code, run_0.smoke("control"), "control")
+    if trace and trace.device != "cpu":
+        _, problem, _ = smoke_arm(setup, run_0.code, run_0.smoke("control_again"), "control")
+    return problem
+
+
+def baseline_traces(run_0: RunFolder) -> list[Trace]:
+    found = [read_trace(run_0.smoke(name) / "trace.json")[0] for name in ("control", "control_again")]
+    return [trace for trace in found if trace]
+
+
+def load_facts(folder: RunFolder) -> dict[str, Any] | None:
+    """The facts of an archived gate report; None where there are none."""
+    return read_json(folder.gate).get("facts") if folder.gate.is_file() else None
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -11,6 +11,8 @@ import yaml
 
 from agent.errors import UserError
 
+# How a training step is made: what an idea changes of it on purpose it has to name, else the gate sends it back.
+RECIPE = ("optimizer", "learning_rate", "weight_decay", "momentum", "batch_size")
 FIELDS: dict[str, type | tuple[type, ...]] = {
     "dataset": str,
     "epochs": int,
@@ -19,6 +21,7 @@ FIELDS: dict[str, type | tuple[type, ...]] = {
     "direction": str,
     "scaffold": str,
     "criteria": list,
+    "varies": list,  # of the training recipe, what the idea itself changes
     "smallest_effect": (int, float),  # percentage points
 }
 
@@ -121,6 +124,8 @@ def _problem(key: object, value: object) -> str:
         return f"direction must be max or min, not {value!r}"
     if isinstance(value, list) and not (value and all(isinstance(item, str) and item.strip() for item in value)):
         return f"{key} must be a list of sentences; put one that contains ': ' in quotes"
+    if key == "varies" and (unknown := [item for item in value if item not in RECIPE]):  # type: ignore[attr-defined]
+        return f"varies: unknown {unknown[0]!r}: known are {', '.join(RECIPE)}"
     return ""
 
 

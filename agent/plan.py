@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from agent.datasets import Dataset
 from agent.environment import Environment
+from agent.forks import ForkServer
 from agent.idea import Idea
 from agent.prompts import render
 from agent.run import Budget, Metric
@@ -34,6 +35,14 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Seeds:
+    """How many of each: the control's, trained once and shared, and the fresh ones that confirm the best run."""
+
+    control: int = 8
+    confirm: int = 5
+
+
+@dataclass(frozen=True)
 class Plan:
     """What the user decided."""
 
@@ -42,6 +51,7 @@ class Plan:
     budget: Budget
     metric: Metric
     limits: Limits
+    seeds: Seeds = field(default_factory=Seeds)
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,7 @@ class Setup:
     environment: Environment
     dataset: Dataset | None  # None: an open scaffold that brings its own
     baseline_key: dict[str, Any]
+    server: ForkServer | None = None  # starts the runs, where the scaffold has a protocol
 
 
 def start_prompt(plan: Plan, dataset: Dataset | None, value: float | None, seconds: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -22,11 +23,27 @@ def provenance(environment: Environment) -> dict[str, Any]:
         "uncommitted": _git("diff", "HEAD"),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
+        "processor": _processor(),
         "cores": cores(),
         "harness_packages": {name: version_of(name) for name in HARNESS_PACKAGES},
         "environment": {"key": environment.key, "python": str(environment.python), "packages": environment.packages},
     }
+
+
+def device_name(device: str) -> str:
+    """What the runs compute on, as far as it decides a number: the GPU where there may be one, and the processor."""
+    gpu = ""
+    if device != "cpu" and (tool := shutil.which("nvidia-smi")):
+        done = subprocess.run([tool, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, check=False, timeout=60)
+        gpu = done.stdout.split("\n")[0].strip() if done.returncode == 0 else ""
+    return f"{device}: {gpu + ', ' if gpu else ''}{_processor()}, {cores()} cores"
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(errors="replace").splitlines() if cpuinfo.is_file() else []
+    named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return named or platform.processor() or platform.machine()
 
 
 def commit() -> str | None:

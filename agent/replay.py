@@ -19,34 +19,53 @@ _TOOL = re.compile(r"> .*  $|>\s*$")
 
 
 def load_replies(path: Path) -> list[dict]:
-    """[{"reply", "finish_reason", ...}] in order. Raises UserError when the file holds none."""
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8") from error
+    """The coder's [{"reply", "finish_reason"}] in order. Raises UserError when the file holds none."""
     if path.suffix == ".jsonl":
-        replies = _from_session(path, text)
+        replies = [_reply(record) for record in _records(path) if "purpose" not in record]
     else:
-        replies = [{"reply": reply, "finish_reason": "stop"} for reply in split_history(text)]
+        replies = [{"reply": reply, "finish_reason": "stop"} for reply in split_history(_text(path))]
     if not replies:
         raise UserError(f"{path}: holds no reply: expected a session.jsonl or an Aider chat history")
     return replies
 
 
-def _from_session(path: Path, text: str) -> list[dict]:
-    replies = []
-    for number, line in enumerate(text.split("\n"), 1):
+def load_answers(path: Path) -> dict[str, dict]:
+    """What was answered to single questions: purpose -> {"reply", "finish_reason", "model"}. A chat history holds none."""
+    if path.suffix != ".jsonl":
+        return {}
+    answers = dict[str, dict]()
+    for record in _records(path):
+        if "purpose" in record:
+            answers.setdefault(str(record["purpose"]), _reply(record) | {"model": str(record.get("model") or "")})
+    return answers
+
+
+def _reply(record: dict) -> dict:
+    return {"reply": str(record["reply"]), "finish_reason": record.get("finish_reason") or "stop"}
+
+
+def _records(path: Path) -> list[dict]:
+    """The lines of a session.jsonl that hold a reply."""
+    records = []
+    for number, line in enumerate(_text(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
             if "reply" in record:
-                replies.append({"reply": str(record["reply"]), "finish_reason": record.get("finish_reason") or "stop"})
+                records.append(dict(record))
         except (ValueError, TypeError, RecursionError) as error:
             raise UserError(f"{path}:{number}: not a line of a recorded session: {error}") from error
-    return replies
+    return records
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8") from error
 
 
 def split_history(text: str) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -16,11 +15,10 @@ from typing import Any
 
 from agent.archive import RunFolder
 from agent.datasets import Dataset
-from agent.environment import Environment
 from agent.errors import Fault
 from agent.failure import explain
 from agent.files import read_json, read_untrusted, write_bytes
-from agent.runner import Execution, Request, execute
+from agent.runner import Execution
 from agent.text import clean, finite
 
 MAX_FIELDS = 200
@@ -35,6 +33,8 @@ class RunStatus(str, Enum):
     GUARD_FAILED = "guard_failed"  # something was edited that may not be
     LINT_FAILED = "lint_failed"
     SMOKE_FAILED = "smoke_failed"  # a few steps already crash, hang, or give a loss that is not a number
+    NOT_LIVE = "not_live"  # switching the idea on changes nothing
+    RECIPE_CHANGED = "recipe_changed"  # another learning rate, batch size, ... of which the idea says nothing
     CRASH = "crash"
     TIMEOUT = "timeout"
     NO_RESULT = "no_result"  # it ended well and left no readable result
@@ -96,20 +96,11 @@ def load_run(folder: RunFolder) -> Run:
 
 def environment_variables(dataset: Dataset | None, budget: Budget, *, arm: str, stage: str = "train") -> dict[str, str]:
     """How the harness's decisions reach protocol.py."""
-    arrays = {"ASSAY_ARRAYS": str(dataset.arrays)} if dataset else {}
+    arrays = {"ASSAY_ARRAYS": str(dataset.unlabelled if stage == "predict" else dataset.arrays)} if dataset else {}
     return arrays | {
         "ASSAY_ARM": arm, "ASSAY_STAGE": stage, "ASSAY_SEED": str(budget.seed), "ASSAY_EPOCHS": str(budget.epochs),
         "ASSAY_DEVICE": budget.device, "ASSAY_THREADS": str(budget.threads),
     }  # fmt: skip
-
-
-def train(folder: RunFolder, environment: Environment, budget: Budget, variables: dict[str, str], *,
-          arguments: tuple[str, ...] = (), watch: Callable[[], None] = lambda: None) -> Execution:  # fmt: skip
-    """`python main.py` in folder.work."""
-    return execute(Request(
-        command=(str(environment.python), "main.py", *arguments), folder=folder.work, stdout=folder.stdout,
-        stderr=folder.stderr, timeout=budget.timeout, environment=variables, threads=budget.threads,
-    ), watch)  # fmt: skip
 
 
 def read_run(number: int, folder: RunFolder, execution: Execution, metric: Metric, *, timeout: float) -> Run:

@@ -1,7 +1,7 @@
 """One process in, one Execution out: time limit, process tree, bounded logs, nothing left running.
 
 What the process does is data here: a crash, a hang or a gigabyte of output ends in an Execution, never in an
-exception. Confinement will wrap `command`; until it does, the program runs with the user's rights but without the
+exception. Confinement will wrap the command; until it does, the program runs with the user's rights but without the
 user's environment (see agent/secrets.py). Not covered until then: memory limits, a child that cleans its environment.
 """
 
@@ -16,27 +16,32 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
 from agent.files import disk_faults
+from agent.forks import ForkServer
 from agent.secrets import clean_environment
 
 LOG_HEAD_BYTES = LOG_TAIL_BYTES = 2 * 2**20  # of each stream that are kept; the middle is counted and dropped
+POLL_SECONDS = 0.05
 _TAG = "ASSAY_FOLDER"  # marks every process of a run, so that a double-forked one is found as well
 
 
 @dataclass(frozen=True)
 class Request:
-    """One program to run."""
+    """One `python main.py`."""
 
-    command: tuple[str, ...]
-    folder: Path  # working folder
+    python: Path
+    folder: Path  # working folder, with the main.py to run
     stdout: Path
     stderr: Path
     timeout: float  # seconds of wall clock
     environment: dict[str, str] = field(default_factory=dict)
     threads: int = 1
+    arguments: tuple[str, ...] = ()
+    server: ForkServer | None = None  # forks the program from a warm `python` instead of starting one
 
 
 @dataclass(frozen=True)
@@ -57,35 +62,80 @@ class Execution:
 def execute(request: Request, watch: Callable[[], None] = lambda: None) -> Execution:
     """Run to the end or to the time limit, whichever is first; then kill whatever the program left behind.
 
-    watch is called about twice a second while the program runs.
+    watch is called some twenty times a second while the program runs.
     """
     started = time.monotonic()
-    process = subprocess.Popen(
-        request.command, cwd=request.folder, env=_environment(request), stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
-    assert process.stdout and process.stderr
-    logs = {process.stdout.fileno(): _Log(request.stdout), process.stderr.fileno(): _Log(request.stderr)}
-    timed_out, usage = False, None
+    process = _start(request)
+    logs = {descriptor: _Log(path) for descriptor, path in zip(process.streams, (request.stdout, request.stderr), strict=True)}
+    timed_out, ended = False, None
     try:
         with selectors.DefaultSelector() as selector:
             for descriptor in logs:
                 os.set_blocking(descriptor, False)
                 selector.register(descriptor, selectors.EVENT_READ)
-            while usage is None and not timed_out:
-                _pump(selector, logs, wait=0.05 if time.monotonic() - started < 2 else 0.5)
+            while ended is None and not timed_out:
+                _pump(selector, logs, wait=POLL_SECONDS)
                 watch()
-                usage = _reap(process)
-                timed_out = usage is None and time.monotonic() - started > request.timeout
-            kill_tree(request.folder, process)
+                ended = process.poll()
+                timed_out = ended is None and time.monotonic() - started > request.timeout
+            code, cpu_seconds = process.kill()
             _pump(selector, logs, wait=0)
     finally:
-        kill_tree(request.folder, process)
+        process.kill()
         dropped = sum(log.close() for log in logs.values())
-    usage = usage or _reap(process, block=True)
-    assert usage is not None
-    seconds = time.monotonic() - started
-    return Execution(process.returncode, timed_out, round(seconds, 3), round(usage, 3), dropped)
+        process.close()
+    return Execution(code, timed_out, round(time.monotonic() - started, 3), round(cpu_seconds, 3), dropped)
+
+
+class Process(Protocol):
+    """One program that runs: spawned here, or forked by a ForkServer (agent/forks.py)."""
+
+    streams: tuple[int, int]  # its stdout and stderr
+
+    def poll(self) -> tuple[int, float] | None:
+        """(exit code, CPU seconds) once it has ended."""
+        ...
+
+    def kill(self) -> tuple[int, float]:
+        """End it and all that it started, if that has not happened yet; how it ended."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Spawned:
+    """A program started by its command."""
+
+    def __init__(self, command: tuple[str, ...], folder: Path, environment: dict[str, str]):
+        self._folder = folder
+        self._ended: float | None = None
+        self._process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
+        assert self._process.stdout and self._process.stderr
+        self.streams = self._process.stdout.fileno(), self._process.stderr.fileno()
+
+    def poll(self) -> tuple[int, float] | None:
+        if self._ended is None:
+            self._ended = _reap(self._process)
+        return None if self._ended is None else (self._process.returncode, self._ended)
+
+    def kill(self) -> tuple[int, float]:
+        kill_tree(self._folder, self._process)
+        if self._ended is None:
+            self._ended = _reap(self._process, block=True) or 0.0
+        return self._process.returncode, self._ended
+
+    def close(self) -> None:
+        assert self._process.stdout and self._process.stderr
+        self._process.stdout.close()
+        self._process.stderr.close()
+
+
+def _start(request: Request) -> Process:
+    environment = _environment(request)
+    if request.server:
+        return request.server.start(request.folder, environment, request.threads, request.arguments)
+    return Spawned((str(request.python), "main.py", *request.arguments), request.folder, environment)
 
 
 def kill_tree(folder: Path, process: subprocess.Popen | None = None) -> None:

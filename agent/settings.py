@@ -45,6 +45,9 @@ class Options:
     price: tuple[float, float] | None = None
     model_timeout: float = 300.0
     stream: bool = False
+    judge: str | None = None
+    baseline_seeds: int = 8
+    confirm_seeds: int = 5
     seed: int = 0
     device: str = "auto"
     scaffold: Path | None = None

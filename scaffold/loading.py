@@ -16,6 +16,8 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+import probe
+
 ARRAYS = Path(os.environ.get("ASSAY_ARRAYS", "data"))
 if not (ARRAYS / "info.json").is_file():
     sys.exit(f"protocol.py: no data in {ARRAYS}: start this program through launch.py, or set ASSAY_ARRAYS")
@@ -35,6 +37,7 @@ class Images(Dataset):
     """
 
     def __init__(self, split: str, place: torch.device):
+        self.split = split
         self.images = torch.from_numpy(np.load(ARRAYS / f"{split}_images.npy")).to(place)
         self.labels = torch.from_numpy(np.load(ARRAYS / f"{split}_labels.npy")).to(place)
 
@@ -42,7 +45,13 @@ class Images(Dataset):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        self.note([index])
         return normalise(self.images[index][None])[0], self.labels[index]
+
+    def note(self, indices: list[int]) -> None:
+        """Tell the gate's probe which training images are about to be used."""
+        if probe.ACTIVE and self.split == "train":
+            probe.order.append(indices)
 
 
 class Batches:
@@ -75,6 +84,7 @@ class Batches:
         indices = self._indices(len(self.data)).to(self.data.images.device)
         self.epoch += 1
         for chosen in indices.split(self.batch_size):
+            self.data.note(chosen.tolist() if probe.ACTIVE else [])
             yield normalise(self._cut(chosen)), self.data.labels[chosen]
 
     def _indices(self, count: int) -> torch.Tensor:

@@ -8,7 +8,7 @@ The harness decides through the environment, so that `python main.py` needs no a
     ASSAY_SEED, ASSAY_EPOCHS, ASSAY_DEVICE (auto, cpu, cuda, ...), ASSAY_THREADS
 
 Written into the working folder: final_info.json (last), metrics.csv (a row an epoch), model.pt, progress.json, wandb/;
-by smoke: trace.json; by predict: predictions.npy, float32 scores [n, CLASSES] for the images in predict_images.npy.
+by smoke: trace.json (see probe.py); by predict: predictions.npy, float32 scores [n, CLASSES] for the images in predict_images.npy.
 
 Everything measured in here runs in one process with main.py, so a number from here is evidence, not proof.
 """
@@ -30,6 +30,7 @@ import pytorch_lightning as pl
 import torch
 from torch.nn import functional as F
 
+import probe
 from loading import CHANNELS, CLASSES, SEED, SIZE, Batches, Images, device, normalise, train_data, val_data
 
 __all__ = ["CHANNELS", "CLASSES", "EPOCHS", "IDEA", "SEED", "SIZE", "Batches", "Images", "normalise", "run", "train_data", "val_data"]
@@ -60,16 +61,12 @@ def run(model_class: type[pl.LightningModule]) -> None:
     if _STAGE == "predict":
         return _predict(model)
     record = Record()
-    trainer = _trainer(record)
-    trainer.fit(model)
-    model.to(device())
     if _STAGE == "smoke":
-        few = val_data().images[:8]
-        scores = predict(model, few)
-        _write_json("trace.json", {"losses": record.losses, "parameters": _parameters(model), "scores": [*scores.shape]})
-    else:
-        torch.save(model.state_dict(), "model.pt")
-        _write_json("final_info.json", {**_validate(model), **record.totals(), "parameters": _parameters(model)})
+        return _smoke(model, record)
+    _trainer(record).fit(model)
+    model.to(device())
+    torch.save(model.state_dict(), "model.pt")
+    _write_json("final_info.json", {**_validate(model), **record.totals(), "parameters": _parameters(model)})
 
 
 def predict(model: torch.nn.Module, images: torch.Tensor, batch_size: int = 512) -> torch.Tensor:
@@ -89,6 +86,7 @@ class Record(pl.Callback):
         self.rows: list[dict] = []
         self.own: dict[str, float] = {}
         self.losses: list[float] = []
+        self.recipes: list[dict] = []  # of every step of the smoke stage
         self.steps = self.samples = self.epoch_samples = 0
         self.seconds = self.epoch_seconds = self._since = self._told = 0.0
 
@@ -103,6 +101,7 @@ class Record(pl.Callback):
             if not isinstance(outputs, dict) or "loss" not in outputs:
                 raise ValueError("training_step returned no loss: return it, with manual optimisation too")
             self.losses.append(float(outputs["loss"]))
+            self.recipes.append(probe.recipe(trainer, batch))
         elif time.monotonic() - self._told > 0.5:
             self._told = time.monotonic()
             done = trainer.current_epoch + (batch_idx + 1) / max(1, trainer.num_training_batches)
@@ -162,6 +161,16 @@ def _validate(model) -> dict:
         "val_accuracy": (scores.argmax(1) == data.labels).float().mean().item(),
         "val_loss": F.cross_entropy(scores, data.labels).item(),
     }
+
+
+def _smoke(model, record: Record) -> None:
+    with probe.Operators() as operators:
+        _trainer(record).fit(model)
+        predict(model.to(device()), val_data().images[:8])
+    _write_json("trace.json", {
+        "losses": record.losses, "recipes": record.recipes, "parameters": _parameters(model), "operators": operators.counts,
+        "lines": sorted(probe.lines), "order": probe.order, "samples": record.samples, "device": str(device()),
+    })  # fmt: skip
 
 
 def _predict(model) -> None:

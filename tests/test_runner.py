@@ -18,7 +18,7 @@ from agent.text import clean, fence
 
 def run(tmp_path: Path, code: str, timeout: float = 30):
     (tmp_path / "main.py").write_text(code)
-    return execute(Request((sys.executable, "main.py"), tmp_path, tmp_path / "out", tmp_path / "err", timeout))
+    return execute(Request(Path(sys.executable), tmp_path, tmp_path / "out", tmp_path / "err", timeout))
 
 
 def test_the_time_limit_takes_the_whole_process_tree(tmp_path):

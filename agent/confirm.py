@@ -1,0 +1,126 @@
+"""After the coder is done: the best run's code, trained again with seeds that nobody saw before.
+
+Two seeds first, and no more where their mean is not above the control's; else the rest. The control is the cached
+baseline where this code with the idea off is the baseline, exactly; else the same code with the idea off, same seeds.
+The order to confirm and every finished run are events, so a killed confirmation goes on where it was.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from agent.archive import INTERRUPTED, PENDING, Archive, RunFolder, rename, unused
+from agent.baseline import Baseline
+from agent.files import append_event, copy_files, read_events, write_json
+from agent.gate import load_facts
+from agent.plan import Setup
+from agent.run import Run
+from agent.scoring import load_score
+from agent.statistics import futile
+from agent.training import DEV_AND_TEST, Training, train_and_score
+
+FIRST_SEEDS = 2
+SMALLEST_FRESH_SEED = 10_000  # those below are for users and for the baseline
+Progress = Callable[[str, "RunFolder | None"], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Of one experiment's best run."""
+
+    setup: Setup
+    archive: Archive
+    baseline: Baseline
+    progress: Progress
+    tell: Callable[[Run], None]
+
+    def conduct(self) -> None:
+        """Nothing to do where no run succeeded. Never raises for what the program did."""
+        order = self._order()
+        if order is None:
+            return
+        if order["control"] == "cached":
+            self._copy_control()
+        first, rest = order["seeds"][:FIRST_SEEDS], order["seeds"][FIRST_SEEDS:]
+        self._train(order, first)
+        if rest and not self._futile():
+            self._train(order, rest)
+
+    def _order(self) -> dict[str, Any] | None:
+        """Which run, which seeds, which control: decided once, at random, and written down before anything is trained."""
+        if found := self._events("confirm"):
+            return found[0]
+        successes = [event for event in self._events("attempt") if event["value"] is not None]
+        if not successes:
+            return None
+        best = self.setup.plan.metric.best([event["value"] for event in successes])
+        chosen = next(event for event in successes if event["value"] == best)
+        facts = load_facts(RunFolder(self.archive.folder / chosen["folder"])) or {}
+        seeds: list[int] = []
+        while len(seeds) < self.setup.plan.seeds.confirm:
+            seed = secrets.randbelow(2**31 - SMALLEST_FRESH_SEED) + SMALLEST_FRESH_SEED
+            seeds += [seed] if seed not in seeds else []
+        control = "cached" if facts.get("control_equals_baseline") else "own"
+        append_event(self.archive.events, "confirm", run=chosen["number"], folder=chosen["folder"], seeds=seeds, control=control)
+        return self._events("confirm")[0]
+
+    def _copy_control(self) -> None:
+        said = self._done()
+        for seed in self.baseline.seeds:
+            if ("control", seed) not in said:
+                target = self._free("control", seed)
+                run = self.baseline.copy(seed, target, scored=True)
+                self._say("control", seed, target, run)
+
+    def _train(self, order: dict[str, Any], seeds: list[int]) -> None:
+        arms = ("idea",) if order["control"] == "cached" else ("idea", "control")
+        for arm, seed in ((arm, seed) for seed in seeds for arm in arms):
+            if (arm, seed) in self._done():
+                continue
+            target = self._free(arm, seed)
+            pending = RunFolder(target.folder.with_name(f"{target.folder.name}.{PENDING}"))
+            copy_files(self.archive.folder / order["folder"] / "code", pending.code)
+            slug = self.setup.plan.idea.slug
+            training = Training(pending, order["run"], arm, seed, f"{slug} {arm} seed {seed}", f"{slug} {self.archive.folder.name}",
+                                DEV_AND_TEST)  # fmt: skip
+            with self.progress(f"confirm: {arm}, seed {seed}", pending):
+                run = replace(train_and_score(self.setup, training), folder=f"confirm/{target.folder.name}")
+            write_json(pending.result, run.save())
+            rename(pending, target)
+            self._say(arm, seed, target, run)
+
+    def _free(self, arm: str, seed: int) -> RunFolder:
+        """The folder for this run; what lies there or beside it unsaid, of a killed process or a program, is set aside."""
+        target = self.archive.confirmation(arm, seed)
+        for folder in (target, RunFolder(target.folder.with_name(f"{target.folder.name}.{PENDING}"))):
+            if folder.folder.exists():
+                rename(folder, unused(target, INTERRUPTED))
+        return target
+
+    def _say(self, arm: str, seed: int, target: RunFolder, run: Run) -> None:
+        append_event(self.archive.events, "confirmed", arm=arm, seed=seed, folder=f"confirm/{target.folder.name}", status=run.status.value)
+        if arm == "idea":
+            self.tell(run)
+
+    def _futile(self) -> bool:
+        """Whether the first seeds already leave no hope; written down, for the verdict says so."""
+        if found := self._events("futile"):
+            return bool(found[0]["futile"])
+        scores = {arm: [load_score(RunFolder(self.archive.folder / event["folder"])).correct["test"]
+                        for event in self._events("confirmed") if event["arm"] == arm and event["status"] == "success"]
+                  for arm in ("idea", "control")}  # fmt: skip
+        hopeless = bool(scores["idea"] and scores["control"]) and futile(np.array(scores["idea"]), np.array(scores["control"]))
+        append_event(self.archive.events, "futile", futile=hopeless)
+        return hopeless
+
+    def _done(self) -> set[tuple[str, int]]:
+        return {(event["arm"], event["seed"]) for event in self._events("confirmed")}
+
+    def _events(self, name: str) -> list[dict[str, Any]]:
+        return [event for event in read_events(self.archive.events) if event["event"] == name]

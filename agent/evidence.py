@@ -1,0 +1,113 @@
+"""An archive -> all that its verdict is made of. Nothing else is read, and nothing is computed that a reader could not check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from agent.archive import Archive, RunFolder, spent
+from agent.errors import Fault
+from agent.files import read_events, read_json
+from agent.judge import Criteria, Judgement
+from agent.run import Run, load_run
+from agent.scoring import Score, load_score
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The finished runs of one arm with fresh seeds (or the cached control's), and those that failed."""
+
+    seeds: list[int]
+    runs: list[Run]
+    scores: list[Score]
+    failed: list[Run]
+
+    @property
+    def correct(self) -> np.ndarray:
+        """bool [seeds, examples] on the hidden test."""
+        return np.array([score.correct["test"] for score in self.scores])
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        return median(run.cpu_seconds for run in self.runs) if self.runs else None
+
+    @property
+    def samples(self) -> list[float]:
+        return [run.metrics.get("samples", 0) for run in self.runs]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All of an archive that a verdict is made of."""
+
+    config: dict[str, Any]
+    attempts: list[Run]
+    baseline: Run | None  # run_0
+    order: dict[str, Any] | None  # to confirm: which run, which seeds, which control
+    futile: bool
+    idea: Arm
+    control: Arm
+    facts: dict[str, Any] | None  # of the gate, about the run that was confirmed
+    judgement: Judgement | None
+    criteria: Criteria
+    cost: tuple[float | None, int]
+
+    @property
+    def time_ratio(self) -> float | None:
+        """CPU seconds of the whole process tree: the wall clock of a shared machine says little."""
+        return self.idea.cpu_seconds / self.control.cpu_seconds if self.idea.cpu_seconds and self.control.cpu_seconds else None
+
+    @property
+    def parameter_ratio(self) -> float | None:
+        control, idea = self.facts["parameters"] if self.facts else (0, 0)
+        return idea / control if control else None
+
+    @property
+    def compared(self) -> bool:
+        return len(self.idea.scores) >= 2 and len(self.control.scores) >= 2
+
+
+def gather(archive: Archive) -> Evidence:
+    events = read_events(archive.events)
+    order = next((event for event in events if event["event"] == "confirm"), None)
+    confirmed = [event for event in events if event["event"] == "confirmed"]
+    attempts = [load_run(folder) for folder in archive.attempts()]
+    chosen = RunFolder(archive.folder / order["folder"]) if order else _last_gated(archive, attempts)
+    report = read_json(chosen.gate) if chosen and chosen.gate.is_file() else {}
+    judged = chosen is not None and chosen.judgement.is_file()
+    return Evidence(
+        config=read_json(archive.config), attempts=attempts,
+        baseline=load_run(archive.run(0)) if archive.run(0).result.is_file() else None,
+        order=order, futile=any(event["event"] == "futile" and event["futile"] for event in events),
+        idea=_load_arm(archive, "idea", confirmed), control=_load_arm(archive, "control", confirmed),
+        facts=report.get("facts"), judgement=Judgement.from_dict(read_json(chosen.judgement)) if chosen and judged else None,
+        criteria=Criteria.from_dict(read_json(archive.criteria)) if archive.criteria.is_file() else Criteria.from_dict({}),
+        cost=spent(archive),
+    )  # fmt: skip
+
+
+def _load_arm(archive: Archive, name: str, confirmed: list[dict[str, Any]]) -> Arm:
+    arm = Arm([], [], [], [])
+    for event in confirmed:
+        if event["arm"] != name:
+            continue
+        folder = RunFolder(archive.folder / event["folder"])
+        run = load_run(folder)
+        if not run.ok:
+            arm.failed.append(run)
+            continue
+        score = load_score(folder)
+        if "test" not in score.correct:
+            raise Fault("archive", f"{folder.score}: has no score of the hidden test")
+        arm.seeds.append(event["seed"])
+        arm.runs.append(run)
+        arm.scores.append(score)
+    return arm
+
+
+def _last_gated(archive: Archive, attempts: list[Run]) -> RunFolder | None:
+    gated = [folder for run in attempts if (folder := RunFolder(archive.folder / run.folder)).gate.is_file()]
+    return gated[-1] if gated else None

@@ -1,0 +1,163 @@
+"""Is the idea wired in? Read from a few steps of both arms, beside those of the scaffold as it is.
+
+It shows that something is switched on and that the control is the baseline; not that it is the idea. The operators that
+only one arm uses, the executed lines and the judge speak of that. Not covered: rounding that grows into a difference.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.files import read_untrusted
+from agent.idea import RECIPE
+from agent.source import Statement, added_statements, definitions, names_read, same_program
+from agent.text import finite
+
+TOLERANCE = 1e-6  # of a loss: a difference below is rounding
+_NAME = re.compile(r"[\w.]{1,80}")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a smoke run left, untrusted and checked for its shape."""
+
+    losses: tuple[float, ...]
+    parameters: int
+    operators: dict[str, int]
+    lines: frozenset[int]  # of main.py, executed
+    recipes: tuple[dict[str, Any], ...]  # of every step
+    order: tuple[tuple[int, ...], ...]  # training images, batch by batch
+    samples: int
+    device: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the traces say, as plain values: for the archive, the coder, the judge and the verdict."""
+
+    control_equals_baseline: bool
+    idea_differs_from_control: bool
+    largest_difference: float  # of the two arms' losses
+    added_statements: int
+    executed: int  # of these, with the idea on
+    idea_only: int  # and not with the idea off
+    operators: dict[str, int]  # calls with the idea on, minus those with it off; only where they differ
+    parameters: tuple[int, int]  # control, idea
+    order_differs: bool  # of the training images
+    recipe: dict[str, tuple[str, str, str]]  # what differs: baseline, control, idea
+    lines: tuple[int, ...]  # executed with the idea on
+
+
+def read_trace(path: Path) -> tuple[Trace | None, str]:
+    """The trace of a smoke run that ended well, or what is wrong."""
+    try:
+        stored = json.loads(read_untrusted(path) or b"")
+        losses, fine = stored["losses"], [finite(loss) is not None for loss in stored["losses"]]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None, "It ended without an error, but protocol.run(Model) was not reached: call it last, as the scaffold does."
+    if not losses:
+        return None, "It made no training step."
+    if not all(fine):
+        return None, f"The training loss at step {fine.index(False) + 1} is {losses[fine.index(False)]}: it must stay finite."
+    try:
+        operators = {name: int(calls) for name, calls in stored["operators"].items() if _NAME.fullmatch(name)}
+        recipes = tuple({name: step[name] for name in RECIPE} for step in stored["recipes"])
+        order = tuple(tuple(map(int, batch)) for batch in stored["order"])
+        return Trace(tuple(map(float, losses)), int(stored["parameters"]), operators, frozenset(map(int, stored["lines"])),
+                     recipes, order, int(stored["samples"]), str(stored["device"])), ""  # fmt: skip
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        return None, "trace.json is not protocol.py's own: leave the smoke stage to it."
+
+
+def compare(base: str, new: str, baseline: list[Trace], control: Trace, idea: Trace) -> Facts:
+    """baseline: traces of the scaffold as it is; two where the device does not repeat itself exactly, else one."""
+    spread = max((_difference(one, baseline[0]) for one in baseline[1:]), default=0.0)
+    allowed = TOLERANCE + 3 * spread
+    added = added_statements(base, new)
+    ran = [statement for statement in added if statement.ran(set(idea.lines))]
+    names = sorted({*control.operators, *idea.operators})
+    operators = {name: idea.operators.get(name, 0) - control.operators.get(name, 0) for name in names}
+    return Facts(
+        control_equals_baseline=_difference(control, baseline[0]) <= allowed and control.parameters == baseline[0].parameters
+        and control.order == baseline[0].order,
+        idea_differs_from_control=_difference(idea, control) > allowed or idea.order != control.order,
+        largest_difference=_difference(idea, control),
+        added_statements=len(added), executed=len(ran),
+        idea_only=sum(not statement.ran(set(control.lines)) for statement in ran),
+        operators={name: count for name, count in operators.items() if count},
+        parameters=(control.parameters, idea.parameters),
+        order_differs=idea.order != control.order,
+        recipe=_recipe(baseline[0], control, idea),
+        lines=tuple(sorted(idea.lines)),
+    )  # fmt: skip
+
+
+def changed_recipe(facts: Facts, varies: tuple[str, ...]) -> str:
+    """What the coder must undo of the recipe, or ''."""
+    words = []
+    for name, (baseline, control, idea) in facts.recipe.items():
+        if name not in varies:
+            where = "in both arms" if control == idea else "with IDEA on" if control == baseline else "with IDEA off"
+            value = idea if control == baseline else control
+            words.append(f"the {name.replace('_', ' ')} is {value} {where}, not {baseline}")
+    if not words:
+        return ""
+    return f"{'; '.join(words).capitalize()}. The idea does not say that it changes this: put it back, in both arms."
+
+
+def not_live(base: str, new: str, facts: Facts) -> str:
+    """Why the idea is not in force and what to do, in one or two sentences; '' if it is."""
+    if same_program(base, new):
+        return "main.py still computes what it computed before: only comments or layout changed. Implement the idea behind `IDEA`."
+    if facts.idea_differs_from_control:
+        return ""
+    text = "Switching the idea on changes nothing: the losses with IDEA true and false are equal"
+    if unused := _unused(base, new):
+        return f"{text}. {unused}"
+    if "IDEA" not in names_read(new):
+        both = " What you changed acts in both arms, so it changes the baseline." if not facts.control_equals_baseline else ""
+        return f"{text}, because main.py never reads `IDEA`.{both} Put the baseline back and choose the idea with `if IDEA`."
+    if sleeping := _sleeping(base, new, facts):
+        return f"{text}. Line {sleeping.line}, `{sleeping.text[:100]}`, never ran: call it when IDEA is true."
+    return f"{text}, although the added lines ran: their result does not reach the loss."
+
+
+def _unused(base: str, new: str) -> str:
+    """New functions and classes that nothing mentions."""
+    read = names_read(new)
+    unused = [f"{name} is defined on line {line} and never used" for name, line in definitions(base, new).items() if name not in read]
+    hooks = [text for text in unused if not text.startswith(("on_", "__", "forward", "training_", "validation_", "configure_"))]
+    return f"{' and '.join(hooks[:3])}: use it when IDEA is true." if hooks else ""
+
+
+def _sleeping(base: str, new: str, facts: Facts) -> Statement | None:
+    return next((statement for statement in added_statements(base, new) if not statement.ran(set(facts.lines))), None)
+
+
+def _difference(one: Trace, other: Trace) -> float:
+    """The largest difference of two losses at the same step; infinite where the steps do not match."""
+    if len(one.losses) != len(other.losses):
+        return float("inf")
+    return max(abs(a - b) for a, b in zip(one.losses, other.losses, strict=True))
+
+
+def _recipe(baseline: Trace, control: Trace, idea: Trace) -> dict[str, tuple[str, str, str]]:
+    """What differs at any step, as its values at the first step that differs."""
+    found = {}
+    for name in RECIPE:
+        for steps in zip(baseline.recipes, control.recipes, idea.recipes, strict=False):
+            values = [_plain(step[name]) for step in steps]
+            if len(set(values)) > 1:
+                found[name] = (values[0], values[1], values[2])
+                break
+    return found
+
+
+def _plain(value: Any) -> str:
+    """One value, or the different ones among a list's, as a short text."""
+    parts = list(dict.fromkeys(map(str, value))) if isinstance(value, list) else [str(value)]
+    return ", ".join(part[:60] for part in parts) or "none"
