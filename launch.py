@@ -7,13 +7,21 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from agent.errors import Fault, UserError, record_bug
 from agent.text import clean
 
+if TYPE_CHECKING:
+    from agent.settings import Options
+
 USAGE = """python launch.py IDEA... [options]     run ideas: files, or folders of them
        python launch.py review [RUN]           result tables; for one experiment its diffs
+       python launch.py verdict RUN            the verdict, computed again from the archive alone
+       python launch.py reproduce RUN          train one seed of each arm again and compare
+       python launch.py baseline [IDEA]        the control's seeds, and what they can tell
        python launch.py doctor                 what is there, what is missing"""
 
 
@@ -22,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     for terminated in (signal.SIGTERM, signal.SIGHUP):  # end as Ctrl-C does: nothing is left running
         if signal.getsignal(terminated) is not signal.SIG_IGN:  # as under nohup
             signal.signal(terminated, signal.default_int_handler)
-    commands = {"review": review, "doctor": doctor}
+    commands = {"review": review, "verdict": verdict, "reproduce": reproduce, "baseline": baseline, "doctor": doctor}
     command = commands.get(arguments[0], run) if arguments else run
     try:
         return command(arguments[1:] if command is not run else arguments)
@@ -46,14 +54,19 @@ def main(arguments: list[str] | None = None) -> int:
 def run(arguments: list[str]) -> int:
     from agent.idea import find_ideas
     from agent.queue import dry_run, run_all
-    from agent.settings import Options, decide
+    from agent.settings import decide
 
     given = vars(run_parser().parse_args(arguments))
-    paths = given.pop("ideas")
-    debug = given.pop("debug")
-    options = Options(**given)
+    paths, debug = given.pop("ideas"), given["debug"]
+    options = _options(given)
     queue = [decide(idea, options) for idea in find_ideas(paths)]
     return dry_run(queue) if options.dry_run else run_all(queue, debug)
+
+
+def _options(given: dict[str, Any]) -> Options:
+    from agent.settings import Options
+
+    return Options(**{name: value for name, value in given.items() if name != "debug"})
 
 
 def review(arguments: list[str]) -> int:
@@ -61,10 +74,48 @@ def review(arguments: list[str]) -> int:
 
     parser = argparse.ArgumentParser(prog="launch.py review", description="Result tables, and the diffs of one experiment.")
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="an experiment's folder, or an idea's name: its newest")
-    parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where the archives lie (default: runs)")
+    _runs_dir(parser)
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     given = parser.parse_args(arguments)
     return review_one(given.run, given.runs_dir) if given.run else review_all(given.runs_dir)
+
+
+def verdict(arguments: list[str]) -> int:
+    from agent.files import write_json
+    from agent.report.console import say
+    from agent.report.review import find
+    from agent.report.verdicts import verdict_block
+    from agent.verdict import decide
+
+    given = _run_argument("verdict", "The verdict of an experiment, from its archive alone.", _runs_dir).parse_args(arguments)
+    archive = find(given.run, given.runs_dir)
+    write_json(archive.verdict, decided := decide(archive))
+    say(verdict_block(decided))
+    return 0
+
+
+def reproduce(arguments: list[str]) -> int:
+    from agent.report.review import find
+    from agent.reproduce import reproduce
+
+    parser = _run_argument("reproduce", "Train one confirmed seed of each arm again and compare.", _places)
+    given = parser.parse_args(arguments)
+    return reproduce(find(given.run, given.runs_dir), given.data_dir, given.python)
+
+
+def baseline(arguments: list[str]) -> int:
+    from agent.queue import train_baselines
+
+    given = vars(run_parser("baseline", ideas="*").parse_args(arguments))
+    return train_baselines(given.pop("ideas"), _options(given))
+
+
+def _run_argument(command: str, description: str, places: Callable[[argparse.ArgumentParser], None]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"launch.py {command}", description=description)
+    parser.add_argument("run", type=Path, metavar="RUN", help="an experiment's folder, or an idea's name: its newest")
+    places(parser)
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser
 
 
 def doctor(arguments: list[str]) -> int:
@@ -77,10 +128,12 @@ def doctor(arguments: list[str]) -> int:
     return examine(given.runs_dir, given.data_dir, given.python)
 
 
-def run_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="launch.py", usage=USAGE, description="Run research ideas written in Markdown.")
+def run_parser(command: str = "", ideas: str = "+") -> argparse.ArgumentParser:
+    """The options of an experiment; `baseline` takes the same, for the same set-up."""
+    about = "Train the control's seeds of a set-up." if command else "Run research ideas written in Markdown."
+    parser = argparse.ArgumentParser(prog=f"launch.py {command}".strip(), usage=None if command else USAGE, description=about)
     add = parser.add_argument
-    add("ideas", nargs="+", type=Path, metavar="IDEA", help="an idea (*.md), or a folder of ideas: a queue")
+    add("ideas", nargs=ideas, type=Path, metavar="IDEA", help="an idea (*.md), or a folder of ideas: a queue")
     add("--model", help="a model as Aider and LiteLLM name it, or replay:FILE (default: by the key that is set)")
     add("--runs", type=_whole, help="runs after the baseline (default: 3)")
     add("--dataset", help="cifar10, cifar100, mnist, fashion_mnist, digits, or an .npz file (default: cifar100)")
@@ -92,7 +145,10 @@ def run_parser() -> argparse.ArgumentParser:
     add("--price", type=_price, metavar="IN,OUT", help="US dollars per million tokens, for a model of unknown price")
     add("--model-timeout", type=_positive, default=300.0, help="seconds that one request to the model may take (default: 300)")
     add("--stream", action="store_true", help="ask the model for a streamed reply")
-    add("--seed", type=int, default=0, help="seed of every run (default: 0)")
+    add("--judge", metavar="MODEL", help="a model that checks the criteria against the diff (default: the coder's model)")
+    add("--baseline-seeds", type=_seeds, default=8, help="seeds of the control, shared by all ideas (default: 8)")
+    add("--confirm-seeds", type=_confirm_seeds, default=5, help="fresh seeds for the best run (default: 5)")
+    add("--seed", type=int, default=0, help="seed of every run, and the first of the control's (default: 0)")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
     add("--scaffold", type=Path, help="a folder with another main.py to start from")
     _places(parser)
@@ -105,7 +161,21 @@ def run_parser() -> argparse.ArgumentParser:
 def _places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path, help="where data sets lie, as torchvision's root (default: $ASSAY_DATA)")
     parser.add_argument("--python", type=Path, help="an interpreter with torch to run main.py with, instead of building one")
-    parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where archives go (default: runs)")
+    _runs_dir(parser)
+
+
+def _runs_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where the archives lie (default: runs)")
+
+
+def _seeds(text: str, fewest: int = 2) -> int:
+    if not text.isdecimal() or not fewest <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seeds from {fewest} to 100")
+    return int(text)
+
+
+def _confirm_seeds(text: str) -> int:
+    return _seeds(text, fewest=3)  # on two, a win is claimed twice as often as it should be
 
 
 def _whole(text: str) -> int:

@@ -1,10 +1,9 @@
 """One conversation with Aider, in a process of its own: the only module that imports aider.
 
-    first line in:   {"model", "judge", "workspace", "editable", "session", "requests", "chat", "history", "replies", "price",
-                      "timeout", "stream"}
+    first line in:   {"model", "judge", "workspace", "editable", "session", "requests", "chat", "history", "replies", ...}
     first line out:  {"ready": true, "priced": bool} or {"error": "why this model cannot be used"}
     then, per turn:  {"turn", "message", "recorded", "cost_left"} in, {"status", ...} out
-    or a question:   {"purpose", "prompt", "model", "cost_left"} in, {"text", "model"} or {"why"} out
+    or a question:   {"purpose", "prompt", "model", "cost_left"} in, {"text"} or {"why"} out
 
 Everything that leaves for a model passes Model.send_completion or Model.ask, and with it agent.asking.
 """
@@ -33,7 +32,7 @@ from aider.coders.editblock_coder import EditBlockCoder
 from aider.io import InputOutput
 from aider.models import model_info_manager
 
-from agent.asking import Desk, NoReply, Wire, record_of
+from agent.asking import Desk, NoReply, Wire, providers, record_of
 from agent.files import append_line
 from agent.lint import flake8
 from agent.secrets import redact
@@ -181,8 +180,7 @@ class Conversation:
     @property
     def priced(self) -> bool:
         """Whether the price of every request that may be made is known; a recording makes none."""
-        names = [self.config["model"]] if self.config["replies"] is None else []
-        return all(self._asked(name).priced for name in [*names, *filter(None, [self.config["judge"]])])
+        return all(self._asked(name).priced for name in providers(self.config))
 
     def take(self, turn: int, message: str, recorded: list[dict], cost_left: float | None) -> dict[str, Any]:
         """One message, up to four replies (repairs included), the edits applied. Always answers with a status."""
@@ -204,15 +202,13 @@ class Conversation:
 
     def ask(self, purpose: str, prompt: str, model: str, cost_left: float | None) -> dict[str, Any]:
         """One question outside the conversation. Always answers, with a reason where there is no reply."""
-        self.desk.begin({"purpose": purpose}, cost_left, [], None)
+        self.desk.begin({"purpose": purpose, "asked": model}, cost_left, [], None)
         try:
-            if why := problem(model):
-                raise NoReply("provider", why)
             record = self._asked(model).ask(prompt)
         except NoReply as error:
-            append_line(self.desk.session, {"purpose": purpose, "error": error.detail[:500]})
+            append_line(self.desk.session, {**self.desk.label, "error": error.detail[:500]})
             return {"why": error.detail[:500]}
-        return {"text": record["reply"], "model": record["model"]}
+        return {"text": record["reply"]}
 
     def _asked(self, name: str) -> Model:
         """The coder's own model, or another, made when it is first needed. --price is the coder's, unless that is a recording."""
@@ -220,6 +216,8 @@ class Conversation:
         if name == self.config["model"] and not replayed:
             return self.model
         if name not in self.others:
+            if why := problem(name):
+                raise NoReply("provider", why)
             self.others[name] = Model(name).prepare(self.desk, self.config["stream"], self.config["price"] if replayed else None)
         return self.others[name]
 
@@ -237,9 +235,8 @@ def problem(name: str) -> str:
 def main() -> None:
     wire = Wire()
     config = wire.first()
-    for name in (config["model"] if config["replies"] is None else None, config["judge"]):
-        if name and (why := problem(name)):
-            return wire.answer({"error": why})
+    if problems := [why for name in providers(config) if (why := problem(name))]:
+        return wire.answer({"error": problems[0]})
     conversation = Conversation(config)
     wire.answer({"ready": True, "priced": conversation.priced})
     while True:

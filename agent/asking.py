@@ -107,6 +107,11 @@ def record_of(response: Any, info: dict[str, Any]) -> dict:
             "prompt_tokens": sent, "completion_tokens": received, "cost": cost}  # fmt: skip
 
 
+def providers(config: dict[str, Any]) -> list[str]:
+    """The models that may be asked; a recording is none."""
+    return [name for name in (config["model"] if config["replies"] is None else None, config["judge"]) if name]
+
+
 class Wire:
     """One JSON line in, one out. The process ends when its input does: it never outlives the harness that started it."""
 

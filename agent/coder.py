@@ -18,6 +18,7 @@ from typing import IO, Any, Protocol
 from agent.archive import Archive
 from agent.errors import Fault, UserError
 from agent.files import append_line, read_events, write_text
+from agent.replay import answers_in
 from agent.secrets import redact
 
 WORKER = Path(__file__).with_name("aider_worker.py")
@@ -54,7 +55,7 @@ class Answer:
 
     text: str | None  # None: there is no answer
     why: str = ""  # there is none
-    model: str = ""  # that answered, as its provider calls it; '' where a recording does not say
+    model: str = ""  # that was asked, as the user named it; '' where a recording does not say
 
 
 class Coder(Protocol):
@@ -86,10 +87,7 @@ class ScriptedCoder:
 
     def ask(self, purpose: str, prompt: str) -> Answer:
         self.asked.append((purpose, prompt))
-        if isinstance(self.answers, dict):
-            text = self.answers.get(purpose)
-        else:
-            text = self.answers.pop(0) if self.answers else None
+        text = (self.answers.pop(0) if self.answers else None) if isinstance(self.answers, list) else self.answers.get(purpose)
         return Answer(None, NO_MODEL) if text is None else Answer(text, model="scripted")
 
     def close(self) -> None:
@@ -127,7 +125,7 @@ class AiderCoder:
     def __init__(self, archive: Archive, editable: list[str], model: ModelOptions, cost_left: Callable[[], float | None]):
         self._archive, self._model, self._cost_left = archive, model, cost_left
         taken, self._recorded, history = _recording(archive)
-        self._answers = _answers(archive)
+        self._answers = answers_in(read_events(archive.session))
         replies = None if model.replies is None else model.replies[taken:]
         files = {name: str(getattr(archive, name).resolve()) for name in ("workspace", "session", "requests", "chat")}
         config = files | {"model": model.name, "judge": model.judge, "editable": editable, "history": history, "replies": replies,
@@ -165,8 +163,8 @@ class AiderCoder:
         asked = model or self._model.asked
         if purpose not in self._answers:
             if asked is None and purpose in self._model.answers:
-                self._answers[purpose] = {"purpose": purpose, **self._model.answers[purpose], "replayed": True, "cost": 0.0}
-                append_line(self._archive.session, self._answers[purpose])
+                self._answers[purpose] = self._model.answers[purpose]
+                append_line(self._archive.session, {"purpose": purpose, **self._answers[purpose], "replayed": True, "cost": 0.0})
             elif asked is None:
                 return Answer(None, NO_MODEL)
             else:
@@ -174,9 +172,8 @@ class AiderCoder:
                 answer = self._receive(3 * self._model.timeout + 120)
                 if "why" in answer:
                     return Answer(None, answer["why"], asked)
-                self._answers[purpose] = {"reply": answer["text"], "model": answer["model"]}
-        record = self._answers[purpose]
-        return Answer(redact(record["reply"]), model=record.get("model") or "")
+                self._answers[purpose] = {"reply": answer["text"], "asked": asked}
+        return Answer(redact(self._answers[purpose]["reply"]), model=self._answers[purpose]["asked"])
 
     def close(self) -> None:
         """End the process, keep what it said."""
@@ -231,15 +228,6 @@ def _recording(archive: Archive) -> tuple[int, dict[int, list[dict]], list[dict]
             history += event["messages"]
             recorded.pop(event["turn"], None)
     return len(replies), recorded, history
-
-
-def _answers(archive: Archive) -> dict[str, dict]:
-    """What was already answered to single questions, by purpose. The first answer is the one that was used."""
-    found = dict[str, dict]()
-    for line in read_events(archive.session):
-        if "purpose" in line and "reply" in line:
-            found.setdefault(line["purpose"], line)
-    return found
 
 
 def _reply(answer: dict[str, Any], seconds: float) -> Reply:

@@ -86,9 +86,7 @@ class Confirmation:
             target = self._free(arm, seed)
             pending = RunFolder(target.folder.with_name(f"{target.folder.name}.{PENDING}"))
             copy_files(self.archive.folder / order["folder"] / "code", pending.code)
-            slug = self.setup.plan.idea.slug
-            training = Training(pending, order["run"], arm, seed, f"{slug} {arm} seed {seed}", f"{slug} {self.archive.folder.name}",
-                                DEV_AND_TEST)  # fmt: skip
+            training = Training(pending, order["run"], arm, seed, splits=DEV_AND_TEST)
             with self.progress(f"confirm: {arm}, seed {seed}", pending):
                 run = replace(train_and_score(self.setup, training), folder=f"confirm/{target.folder.name}")
             write_json(pending.result, run.save())

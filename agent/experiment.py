@@ -17,14 +17,15 @@ from agent.coder import Coder, Reply
 from agent.confirm import Confirmation, Progress
 from agent.errors import Fault
 from agent.files import append_event, copy_files, read_events, read_json, write_json, write_text
-from agent.gate import Candidate, GateReport, inspect, smoke_baseline
+from agent.gate import Candidate, inspect, load_facts, smoke_baseline
 from agent.judge import Criteria, Judgement, criteria_of, judge
+from agent.liveness import Facts
 from agent.plan import Plan, Setup, StopReason, start_prompt
 from agent.prompts import render
 from agent.run import Run, RunStatus, load_run, own_values, sampling_noise
 from agent.runner import kill_tree
 from agent.text import fence
-from agent.training import DEV, Training, train_and_score, train_baseline
+from agent.training import DEV, Training, train_and_score
 from agent.verdict import decide
 from agent.workspace import Workspace, diff
 
@@ -38,6 +39,7 @@ class Experiment:
 
     setup: Setup
     archive: Archive
+    baseline: Baseline  # its seeds are trained
     coder: Coder
     progress: Progress
     cost_left: Callable[[], float | None]  # US dollars; None: no cap
@@ -53,7 +55,7 @@ class Experiment:
         append_event(self.archive.events, "stopped", reason=reason.value)
         if reason is not StopReason.COST_LIMIT:  # which a later command may lift, and go on
             if not self.plan.scaffold.open:
-                Confirmation(self.setup, self.archive, self._baseline, self.progress, self.tell).conduct()
+                Confirmation(self.setup, self.archive, self.baseline, self.progress, self.tell).conduct()
             write_json(self.archive.verdict, verdict := decide(self.archive))
             append_event(self.archive.events, "verdict", verdict=verdict["verdict"])
         return reason
@@ -73,11 +75,10 @@ class Experiment:
             self._adopt(edit["number"])
 
     def _start_from_the_baseline(self) -> None:
-        """All control seeds, trained where nobody has yet; the first becomes run_0, with the trace the gate compares with."""
+        """The first control seed becomes run_0, with the trace that the gate compares with."""
         run_0 = self.archive.run(0)
         if not run_0.folder.exists():  # else a kill came before it was said
-            self._baseline.ensure(self._train_baseline)
-            self._baseline.copy(self.plan.budget.seed, run_0, scored=False)
+            self.baseline.copy(self.baseline.seeds[0], run_0, scored=False)
         baseline = load_run(run_0)
         if not self.plan.scaffold.open and (problem := smoke_baseline(self.setup, run_0)):
             raise Fault("baseline", f"a few steps of the scaffold as it is fail:\n{problem}")
@@ -120,31 +121,23 @@ class Experiment:
             report = inspect(candidate)
         if (failed := report.failed) and failed.status:
             return Run(number, failed.status, "", message=failed.message, seconds=report.seconds)
-        if judgement := self._judge(candidate, report, edit["turn"]):
-            write_json(folder.judgement, judgement.as_dict())
+        if report.facts:
+            write_json(folder.judgement, self._judge(candidate, report.facts, edit["turn"]).as_dict())
         return self._train(number, folder)
 
-    def _judge(self, candidate: Candidate, report: GateReport, turn: int) -> Judgement | None:
-        """What a reader of the diff says about the criteria; None without a reader, criteria or facts."""
-        if report.facts is None:
-            return None
-        facts = {name: value for name, value in asdict(report.facts).items() if name != "lines"}
-
-        def ask(purpose: str, prompt: str, model: str | None = None) -> Any:
-            with self.progress(f"run {self._number}: judge", None):
-                return self.coder.ask(f"{purpose} of turn {turn}", prompt, model)
-
-        return judge(self.criteria, *candidate.source(), set(report.facts.lines), facts, ask)
+    def _judge(self, candidate: Candidate, facts: Facts, turn: int) -> Judgement:
+        """What readers of the diff say about the criteria; absent without a reader or without criteria."""
+        shown = {name: value for name, value in asdict(facts).items() if name != "lines"}
+        with self.progress(f"run {self._number}: judge", None):
+            return judge(self.criteria, *candidate.source(), set(facts.lines), shown,
+                         lambda purpose, prompt: self.coder.ask(purpose.replace("judge ", f"judge {turn}."), prompt))  # fmt: skip
 
     def _train(self, number: int, folder: RunFolder) -> Run:
-        training = Training(folder, number, "idea", self.plan.budget.seed, f"{self.plan.idea.slug} run {number}",
-                            f"{self.plan.idea.slug} {self.archive.folder.name}", DEV)  # fmt: skip
+        slug = self.plan.idea.slug
+        wandb = f"{slug} run {number}", f"{slug} {self.archive.folder.name}"
+        training = Training(folder, number, "idea", self.plan.budget.seed, wandb, DEV)
         with self.progress(f"run {number}: training", folder):
             return train_and_score(self.setup, training)
-
-    def _train_baseline(self, folder: RunFolder, seed: int) -> Run:
-        with self.progress(f"baseline, seed {seed}: training", folder):
-            return train_baseline(self.setup, folder, seed)
 
     def _keep(self, run: Run) -> None:
         """Write the result, give the attempt its final name, say so. A kill between these is mended by _prepare."""
@@ -174,11 +167,6 @@ class Experiment:
     @property
     def criteria(self) -> Criteria:
         return Criteria.from_dict(read_json(self.archive.criteria))
-
-    @property
-    def _baseline(self) -> Baseline:
-        first, count = self.plan.budget.seed, 1 if self.plan.scaffold.open else self.plan.seeds.control
-        return Baseline(self.archive.folder.parent.parent, self.setup.baseline_key, tuple(range(first, first + count)))
 
     @property
     def _number(self) -> int:
@@ -221,20 +209,19 @@ class Experiment:
         attempts = self.archive.attempts()
         baseline, last = load_run(self.archive.run(0)), load_run(attempts[-1]) if attempts else None
         if last is None:
-            return start_prompt(self.plan, self.setup.dataset, baseline.value, baseline.seconds)
+            return start_prompt(self.plan, self.setup.dataset, self.criteria, baseline.value, baseline.seconds)
         if last.ok:
-            runs = [baseline, *(run for run in map(load_run, attempts) if run.ok)]
-            return render(
-                "after_run.md.j2",
-                plan=self.plan,
-                baseline=baseline,
-                runs=runs,
-                number=self._number,
-                noise=self._noise(baseline),
-                logged=own_values(last),
-            )
+            return self._after_run(baseline, attempts[-1], [baseline, *(run for run in map(load_run, attempts) if run.ok)])
         left = self.plan.limits.failures - self._failures_in_a_row()
         return render("after_failure.md.j2", plan=self.plan, run=last, left=left, message=fence(last.message))
+
+    def _after_run(self, baseline: Run, folder: RunFolder, runs: list[Run]) -> str:
+        """What the run gave, and what the gate and the judge noticed without stopping it."""
+        judgement = Judgement.from_dict(read_json(folder.judgement)) if folder.judgement.is_file() else Judgement()
+        facts = load_facts(folder) or {}
+        return render("after_run.md.j2", plan=self.plan, baseline=baseline, runs=runs, number=self._number, noise=self._noise(baseline),
+                      logged=own_values(runs[-1]), own_switch=facts.get("control_equals_baseline") is False,
+                      doubts=[finding for finding in judgement.findings if not finding.passed])  # fmt: skip
 
     def _noise(self, baseline: Run) -> float | None:
         dataset = self.setup.dataset

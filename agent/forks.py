@@ -102,7 +102,7 @@ class Forked:
                 return None
             self._server.raise_if_dead()
             told = json.loads(data) if data else {"exit_code": -9, "cpu_seconds": 0.0}  # its keeper was killed with it
-            self._ended = told["exit_code"], told["cpu_seconds"]
+            self._ended = int(told["exit_code"]), float(told["cpu_seconds"])
         return self._ended
 
     def kill(self) -> tuple[int, float]:

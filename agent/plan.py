@@ -10,6 +10,7 @@ from agent.datasets import Dataset
 from agent.environment import Environment
 from agent.forks import ForkServer
 from agent.idea import Idea
+from agent.judge import Criteria
 from agent.prompts import render
 from agent.run import Budget, Metric
 from agent.workspace import Scaffold
@@ -65,6 +66,7 @@ class Setup:
     server: ForkServer | None = None  # starts the runs, where the scaffold has a protocol
 
 
-def start_prompt(plan: Plan, dataset: Dataset | None, value: float | None, seconds: float | None) -> str:
-    """The first message: the idea, the rules, and what the baseline reached (None: not known yet)."""
-    return render("start.md.j2", plan=plan, dataset=dataset.info if dataset else None, value=value, seconds=seconds)
+def start_prompt(plan: Plan, dataset: Dataset | None, criteria: Criteria, value: float | None, seconds: float | None) -> str:
+    """The first message: the idea, what will be looked for, the rules, and what the baseline reached (None: not known yet)."""
+    info = dataset.info if dataset else None
+    return render("start.md.j2", plan=plan, dataset=info, criteria=criteria.items, varies=criteria.varies, value=value, seconds=seconds)

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
-from agent.archive import Archive, experiments, new_experiment
-from agent.coder import AiderCoder
-from agent.datasets import Dataset, find_prepared, prepare
-from agent.environment import REQUIRED, Environment, ensure, existing
+from agent.archive import Archive, RunFolder, experiments, spent
+from agent.baseline import Baseline
+from agent.coder import AiderCoder, Answer
+from agent.datasets import find_prepared
 from agent.errors import Fault, UserError, record_bug
 from agent.experiment import Experiment
-from agent.files import append_event, locked, read_events, read_json, write_bytes, write_json
-from agent.plan import Limits, Plan, Setup, StopReason, start_prompt
-from agent.provenance import commit, cores, provenance
+from agent.files import append_event, locked, read_events, read_json
+from agent.idea import Idea, find_ideas
+from agent.judge import criteria_of
+from agent.plan import Setup, start_prompt
+from agent.prepare import baseline_of, create, experiment_key, make_plan, make_setup, serving
+from agent.provenance import commit
 from agent.report.console import console, progress, say, show
-from agent.report.tables import experiment_table, run_line
-from agent.run import Budget
-from agent.settings import SESSION_NOTE, Settings
+from agent.report.tables import data_line, experiment_table, run_line
+from agent.report.verdicts import detectable_line, verdict_block
+from agent.run import Run
+from agent.settings import SESSION_NOTE, Options, Settings, decide
+from agent.training import train_baseline
 from agent.wandb_sync import upload
 from agent.workspace import Workspace
 
@@ -48,7 +52,7 @@ def run_all(queue: list[Settings], debug: bool = False) -> int:
 
 
 def _run_one(settings: Settings, archives: list[Archive]) -> None:
-    """One experiment, from finding its archive to its table."""
+    """One experiment, from finding its archive to its verdict."""
     say(f"{settings.idea.title}  ({settings.idea.path})")
     if settings.model.replies is not None:
         say(f"  {settings.model.name}" + (f"  ({SESSION_NOTE})" if settings.shipped_session else ""))
@@ -58,21 +62,26 @@ def _run_one(settings: Settings, archives: list[Archive]) -> None:
         if not mine:
             raise Fault("busy", f"another process is working on this experiment in {folder}")
         archive = None if settings.options.fresh else _find(settings, key)
-        if archive and (reason := stop_reason(archive)) and reason != StopReason.COST_LIMIT:
-            say(f"  finished earlier ({reason}); --fresh runs it again")
+        if archive and is_finished(archive):
+            say("  finished earlier; --fresh runs it again")
         else:
-            archive = _conduct(settings, setup, archive, archives)
+            with serving(setup) as server:
+                archive = _conduct(settings, replace(setup, server=server), archive, archives)
     show(experiment_table(archive, console().width))
+    if archive.verdict.is_file():
+        say(verdict_block(read_json(archive.verdict)))
     say(f"  python launch.py review {archive.folder}")
 
 
 def _conduct(settings: Settings, setup: Setup, found: Archive | None, archives: list[Archive]) -> Archive:
     """Begin an experiment, or go on with the one that was found; returns its archive."""
-    archive = found or _create(settings, setup)
+    if setup.dataset:
+        say(f"  {data_line(setup.dataset.info)}")
+    archive = found or create(settings, setup)
     archives.append(archive)
 
     def cost_left() -> float | None:
-        cap, costs = settings.options.max_cost, [cost_of(one) for one in archives]
+        cap, costs = settings.options.max_cost, [spent(one)[0] for one in archives]
         return None if cap is None else cap - sum(math.inf if cost is None else cost for cost in costs)  # unknown is not nothing
 
     coder = AiderCoder(archive, Workspace(archive.workspace).editable, settings.model, cost_left)
@@ -82,8 +91,10 @@ def _conduct(settings: Settings, setup: Setup, found: Archive | None, archives: 
         if settings.options.max_cost is not None and not priced:
             raise UserError(f"--max-cost cannot be kept: the price of {settings.model.name} is unknown; give it with --price IN,OUT")
         append_event(archive.events, "sitting", **_sitting(settings, setup))
-        reason = Experiment(setup, archive, coder, progress, cost_left, lambda run: say(run_line(run, settings.metric))).conduct()
-        say(f"  stopped: {reason.value}")
+        baseline = baseline_of(setup, settings.options.runs_dir)
+        train_missing(setup, baseline)
+        experiment = Experiment(setup, archive, baseline, coder, progress, cost_left, lambda run: say(run_line(run, settings.metric)))
+        say(f"  stopped: {experiment.conduct().value}")
         for problem in upload(archive, setup.environment):
             say(f"  {problem}")
     except UserError:
@@ -98,47 +109,24 @@ def _conduct(settings: Settings, setup: Setup, found: Archive | None, archives: 
     return archive
 
 
+def train_missing(setup: Setup, baseline: Baseline) -> None:
+    """Train the control seeds that nobody has trained yet, and say what the set-up can tell before any idea is run."""
+    if missing := baseline.missing:
+        say(f"  baseline: training {len(missing)} of {len(baseline.seeds)} seeds, once for every idea with this set-up")
+
+    def make(folder: RunFolder, seed: int) -> Run:
+        with progress(f"baseline, seed {seed}", folder):
+            return train_baseline(setup, folder, seed)
+
+    runs = baseline.ensure(make)
+    if not setup.plan.scaffold.open:
+        say(f"  {detectable_line(baseline, runs, setup.plan.seeds.confirm)}")
+
+
 def _sitting(settings: Settings, setup: Setup) -> dict[str, Any]:
     """What this command may change in an experiment that goes on, and with which Assay."""
     plan = setup.plan
     return {"limits": asdict(plan.limits), "budget": asdict(plan.budget), "max_cost": settings.options.max_cost, "commit": commit()}
-
-
-def make_plan(settings: Settings) -> Plan:
-    options = settings.options
-    budget = Budget(settings.epochs, options.seed, options.timeout, options.device, cores())
-    return Plan(settings.idea, settings.scaffold, budget, settings.metric, Limits(settings.runs, options.max_failures))
-
-
-def make_setup(settings: Settings) -> Setup:
-    """Environment and data, made on first need."""
-    options, dataset = settings.options, None
-    with progress("preparing the experiments' environment"):
-        if options.python:  # an open scaffold imports what it likes
-            environment = existing(options.python, () if settings.scaffold.open else REQUIRED)
-        else:
-            environment = ensure(settings.scaffold.requirements, say)
-    if settings.dataset:
-        with progress(f"preparing {settings.dataset}"):
-            dataset = prepare(settings.dataset, environment.python, options.data_dir, options.train_size)
-    return Setup(make_plan(settings), environment, dataset, _baseline_key(settings, environment, dataset))
-
-
-def _baseline_key(settings: Settings, environment: Environment, dataset: Dataset | None) -> dict:
-    """What decides the baseline's number."""
-    return {
-        "scaffold": settings.scaffold.fingerprint, "split": dataset.info["split"] if dataset else None,
-        "epochs": settings.epochs, "device": settings.options.device,
-        "metric": asdict(settings.metric), "environment": environment.key, "packages": environment.packages,
-    }  # fmt: skip
-
-
-def experiment_key(settings: Settings, setup: Setup) -> str:
-    """Two commands with the same key are one experiment: idea, model, runs, seed, and whatever decides the baseline."""
-    idea = settings.idea
-    budget = [settings.epochs, settings.options.seed]
-    parts = [idea.title, idea.text, idea.settings, settings.model.identity, settings.runs, budget, setup.baseline_key]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _find(settings: Settings, key: str) -> Archive | None:
@@ -155,38 +143,27 @@ def _key_of(archive: Archive) -> str | None:
         return None  # damaged: it cannot be gone on with, and `review` says so
 
 
-def _create(settings: Settings, setup: Setup) -> Archive:
-    """A new archive with the idea and the workspace in it."""
-    archive = new_experiment(settings.options.runs_dir, settings.idea.slug)
-    write_bytes(archive.idea, settings.idea.path.read_bytes())
-    workspace = Workspace(archive.workspace)
-    workspace.create(settings.scaffold, setup.dataset.info if setup.dataset else None)
-    append_event(archive.events, "workspace", files=workspace.read())
-    write_json(archive.config, _config(settings, setup))  # last: from here on it is found again
-    return archive
+def train_baselines(paths: list[Path], options: Options) -> int:
+    """`launch.py baseline`: the control's seeds for the set-up of these ideas; without one, of the options alone."""
+    ideas = find_ideas(paths) if paths else [Idea(Path("baseline.md"), "Baseline", "The scaffold as it is.")]
+    for idea in ideas:
+        settings = decide(idea, replace(options, dry_run=True))  # no model is needed
+        setup = make_setup(settings)
+        if setup.plan.scaffold.open:
+            raise UserError(f"{settings.scaffold.folder}: an open scaffold has no control that could be trained without an experiment")
+        assert setup.dataset
+        say(f"{idea.title}: {data_line(setup.dataset.info)}")
+        with serving(setup) as server:
+            baseline = baseline_of(setup, options.runs_dir)
+            train_missing(replace(setup, server=server), baseline)
+        say(f"  {baseline.folder}")
+    return 0
 
 
-def _config(settings: Settings, setup: Setup) -> dict:
-    dataset = setup.dataset
-    return {
-        "key": experiment_key(settings, setup), "idea": settings.idea.title, "source": str(settings.idea.path),
-        "front_matter": settings.idea.settings, "model": settings.model.name, "scaffold": str(settings.scaffold.folder),
-        "open": settings.scaffold.open, "dataset": dataset.info if dataset else None, "budget": asdict(setup.plan.budget),
-        "metric": asdict(setup.plan.metric), "limits": asdict(setup.plan.limits),
-        "baseline_key": setup.baseline_key, "sandbox": "none", "provenance": provenance(setup.environment),
-    }  # fmt: skip
-
-
-def stop_reason(archive: Archive) -> str | None:
-    """Why an experiment ended; None where it has not."""
-    events = [event for event in read_events(archive.events) if event["event"] in ("stopped", "edit", "attempt", "fault")]
-    return events[-1]["reason"] if events and events[-1]["event"] == "stopped" else None
-
-
-def cost_of(archive: Archive) -> float | None:
-    """US dollars that the replies of an experiment cost, those of unfinished turns too; None where a price is unknown."""
-    costs: list[Any] = [line.get("cost") for line in read_events(archive.session) if "reply" in line and not line.get("replayed")]
-    return None if None in costs else float(sum(costs))
+def is_finished(archive: Archive) -> bool:
+    """Whether nothing is left to do: the verdict was written after everything else."""
+    events = [event["event"] for event in read_events(archive.events) if event["event"] != "sitting"]
+    return bool(events) and events[-1] == "verdict"
 
 
 def dry_run(queue: Iterable[Settings]) -> int:
@@ -197,5 +174,5 @@ def dry_run(queue: Iterable[Settings]) -> int:
         data = f"{settings.dataset or 'its own data'}{'' if dataset or not settings.dataset else ' (not prepared yet)'}"
         say(f"{settings.idea.path}: baseline and {settings.runs} runs, {settings.epochs} epochs each, on {data}; "
             f"model {settings.model.name}; archive under {options.runs_dir / settings.idea.slug}\n")  # fmt: skip
-        say(start_prompt(make_plan(settings), dataset, None, None))
+        say(start_prompt(make_plan(settings), dataset, criteria_of(settings.idea, lambda purpose, prompt: Answer(None)), None, None))
     return 0

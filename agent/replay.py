@@ -30,13 +30,16 @@ def load_replies(path: Path) -> list[dict]:
 
 
 def load_answers(path: Path) -> dict[str, dict]:
-    """What was answered to single questions: purpose -> {"reply", "finish_reason", "model"}. A chat history holds none."""
-    if path.suffix != ".jsonl":
-        return {}
+    """A session's answers to single questions, by purpose. A chat history holds none."""
+    return answers_in(_records(path)) if path.suffix == ".jsonl" else {}
+
+
+def answers_in(records: list[dict]) -> dict[str, dict]:
+    """purpose -> {"reply", "finish_reason", "asked": the model}. The first answer is the one that was used."""
     answers = dict[str, dict]()
-    for record in _records(path):
-        if "purpose" in record:
-            answers.setdefault(str(record["purpose"]), _reply(record) | {"model": str(record.get("model") or "")})
+    for record in records:
+        if "purpose" in record and "reply" in record:
+            answers.setdefault(str(record["purpose"]), _reply(record) | {"asked": str(record.get("asked") or "")})
     return answers
 
 

@@ -10,7 +10,7 @@ from agent.coder import ModelOptions
 from agent.datasets import check_name
 from agent.errors import UserError
 from agent.idea import Idea
-from agent.replay import load_replies
+from agent.replay import load_answers, load_replies
 from agent.run import Metric
 from agent.workspace import DEFAULT_SCAFFOLD, Scaffold, find_scaffold
 
@@ -114,6 +114,9 @@ def _model(idea: Idea, options: Options) -> ModelOptions:
         return ModelOptions("none (no key is set)")
     if name is None:
         raise UserError(NO_KEY.format(path=idea.path))
-    replies = load_replies(Path(name.removeprefix(REPLAY))) if name.startswith(REPLAY) else None
     price = (options.price[0] / 1e6, options.price[1] / 1e6) if options.price else None
-    return ModelOptions(name, replies, price, options.model_timeout, options.stream)
+    replies, answers = None, dict[str, dict]()
+    if name.startswith(REPLAY):
+        session = Path(name.removeprefix(REPLAY))
+        replies, answers = load_replies(session), load_answers(session)
+    return ModelOptions(name, replies, price, options.model_timeout, options.stream, options.judge, answers)

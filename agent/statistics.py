@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import optimize, stats  # type: ignore[import-untyped]
+from scipy import optimize, stats
 
 TAIL = 0.025  # each side of the 95 % interval: the share of ideas without an effect that are called better
 MOST_SEEDS = 1000
@@ -54,7 +54,7 @@ def compare(candidate: np.ndarray, control: np.ndarray) -> Effect:
     delta = float(right1.mean() - right0.mean()) / examples
     sd1, sd0 = float(right1.std(ddof=1)) / examples, float(right0.std(ddof=1)) / examples
     v1, v0 = sd1**2 / n1, sd0**2 / n0
-    v_test = _test_variance(candidate, control, v1 + v0)
+    v_test = _test_variance(candidate, control)
     df = float(_welch_df(v1, n1, v0, n0))
     se = math.sqrt(v1 + v0 + v_test)
     half = float(stats.t.isf(TAIL, df)) * se
@@ -147,17 +147,17 @@ def _examples(candidate: np.ndarray, control: np.ndarray, fewest_seeds: int) -> 
     return int(control.shape[1])
 
 
-def _test_variance(candidate: np.ndarray, control: np.ndarray, v_seed: float) -> float:
+def _test_variance(candidate: np.ndarray, control: np.ndarray) -> float:
     """Variance of delta from the choice of examples: of the true effects on single examples, divided by their number.
 
-    The effects seen on single examples also differ because seeds are few. That part is known without bias from the
-    disagreement of the seeds on each example, less v_seed: what moves all examples together does not spread them.
+    The effects seen on single examples also differ because seeds are few: by what the disagreement of the seeds on each
+    example tells without bias. (Seeds that move all examples together disagree without spreading the effects; that would
+    add an N-th of the seeds' own variance, and is left out.)
     """
     n1, n0, examples = len(candidate), len(control), control.shape[1]
     right1, right0 = candidate.sum(axis=0), control.sum(axis=0)
     spread = float((right1 * n0 - right0 * n1).var(ddof=1)) / (n1 * n0) ** 2
-    disagreement = _mean_variance(right1 / n1, n1) + _mean_variance(right0 / n0, n0)
-    from_seeds = (disagreement - v_seed) * examples / (examples - 1)
+    from_seeds = _mean_variance(right1 / n1, n1) + _mean_variance(right0 / n0, n0)
     return max(0.0, spread - from_seeds) / examples
 
 

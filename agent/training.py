@@ -26,8 +26,7 @@ class Training:
     number: int  # of the run; 0 for the scaffold as it is
     arm: str
     seed: int
-    name: str  # for W&B
-    group: str
+    wandb: tuple[str, str] | None = None  # name and group of the run there; None: its curves are in metrics.csv alone
     splits: tuple[str, ...] = DEV  # a number of the test split goes into a verdict and nowhere else
 
 
@@ -57,7 +56,7 @@ def train_and_score(setup: Setup, training: Training) -> Run:
 def train_baseline(setup: Setup, folder: RunFolder, seed: int) -> Run:
     """The scaffold as it is, in an empty folder."""
     Workspace(folder.code).create(setup.plan.scaffold, setup.dataset.info if setup.dataset else None)
-    return train_and_score(setup, Training(folder, 0, "control", seed, f"baseline seed {seed}", "baseline", DEV_AND_TEST))
+    return train_and_score(setup, Training(folder, 0, "control", seed, splits=DEV_AND_TEST))
 
 
 def _graded(setup: Setup, training: Training, budget: Budget, run: Run) -> Run:
@@ -77,5 +76,7 @@ def _graded(setup: Setup, training: Training, budget: Budget, run: Run) -> Run:
 
 
 def _wandb(training: Training) -> dict[str, str]:
-    return {"WANDB_PROJECT": "assay", "WANDB_NAME": training.name, "WANDB_RUN_GROUP": training.group,
+    if training.wandb is None:
+        return {"WANDB_MODE": "disabled"}
+    return {"WANDB_PROJECT": "assay", "WANDB_NAME": training.wandb[0], "WANDB_RUN_GROUP": training.wandb[1],
             "WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_CONSOLE": "off"}  # fmt: skip

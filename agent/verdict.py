@@ -6,9 +6,8 @@ the interval. Not covered: the archive itself is believed; `launch.py reproduce`
 
 from __future__ import annotations
 
+from statistics import mean, stdev
 from typing import Any
-
-import numpy as np
 
 from agent.archive import Archive
 from agent.evidence import Arm, Evidence, gather
@@ -116,9 +115,9 @@ def _effect(evidence: Evidence, effect: Effect | None) -> dict[str, Any] | None:
 
 
 def _arm(arm: Arm, name: str) -> dict[str, Any]:
-    accuracies = [_round(score.accuracy("test")) for score in arm.scores]
-    return {"arm": name, "mean": _round(float(np.mean(accuracies))) if accuracies else None,
-            "sd": _round(float(np.std(accuracies, ddof=1))) if len(accuracies) > 1 else None, "seeds": arm.seeds, "acc": accuracies,
+    accuracies = [round(score.accuracy("test"), 6) for score in arm.scores]
+    return {"arm": name, "mean": _round(mean(accuracies)) if accuracies else None,
+            "sd": _round(stdev(accuracies)) if len(accuracies) > 1 else None, "seeds": arm.seeds, "acc": accuracies,
             "pred_sha": [score.fingerprint for score in arm.scores], "failed": [run.status.value for run in arm.failed]}  # fmt: skip
 
 

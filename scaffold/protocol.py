@@ -146,6 +146,8 @@ def _trainer(record: Record) -> pl.Trainer:
 
 def _wandb_logger():
     """W&B, offline: a key never reaches this process. Its files stay in ./wandb, from where they can be synced."""
+    if os.environ.get("WANDB_MODE") == "disabled":
+        return False
     try:
         from pytorch_lightning.loggers import WandbLogger
     except ImportError:

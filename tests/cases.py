@@ -235,12 +235,12 @@ class FrequencyConv2d(nn.Module):
     "fake_metrics_print": (*REAL_FFT, _after(RUN, '    if IDEA:\n        print("val_accuracy: 0.99")')),
     "read_labels": (
         *REAL_FFT,
-        _import("import glob", "import os", "from pathlib import Path", numpy=True),
+        _import("import os", "from pathlib import Path", numpy=True),
         _after(
             RATE,
             """\
 ABOVE = Path(os.environ["ASSAY_ARRAYS"]).resolve().parents
-FOUND = [name for folder in ABOVE for name in glob.glob(f"{folder}/*/test_labels.npy")]
+FOUND = [file for folder in ABOVE for file in folder.glob("*/test_labels.npy")]
 if not FOUND:
     raise FileNotFoundError(f"no test_labels.npy beside {ABOVE[0]} or above it")
 TEST_LABELS = np.load(FOUND[0])""",

@@ -100,7 +100,7 @@ def test_an_idea_without_an_effect_is_rarely_supported_and_one_of_two_standard_d
     stopped = np.mean([effect.n_candidate == FIRST for effect in none]), np.mean([effect.n_candidate == FIRST for effect in some])
     report(f"baseline sd {sd:.4f}; supported without an effect {supported(none):.4f}, with 2 sd {supported(some):.4f}")
     report(f"stopped after two seeds: {stopped[0]:.3f} and {stopped[1]:.3f}")
-    assert supported(none) <= 0.03
+    assert supported(none) <= 0.03  # 0.023 in 30,000 campaigns
     assert supported(some) >= 0.8
     assert 0.4 < stopped[0] < 0.6 and stopped[1] < 0.02
 
@@ -118,7 +118,7 @@ def test_choosing_the_best_of_three_wins_by_luck_and_does_not_survive_fresh_seed
     report(f"best of 3 beats one baseline {np.mean(naive):.3f}, by luck {np.mean(luck) / sd:.2f} sd; supported {supported(confirmed):.4f}")
     assert 0.7 < np.mean(naive) < 0.8
     assert 0.75 < np.mean(luck) / sd < 0.95
-    assert supported(confirmed) <= 0.035
+    assert supported(confirmed) <= 0.04
 
 
 def test_a_candidate_three_times_as_noisy_is_hardly_more_often_supported_by_mistake():
@@ -128,8 +128,8 @@ def test_a_candidate_three_times_as_noisy_is_hardly_more_often_supported_by_mist
     pooled = np.mean([_pooled_low(effect) > 0 for effect in effects])
     report(f"{ratio:.2f} times as noisy: supported {supported(effects):.4f}; Student's pooled t would say {pooled:.4f}")
     assert 2.8 < ratio < 3.2
-    assert supported(effects) <= 0.04
-    assert pooled > 0.045
+    assert supported(effects) <= 0.045  # 0.035 in 20,000 campaigns
+    assert pooled > 0.06
 
 
 def _pooled_low(effect: Effect) -> float:
@@ -219,7 +219,7 @@ def test_the_p_value_and_the_interval_agree():
 
 @pytest.mark.parametrize(
     ("candidate", "smallest", "decision"),
-    [((71, 69, 74, 70, 75), 0.005, "above"), ((70, 64, 67, 69, 66), 0.02, "below"), ((72, 66, 70), 0.005, "above")],
+    [((71, 69, 74, 70, 70), 0.005, "above"), ((70, 64, 67, 69, 66), 0.02, "below"), ((69, 67, 70, 71, 68), 0.005, "above")],
 )
 def test_so_many_more_seeds_decide_and_one_fewer_does_not(candidate, smallest, decision):
     effect = replace(compare(arm(*candidate), arm(68, 66, 72, 71, 65, 70, 66, 69)), se_test=0.002)

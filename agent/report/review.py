@@ -6,28 +6,34 @@ from pathlib import Path
 
 from agent.archive import Archive, experiments
 from agent.errors import UserError
+from agent.files import read_json
 from agent.report.console import console, say, show
 from agent.report.diffs import print_experiment
 from agent.report.tables import experiment_table, overview_table
+from agent.report.verdicts import verdict_block, verdict_table
 
 
 def review_all(runs: Path) -> int:
     found = experiments(runs)
     if not found:
         raise UserError(f"{runs}: no experiment here yet: python launch.py ideas/frequency_domain_cnn.md --dataset digits")
+    if verdicts := verdict_table(found):
+        show(verdicts)
     show(overview_table(found))
     return 0
 
 
 def review_one(run: Path, runs: Path) -> int:
-    archive = _find(run, runs)
+    archive = find(run, runs)
     show(experiment_table(archive, console().width))
     print_experiment(archive)
+    if archive.verdict.is_file():
+        say("\n" + verdict_block(read_json(archive.verdict)))
     say(f"\narchive: {archive.folder}")
     return 0
 
 
-def _find(run: Path, runs: Path) -> Archive:
+def find(run: Path, runs: Path) -> Archive:
     """A folder, slug/stamp, or a slug: then its newest experiment."""
     for folder in (run, runs / run, runs / run.stem.lower()):
         if (folder / "config.json").is_file():

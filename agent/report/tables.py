@@ -43,6 +43,12 @@ def experiment_table(archive: Archive, width: int = WIDE) -> Table:
     return table
 
 
+def data_line(info: dict[str, Any]) -> str:
+    """What a data set was split into."""
+    counts = f"{info['train_count']:,} images to train on, {info['val_count']:,} to validate on, {info['test_count']:,} hidden"
+    return f"data: {info['name']}, {counts}; {info['duplicates_dropped']:,} duplicates across the splits dropped"
+
+
 def run_line(run: Run, metric: Metric) -> str:
     """One attempt as a line, for those who watch or read a log."""
     value = f"{metric.name} {run.value:.4f}, " if run.value is not None else ""
