@@ -13,7 +13,8 @@ from typing import Any
 from agent.text import clean
 
 LINE_CHARACTERS = 300
-ANSWER_CHARACTERS, ANSWER_STARTS = 50_000, 2000  # from the end; places at which JSON may begin
+ANSWER_CHARACTERS, ANSWER_WORK = 50_000, 500_000  # read from the end; characters read in vain before that is given up
+DEEPEST = 1000  # levels at which Python stops reading
 SUBSTANCE = 6  # characters of a quote that are no spaces
 # A string may be cut off at the end of its line.
 _STRING = re.compile(r"(?:\b[rbfuRBFU]{1,2})?(?:'(?:\\.|[^'\\])*(?:'|$)|\"(?:\\.|[^\"\\])*(?:\"|$))")
@@ -21,14 +22,13 @@ _STRING = re.compile(r"(?:\b[rbfuRBFU]{1,2})?(?:'(?:\\.|[^'\\])*(?:'|$)|\"(?:\\.
 
 def json_values(text: str, opening: str) -> list[Any]:
     """Every outermost object ("{") or array ("[") in a text, fenced or not. Bounded work for any text."""
-    text, decoder, values, place = text[-ANSWER_CHARACTERS:], json.JSONDecoder(), list[Any](), 0
-    for _ in range(ANSWER_STARTS):
-        if (place := text.find(opening, place)) < 0:
-            break
+    text, decoder, values, place, vain = text[-ANSWER_CHARACTERS:], json.JSONDecoder(), list[Any](), 0, 0
+    while vain < ANSWER_WORK and (place := text.find(opening, place)) >= 0:
         try:
             value, place = decoder.raw_decode(text, place)
             values.append(value)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as error:
+            vain += max(1, getattr(error, "pos", place + DEEPEST) - place)
             place += 1
     return values
 

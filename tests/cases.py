@@ -7,7 +7,7 @@ control is the baseline and what finds the cheat is the layer that is tested, no
 
 from __future__ import annotations
 
-from tests.conftest import edit
+from tests.replies import edit
 
 Edit = tuple[str, str]  # whole lines of main.py, and what comes in their place
 

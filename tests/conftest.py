@@ -16,6 +16,7 @@ from agent.archive import Archive, experiments
 from agent.environment import Environment, ensure, existing
 from agent.files import read_events
 from agent.workspace import DEFAULT_SCAFFOLD, REQUIREMENTS
+from tests.bench import Bench
 from tests.endpoint import Endpoint
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -29,21 +30,6 @@ if __name__ == "__main__":
     with open("final_info.json", "w") as file:
         json.dump({"val_accuracy": SCORE}, file)
 '''
-
-
-def edit(search: str, replace: str, path: str = "main.py") -> str:
-    """A reply with one SEARCH/REPLACE block."""
-    search = f"{search}\n" if search else ""
-    return f"I change it.\n\n{path}\n```python\n<<<<<<< SEARCH\n{search}=======\n{replace}\n>>>>>>> REPLACE\n```\n"
-
-
-def scores(*values: float, start: float = 0.5) -> list[str]:
-    """Replies that set SCORE of the quick scaffold to one value after the other."""
-    replies, before = [], start
-    for value in values:
-        replies.append(edit(f"SCORE = {before}", f"SCORE = {value}"))
-        before = value
-    return replies
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +46,14 @@ def experiments_environment() -> Environment:
     if python := os.environ.get("ASSAY_TEST_PYTHON"):
         return existing(Path(python))
     return ensure(DEFAULT_SCAFFOLD / REQUIREMENTS)
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory, experiments_environment: Environment) -> Iterator[Bench]:
+    """Experiments on the digits with one epoch, eight control seeds and a warm server."""
+    made = Bench(tmp_path_factory.mktemp("bench"), experiments_environment)
+    with made.server:
+        yield made
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from agent.datasets import check_intact, prepare
 from agent.errors import Fault, UserError
 from agent.idea import load_idea
 from agent.text import clean, visible
-from tests.conftest import REPOSITORY, edit, scores
+from tests.conftest import REPOSITORY
 from tests.endpoint import Answer
+from tests.replies import edit, scores
 
 HUGE = "1" + "0" * 400
 

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from agent.files import read_events
-from tests.conftest import edit, scores
 from tests.endpoint import Answer
+from tests.replies import edit, scores
 
 KEY = "sk-test-0123456789abcdef"
 MODEL = ("--model", "openai/any")

@@ -8,7 +8,8 @@ import subprocess
 import sys
 
 from agent.report.console import share_done
-from tests.conftest import REPOSITORY, scores
+from tests.conftest import REPOSITORY
+from tests.replies import scores
 
 SLOW_MAIN = """import json, time
 

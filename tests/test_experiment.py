@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from agent.archive import new_experiment
+from agent.baseline import Baseline
 from agent.coder import Reply, ScriptedCoder
 from agent.environment import Environment
 from agent.errors import Fault
@@ -18,8 +20,15 @@ from agent.files import append_event, read_events, write_json
 from agent.idea import load_idea
 from agent.plan import Limits, Plan, Setup, StopReason
 from agent.run import Budget, Metric
+from agent.training import train_baseline
 from agent.workspace import Scaffold, Workspace
 
+KEY = {"scaffold": "test", "device": "cpu"}
+CONFIG = {
+    "slug": "higher", "idea": "Higher", "idea_sha": "", "front_matter": {}, "open": True, "sandbox": "none", "model": "scripted",
+    "dataset": None, "baseline_key": KEY,
+    "provenance": {"commit": None, "uncommitted": "", "python": "", "environment": {"key": "test", "packages": {}}},
+}  # fmt: skip
 GOOD = "import json\njson.dump({'val_accuracy': %s}, open('final_info.json', 'w'))\n"
 
 
@@ -50,10 +59,13 @@ def experiment(quick):
             metric or Metric(),
             limits or Limits(),
         )
-        setup = Setup(plan, Environment(Path(sys.executable), "test", {}), None, {"key": "test"})
+        setup = Setup(plan, Environment(Path(sys.executable), "test", {}), None, KEY)
+        write_json(archive.config, CONFIG | {"metric": asdict(plan.metric)})
+        baseline = Baseline(quick / "runs", KEY, (0,))
+        baseline.ensure(lambda folder, seed: train_baseline(setup, folder, seed))
         told: list = []
         coder = ScriptedCoder([step(text) for text in mains])
-        return Experiment(setup, archive, coder, lambda label, folder: nullcontext(), lambda: None, told.append)
+        return Experiment(setup, archive, baseline, coder, lambda label, folder: nullcontext(), lambda: None, told.append)
 
     return make
 

@@ -16,8 +16,9 @@ from agent.files import read_events
 from agent.idea import Idea
 from agent.judge import Criteria, Criterion, Judgement, criteria_of, judge
 from agent.replay import load_answers, load_replies
-from tests.conftest import QUICK_MAIN, scores
+from tests.conftest import QUICK_MAIN
 from tests.endpoint import Answer as Scripted
+from tests.replies import scores
 
 KEY = "sk-test-0123456789abcdef"
 MODEL = ModelOptions("openai/any", timeout=30)

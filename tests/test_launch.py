@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import launch as launch_module
-from tests.conftest import REPOSITORY, edit, scores
+from tests.conftest import REPOSITORY
+from tests.replies import edit, scores
 
 
 def test_wrong_usage_is_one_clear_line_and_exit_code_2_before_anything_is_spent(launch, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from agent.errors import UserError
 from agent.replay import load_replies, split_history
-from tests.conftest import edit, scores
+from tests.replies import edit, scores
 
 FENCED = "main.py\n```python\n<<<<<<< SEARCH\n#### a heading in code\n> quoted\n=======\nx = 1\n>>>>>>> REPLACE\n```\n"
 

@@ -17,7 +17,8 @@ import psutil
 
 from agent.archive import Archive, experiments
 from agent.files import read_events
-from tests.conftest import REPOSITORY, edit, scores
+from tests.conftest import REPOSITORY
+from tests.replies import edit, scores
 
 SEED = 20
 

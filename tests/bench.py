@@ -1,0 +1,99 @@
+"""Whole experiments on the digits in this process: real gate, real training and grading, a coder that plays canned edits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from agent.archive import Archive
+from agent.coder import ScriptedCoder
+from agent.environment import Environment
+from agent.experiment import Experiment
+from agent.files import read_events, read_json
+from agent.forks import ForkServer
+from agent.gate import load_facts
+from agent.idea import load_idea
+from agent.prepare import baseline_of, create, make_setup
+from agent.provenance import cores
+from agent.queue import train_missing
+from agent.run import Run, load_run
+from agent.settings import Options, decide
+from agent.workspace import MAIN
+from tests.cases import apply
+
+IDEA = "# An idea\n\nWhatever the case does.\n"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One finished experiment."""
+
+    archive: Archive
+    coder: ScriptedCoder
+    seconds: float
+
+    @property
+    def verdict(self) -> dict[str, Any]:
+        return read_json(self.archive.verdict)
+
+    @property
+    def attempts(self) -> list[Run]:
+        return [load_run(folder) for folder in self.archive.attempts()]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Of the gate about the first attempt."""
+        return load_facts(self.archive.attempts()[0]) or {}
+
+    @property
+    def layer(self) -> str:
+        """The check or the stage that stopped the first attempt; the verdict where none did."""
+        first = self.archive.attempts()[0]
+        checks = read_json(first.gate)["checks"] if first.gate.is_file() else []
+        failed = next((check["name"] for check in checks if check["status"]), None)
+        return failed or ("verdict" if load_run(first).ok else load_run(first).status.value)
+
+    @property
+    def runs_spent(self) -> int:
+        """Trainings that were begun for this idea."""
+        return len(list(self.archive.folder.glob("run_[1-9]*/work"))) + len(list(self.archive.folder.glob("confirm/idea_*/work")))
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [event for event in read_events(self.archive.events) if event["event"] == name]
+
+
+class Bench:
+    """One set-up with its trained control seeds; `conduct` carries one edit of main.py to a verdict."""
+
+    def __init__(self, folder: Path, environment: Environment, **options: Any):
+        self.folder = folder
+        self.options = Options(dataset="digits", epochs=1, runs=1, python=environment.python, runs_dir=folder / "runs", dry_run=True,
+                               **{"timeout": 120.0, "max_failures": 1} | options)  # fmt: skip
+        self.server = ForkServer(environment.python, cores())
+
+    def conduct(self, case: str | Callable[[Path], None], *, idea: str = IDEA, answers: Any = None, **options: Any) -> Outcome:
+        """case: of tests/cases.py, or a function that is given the workspace; ALL_COMPLETED ends the conversation."""
+        path = self.folder / f"{case if isinstance(case, str) else case.__name__}.md"
+        path.write_text(idea)
+        settings = decide(load_idea(path), replace(self.options, **options))
+        setup = replace(make_setup(settings), server=self.server)
+        baseline = baseline_of(setup, self.options.runs_dir)
+        train_missing(setup, baseline)
+        archive = create(settings, setup)
+
+        def step() -> str:
+            main = archive.workspace / MAIN
+            if callable(case):
+                case(archive.workspace)
+            else:
+                main.write_text(apply(case, main.read_text()))
+            return "edited"
+
+        coder = ScriptedCoder([step], answers)
+        started = time.monotonic()
+        Experiment(setup, archive, baseline, coder, lambda label, folder: nullcontext(), lambda: None, lambda run: None).conduct()
+        return Outcome(archive, coder, time.monotonic() - started)
