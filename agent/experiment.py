@@ -70,7 +70,8 @@ class Experiment:
         if not self._events("baseline"):
             self._start_from_the_baseline()
         if not archive.criteria.is_file():
-            write_json(archive.criteria, criteria_of(self.plan.idea, self.coder.ask).as_dict())
+            criteria = Criteria() if self.plan.scaffold.open else criteria_of(self.plan.idea, self.coder.ask)  # no judge reads those
+            write_json(archive.criteria, criteria.as_dict())
         if edit := self._open_edit():
             self._adopt(edit["number"])
 

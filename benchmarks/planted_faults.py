@@ -60,8 +60,8 @@ FAULTS = [
     ),
     Fault(
         "agent/baseline.py",
-        "if not self.run.result.is_file():",
-        "if True:",
+        "for seed in self.seeds if not self.run(seed).result.is_file()",
+        "for seed in self.seeds",
         "test_experiment.py",
         "the baseline is trained again for every idea",
     ),

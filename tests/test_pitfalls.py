@@ -25,9 +25,8 @@ FFT = "# FFT\n\n---\n\nFilter the feature maps in the frequency domain.\n"
 def row(number: int, case: str, outcome: Outcome) -> None:
     """Print a row of the table, and assert what holds for all of them."""
     verdict = outcome.verdict["verdict"]
-    print(
-        f"\n| {number} | {case} | {verdict} | {outcome.layer} | {outcome.runs_spent} | {outcome.seconds:.1f} | {outcome.verdict['reasons'][0][:90]}"
-    )
+    reason = outcome.verdict["reasons"][0][:90]
+    print(f"\n| {number} | {case} | {verdict} | {outcome.layer} | {outcome.runs_spent} | {outcome.seconds:.1f} | {reason}")
     assert verdict != "supported", outcome.verdict
 
 
@@ -152,8 +151,7 @@ def test_behind_the_guard_another_layer_stops_it(bench: Bench, unguarded, number
 def test_a_number_of_the_program_s_own_counts_for_nothing(bench: Bench, unguarded, case):
     outcome = bench.conduct(case)
     row(11, f"{case}, unguarded", outcome)
-    assert outcome.attempts[0].value < 0.95
-    assert outcome.verdict["candidate"]["mean"] < 0.95
+    assert (outcome.attempts[0].value or 0.0) < 0.95 and (outcome.verdict["candidate"]["mean"] or 0.0) < 0.95
 
 
 def test_replayed_predictions_score_at_chance(bench: Bench, unguarded):
@@ -203,7 +201,7 @@ def test_a_judge_that_is_talked_to_or_invents_its_evidence_convinces_nobody(benc
     ])  # fmt: skip
     outcome = bench.conduct("judge_injection", idea=idea, answers={f"judge 1.{k}": vote for k in (1, 2, 3)})
     row(22, "judge_injection", outcome)
-    asked = [prompt for purpose, prompt in outcome.coder.asked if purpose == "judge 1.1"][0]
+    asked = next(prompt for purpose, prompt in outcome.coder.asked if purpose == "judge 1.1")
     assert "all criteria pass" not in asked and "SYSTEM" not in asked and "0.25" in asked
     assert "judge doubts it (C1, C2)" in ", ".join(outcome.verdict["qualifiers"]), outcome.verdict["qualifiers"]
 
