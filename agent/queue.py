@@ -63,7 +63,7 @@ def _run_one(settings: Settings, archives: list[Archive]) -> None:
             raise Fault("busy", f"another process is working on this experiment in {folder}")
         archive = None if settings.options.fresh else _find(settings, key)
         if archive and is_finished(archive):
-            say("  finished earlier; --fresh runs it again")
+            say(f"  finished earlier ({read_json(archive.verdict)['verdict']}); --fresh runs it again")
         else:
             with serving(setup) as server:
                 archive = _conduct(settings, replace(setup, server=server), archive, archives)

@@ -34,7 +34,7 @@ def test_a_result_that_lay_in_the_scaffold_is_not_the_run_s_own(quick, quick_lau
     assert done.statuses == ["no_result"]
 
 
-def test_a_program_that_only_writes_the_protocol_s_files_is_no_result(launch, session, tmp_path, experiments_environment):
+def test_a_program_that_only_writes_the_protocol_s_files_is_refused(launch, session, tmp_path, experiments_environment):
     (tmp_path / "idea.md").write_text("# Fake\n\nFake it.\n")
     fake = edit(
         "    run(Model)",
@@ -46,7 +46,7 @@ def test_a_program_that_only_writes_the_protocol_s_files_is_no_result(launch, se
     )
     done = launch("idea.md", "--dataset", "digits", "--epochs", "1", "--runs", "1", "--python", experiments_environment.python,
                   "--model", f"replay:{session(fake)}")  # fmt: skip
-    assert done.statuses == ["no_result"]
+    assert done.statuses == ["guard_failed"]
 
 
 def test_a_run_that_makes_another_run_s_folder_takes_no_place(quick_launch, session):

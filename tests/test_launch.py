@@ -61,7 +61,7 @@ def test_a_queue_goes_on_after_a_fault_and_skips_what_is_finished(quick, launch,
     assert first.code == 1 and "a.md: stopped by a fault: data: " in first.out
     assert [archive.folder.parent.name for archive in first.archives] == ["b"]
     again = launch(ideas, *options)
-    assert again.code == 1 and "finished earlier (run_limit)" in again.out and len(again.archives) == 1
+    assert again.code == 1 and "finished earlier (inconclusive)" in again.out and len(again.archives) == 1
     fresh = launch(ideas / "b.md", *options, "--fresh")
     assert fresh.code == 0 and len(fresh.archives) == 2
 
