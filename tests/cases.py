@@ -331,6 +331,8 @@ if IDEA:
         self.dropout = nn.Dropout(0.3 if IDEA else 0.25)""",
         ),
     ),
+    # An A/A test: with the idea on the layers start from other numbers of the same distribution, and that is all.
+    "other_start": (_after(SUPER, "        if IDEA:\n            torch.rand(7)"),),
     "augment_inside": (
         (PROTOCOL, PROTOCOL.replace("IDEA, SIZE", "IDEA, SEED, SIZE")),
         _after(LAST_LAYER, "        if IDEA:\n            self.noise = torch.Generator().manual_seed(SEED + 10)"),
