@@ -36,7 +36,7 @@ def helpful(bench: Bench) -> Outcome:
 @pytest.fixture
 def copied(helpful: Outcome, tmp_path: Path) -> Archive:
     """Its archive in another folder, free to be damaged."""
-    return Archive(Path(shutil.copytree(helpful.archive.folder, tmp_path / "elsewhere" / "x")))
+    return Archive(Path(shutil.copytree(helpful.archive.folder, tmp_path / "elsewhere" / "x", symlinks=True)))
 
 
 def rewrite_score(folder: RunFolder, **splits: object) -> None:
@@ -183,7 +183,7 @@ def test_what_was_never_confirmed_cannot_be_reproduced(bench: Bench):
 def test_a_confirmation_that_was_killed_goes_on_with_its_seeds(bench: Bench, helpful: Outcome, tmp_path: Path):
     """What was said stays; what lay there unsaid is set aside, whoever put it there."""
     setup = replace(make_setup(settle(load_idea(bench.folder / "good_idea.md"), bench.options)), server=bench.server)
-    archive = Archive(Path(shutil.copytree(helpful.archive.folder, tmp_path / "killed")))
+    archive = Archive(Path(shutil.copytree(helpful.archive.folder, tmp_path / "killed", symlinks=True)))
     events = read_events(archive.events)
     order = next(event for event in events if event["event"] == "confirm")
     kept = [event for event in events if not (event["event"] == "confirmed" and event.get("seed") in order["seeds"][3:])]
