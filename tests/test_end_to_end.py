@@ -59,3 +59,18 @@ def test_a_shipped_session_holds_a_lint_repair_a_crash_repair_and_a_change_after
     replies = [reply["reply"] for reply in load_replies(path)]
     assert len(replies) >= 6 and "ALL_COMPLETED" in replies[-1]
     assert sum("<<<<<<< SEARCH" in reply for reply in replies) >= 5
+
+
+@pytest.mark.parametrize("name", IMPLEMENTED)
+def test_a_session_that_only_tunes_the_baseline_is_not_implemented_and_costs_no_run(name, launch, shipped, experiments_environment):
+    """More epochs, width and augmentation, and not a line of the idea: what the recorded sessions of our ancestor did."""
+    session = REPOSITORY / "tests" / "sessions" / f"{name}_tuned.jsonl"
+    done = launch(shipped / f"{name}.md", "--dataset", "digits", "--epochs", "1", "--baseline-seeds", "2", "--model", f"replay:{session}",
+                  "--python", experiments_environment.python)  # fmt: skip
+    assert done.code == 0, done.out + done.err
+    archive = done.archives[-1]
+    assert done.statuses[0] == "guard_failed" and set(done.statuses[1:]) <= {"not_live", "no_edit"} and "not_live" in done.statuses
+    assert not list(archive.folder.glob("run_[1-9]*/work")) and not (archive.folder / "confirm").exists()
+    assert json.loads(archive.verdict.read_text())["verdict"] == "not_implemented" and "NOT IMPLEMENTED" in done.out
+    told = [archive.attempts()[k].prompt.read_text() for k in range(1, len(archive.attempts()))]
+    assert any("never reads `IDEA`" in prompt for prompt in told), "the coder was told within seconds what is missing"

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -208,3 +209,25 @@ def test_what_one_idea_got_wrong_does_not_stop_the_queue(quick, launch, session,
     done = launch("a.md", "b.md", "c.md", *options, "--train-size", "500")
     assert done.code == 1 and "b.md: --train-size 500: " in done.err
     assert {archive.folder.parent.name for archive in done.archives} == {"a", "c"}
+
+
+def test_two_commands_that_want_the_same_baseline_at_once_train_it_once(launch, tmp_path, experiments_environment):
+    options = ("baseline", "--dataset", "digits", "--epochs", "1", "--baseline-seeds", "3", "--python", experiments_environment.python)
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: launch(*options), range(2)))
+    assert [done.code for done in both] == [0, 0], both
+    assert all("find a true effect of" in done.out and "0 duplicates across the splits dropped" in done.out for done in both)
+    trained = sorted(path.parent.name for path in (tmp_path / "runs" / "_baselines").glob("*/*/result.json"))
+    assert trained == ["seed_0", "seed_1", "seed_2"], "no seed twice, none half"
+    again = launch(*options)
+    assert again.code == 0 and "training" not in again.out
+
+
+def test_verdict_and_reproduce_say_in_one_line_what_they_cannot_do(quick_launch, launch, session):
+    quick_launch("--model", f"replay:{session(*scores(0.6))}", "--runs", "1")
+    verdict = launch("verdict", "higher")
+    assert verdict.code == 0 and "INCONCLUSIVE" in verdict.out and "self-reported" in verdict.out.splitlines()[0]
+    assert "verdict" in launch("review").out
+    none = launch("reproduce", "higher")
+    assert none.code == 2 and "nothing to reproduce" in none.err
+    assert launch("verdict", "absent").code == launch("reproduce", "absent").code == 2
