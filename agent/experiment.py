@@ -25,7 +25,7 @@ from agent.prompts import render
 from agent.run import Run, RunStatus, load_run, own_values, sampling_noise
 from agent.runner import kill_tree
 from agent.text import fence
-from agent.training import DEV, Training, train_and_score
+from agent.training import Training, train_and_score
 from agent.verdict import decide
 from agent.workspace import Workspace, diff
 
@@ -136,7 +136,7 @@ class Experiment:
     def _train(self, number: int, folder: RunFolder) -> Run:
         slug = self.plan.idea.slug
         wandb = f"{slug} run {number}", f"{slug} {self.archive.folder.name}"
-        training = Training(folder, number, "idea", self.plan.budget.seed, wandb, DEV)
+        training = Training(folder, number, "idea", self.plan.budget.seed, wandb)
         with self.progress(f"run {number}: training", folder):
             return train_and_score(self.setup, training)
 

@@ -80,6 +80,33 @@ FAULTS = [
         "test_scaffold.py -k never_used",
         "more parameters mean other masks",
     ),
+    Fault("scaffold/probe.py", "    own_masks()\n", "", "test_pitfalls.py -k noop_random", "drawing a random number looks alive"),
+    Fault("agent/guard.py", "if allowed[breach.code, breach.why]:", "if True:", "test_pitfalls.py -k belongs", "nothing is refused"),
+    Fault("agent/source.py", "body[1:] or", "body or", "test_pitfalls.py -k comment_only", "a docstring is an implementation"),
+    Fault(
+        "agent/liveness.py", "TOLERANCE = 1e-6", "TOLERANCE = -1.0", "test_pitfalls.py -k noop_flag", "an idea that changes nothing is live"
+    ),
+    Fault("agent/liveness.py", "if name not in varies:", "if False:", "test_pitfalls.py -k learning_rate", "a bundled recipe passes"),
+    Fault("agent/scoring.py", "images[secret]", "images", "test_verdict.py -k truly_helps", "the order is not the one that is undone"),
+    Fault("agent/scoring.py", "if not np.isfinite(scores).all():", "if False:", "test_pitfalls.py -k nan", "NaN is a prediction"),
+    Fault(
+        "agent/confirm.py", 'control = "cached" if', 'control = "cached" if True or', "test_verdict.py -k idea_off", "any control will do"
+    ),
+    Fault("agent/confirm.py", 'if ("control", seed) not in said', "if True", "test_verdict.py -k killed", "a cached control counts twice"),
+    Fault("agent/statistics.py", "TAIL = 0.025", "TAIL = 0.25", "test_statistics.py", "noise is a win"),
+    Fault("agent/verdict.py", "if effect.low > 0:", "if effect.delta > 0:", "test_verdict.py -k ten_ideas", "any gain is a win"),
+    Fault(
+        "agent/verdict.py", "if len(set(prints)) < len(prints):", "if False:", "test_verdict.py -k same_predictions", "a fixed seed passes"
+    ),
+    Fault("agent/answers.py", "SUBSTANCE = 6", "SUBSTANCE = 0", "test_judge.py", "an empty quote is evidence"),
+    Fault(
+        "agent/training.py",
+        "splits: tuple[str, ...] = DEV",
+        "splits: tuple[str, ...] = DEV_AND_TEST",
+        "test_pitfalls.py -k hidden_test",
+        "explored runs are scored on the hidden test",
+    ),
+    Fault("agent/forks.py", 'self._answer.sendall(b"k")', "pass", "test_runner.py -k forked", "a time limit ends nothing"),
     Fault("scaffold/loading.py", "[:count]", "", "test_scaffold.py -k budget", "a longer order trains longer"),
 ]
 

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import psutil
 import pytest
 
 from agent.archive import RunFolder
+from agent.errors import Fault
 from agent.failure import explain
+from agent.forks import ForkServer
 from agent.run import Metric, RunStatus, out_dir_arguments, read_run
 from agent.runner import Request, execute
 from agent.text import clean, fence
+from tests.conftest import REPOSITORY
 
 
-def run(tmp_path: Path, code: str, timeout: float = 30):
-    (tmp_path / "main.py").write_text(code)
-    return execute(Request(Path(sys.executable), tmp_path, tmp_path / "out", tmp_path / "err", timeout))
+@pytest.fixture(params=["spawned", "forked"])
+def run(request):
+    """Run a text as main.py, by a process of its own and by one that a warm server forks."""
+    server = nullcontext() if request.param == "spawned" else ForkServer(Path(sys.executable), 1)
+    with server as warm:
+
+        def start(folder: Path, code: str, timeout: float = 30):
+            (folder / "main.py").write_text(code)
+            return execute(Request(Path(sys.executable), folder, folder / "out", folder / "err", timeout, server=warm))
+
+        yield start
 
 
-def test_the_time_limit_takes_the_whole_process_tree(tmp_path):
+def test_the_time_limit_takes_the_whole_process_tree(tmp_path, run):
     code = """
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -50,13 +63,13 @@ def _cwd(process: psutil.Process) -> str:
         return ""
 
 
-def test_a_program_that_ends_leaves_no_child_behind(tmp_path):
+def test_a_program_that_ends_leaves_no_child_behind(tmp_path, run):
     execution = run(tmp_path, "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n")
     assert execution.ok
     assert [other for other in psutil.process_iter() if _cwd(other) == str(tmp_path)] == []
 
 
-def test_a_gigabyte_of_output_is_kept_short_with_its_head_and_its_tail(tmp_path):
+def test_a_gigabyte_of_output_is_kept_short_with_its_head_and_its_tail(tmp_path, run):
     code = "import sys\nprint('first')\nblock = 'x' * (1 << 20)\nfor _ in range(1024): print(block)\nprint('last')\n"
     execution = run(tmp_path, code, timeout=120)
     text = (tmp_path / "out").read_bytes()
@@ -65,12 +78,12 @@ def test_a_gigabyte_of_output_is_kept_short_with_its_head_and_its_tail(tmp_path)
     assert b"bytes left out here" in text
 
 
-def test_cpu_seconds_are_those_of_the_program_not_of_the_wall_clock(tmp_path):
+def test_cpu_seconds_are_those_of_the_program_not_of_the_wall_clock(tmp_path, run):
     execution = run(tmp_path, "import time\ntime.sleep(1.5)\n")
     assert execution.seconds > 1.4 and execution.cpu_seconds < 1
 
 
-def test_a_traceback_keeps_the_frames_of_main_and_the_exception(tmp_path):
+def test_a_traceback_keeps_the_frames_of_main_and_the_exception(tmp_path, run):
     work = tmp_path / "work"
     work.mkdir()
     code = "import json\n\n\ndef load():\n    return json.loads('{')\n\n\nload()\n"
@@ -90,7 +103,7 @@ def test_a_traceback_keeps_the_frames_of_main_and_the_exception(tmp_path):
         ("import time; time.sleep(9)", "longer than 1 s"),
     ],
 )
-def test_an_end_without_a_traceback_is_explained_too(tmp_path, code, said):
+def test_an_end_without_a_traceback_is_explained_too(tmp_path, code, said, run):
     execution = run(tmp_path, code, timeout=1)
     assert said in explain(execution, (tmp_path / "out").read_text(), (tmp_path / "err").read_text(), 1)
 
@@ -118,7 +131,7 @@ def test_a_fence_cannot_be_closed_by_what_it_holds():
         ('{"other": 1}', RunStatus.NO_RESULT, "'val_accuracy'"),
     ],
 )
-def test_a_result_is_read_as_data_whatever_it_holds(tmp_path, info, status, said):
+def test_a_result_is_read_as_data_whatever_it_holds(tmp_path, info, status, said, run):
     folder = RunFolder(tmp_path)
     folder.work.mkdir()
     if info is not None:
@@ -129,7 +142,7 @@ def test_a_result_is_read_as_data_whatever_it_holds(tmp_path, info, status, said
     assert (result.value == 0.5) == (status is RunStatus.SUCCESS)
 
 
-def test_a_result_is_never_read_through_a_link(tmp_path):
+def test_a_result_is_never_read_through_a_link(tmp_path, run):
     folder = RunFolder(tmp_path)
     folder.work.mkdir()
     (tmp_path / "elsewhere.json").write_text('{"val_accuracy": 1.0}')
@@ -143,3 +156,55 @@ def test_the_out_dir_option_of_a_scaffold_is_found(tmp_path):
     assert out_dir_arguments(main) == ("--out_dir=.",)
     main.write_text("pass")
     assert out_dir_arguments(main) == ()
+
+
+def test_a_forked_program_is_python_main_py(tmp_path):
+    """Its own folder first on the path, its own environment, its exit code, its threads; nothing of another program's."""
+    (tmp_path / "beside.py").write_text("VALUE = 7\n")
+    code = """
+import os, sys, beside
+assert __name__ == "__main__" and sys.argv == [os.path.abspath("main.py"), "--x"] and sys.path[0] == os.getcwd()
+print(beside.VALUE, os.environ.get("MARK"), "HOME" in os.environ, os.getsid(0) == os.getpid())
+if "left" in globals() or hasattr(sys, "left"):
+    sys.exit(9)
+sys.left = 1
+sys.exit(3)
+"""
+    (tmp_path / "main.py").write_text(code)
+    with ForkServer(Path(sys.executable), 1) as server:
+        for _ in range(2):
+            request = Request(Path(sys.executable), tmp_path, tmp_path / "out", tmp_path / "err", 30, {"MARK": "m"}, 1, ("--x",), server)
+            assert execute(request).exit_code == 3, (tmp_path / "err").read_text()
+            assert (tmp_path / "out").read_text() == "7 m True True\n"
+
+
+def test_a_forked_program_does_not_outlive_the_harness(tmp_path):
+    (tmp_path / "main.py").write_text("import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)\n")
+    code = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(REPOSITORY)!r})
+from agent.forks import ForkServer
+from agent.runner import Request, execute
+folder = Path({str(tmp_path)!r})
+execute(Request(Path(sys.executable), folder, folder / "out", folder / "err", 600, server=ForkServer(Path(sys.executable), 1)))
+"""
+    harness = subprocess.Popen([sys.executable, "-c", code])
+    until = time.monotonic() + 30
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    program = psutil.Process(int((tmp_path / "pid").read_text()))
+    harness.kill()
+    harness.wait()
+    program.wait(10)
+
+
+def test_a_server_that_cannot_start_is_a_fault_that_says_why(tmp_path):
+    (tmp_path / "main.py").write_text("")
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho no such library >&2\nexit 1\n")
+    broken.chmod(0o755)
+    with ForkServer(broken, 1) as server, pytest.raises(Fault, match="no such library"):
+        time.sleep(1)
+        execute(Request(broken, tmp_path, tmp_path / "out", tmp_path / "err", 30, server=server))
