@@ -79,8 +79,9 @@ def compare(base: str, new: str, baseline: list[Trace], control: Trace, idea: Tr
     allowed = TOLERANCE + 3 * spread
     added = added_statements(base, new)
     ran = [statement for statement in added if statement.ran(set(idea.lines))]
-    names = sorted({*control.operators, *idea.operators})
-    operators = {name: idea.operators.get(name, 0) - control.operators.get(name, 0) for name in names}
+    calls = {name: idea.operators.get(name, 0) - control.operators.get(name, 0) for name in {*control.operators, *idea.operators}}
+    # Those that only one arm has come first: they say most about what the idea is.
+    telling = sorted(calls, key=lambda name: (name in control.operators and name in idea.operators, -abs(calls[name]), name))
     return Facts(
         control_equals_baseline=_difference(control, baseline[0]) <= allowed and control.parameters == baseline[0].parameters
         and control.order == baseline[0].order,
@@ -88,7 +89,7 @@ def compare(base: str, new: str, baseline: list[Trace], control: Trace, idea: Tr
         largest_difference=_difference(idea, control),
         added_statements=len(added), executed=len(ran),
         idea_only=sum(not statement.ran(set(control.lines)) for statement in ran),
-        operators={name: count for name, count in operators.items() if count},
+        operators={name: calls[name] for name in telling if calls[name]},
         parameters=(control.parameters, idea.parameters),
         order_differs=idea.order != control.order,
         recipe=_recipe(baseline[0], control, idea),
@@ -106,7 +107,8 @@ def changed_recipe(facts: Facts, varies: tuple[str, ...]) -> str:
             words.append(f"the {name.replace('_', ' ')} is {value} {where}, not {baseline}")
     if not words:
         return ""
-    return f"{'; '.join(words).capitalize()}. The idea does not say that it changes this: put it back, in both arms."
+    said = "; ".join(words)
+    return f"{said[0].upper()}{said[1:]}. The idea does not say that it changes this: put it back, in both arms."
 
 
 def not_live(base: str, new: str, facts: Facts) -> str:

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from agent.archive import Archive, RunFolder
 from agent.files import read_events, read_json
+from agent.judge import Judgement
 from agent.report.console import console
 from agent.run import load_run
 from agent.text import clean, visible
@@ -27,7 +28,12 @@ def print_experiment(archive: Archive) -> None:
         out.print(Text(f"\n{run.folder}: {run.status.value.replace('_', ' ')}", style="bold"))
         out.print(Text(_coder(edit)))
         if folder.gate.is_file():
-            out.print(Text("gate: " + ", ".join(_check(check) for check in read_json(folder.gate)["checks"])))
+            report = read_json(folder.gate)
+            out.print(Text("gate: " + ", ".join(_check(check) for check in report["checks"])))
+            if report.get("facts"):
+                out.print(Text(_facts(report["facts"])), soft_wrap=True)
+        for line in _judged(folder):
+            out.print(Text(line), soft_wrap=True)
         if run.message:
             out.print(Text(clean(run.message)), soft_wrap=True)
         if not last.ok and last.number == run.number:
@@ -51,6 +57,31 @@ def _coder(edit: dict) -> str:
     return (
         f"coder: {replies}{repairs}; {edit['tokens_sent']} tokens sent, {edit['tokens_received']} received, {cost}, {edit['seconds']:.1f} s"
     )
+
+
+def _facts(facts: dict) -> str:
+    """What the smoke runs of both arms showed."""
+    control = "equals the baseline" if facts["control_equals_baseline"] else "is not the baseline"
+    idea = "differs from it" if facts["idea_differs_from_control"] else "equals it"
+    lines = f"{facts['executed']} of {facts['added_statements']} added statements ran, {facts['idea_only']} with the idea on only"
+    operators = ", ".join(f"{name} {calls:+d}" for name, calls in list(facts["operators"].items())[:6])
+    recipe = "".join(f"; {name}: baseline {values[0]}, control {values[1]}, idea {values[2]}" for name, values in facts["recipe"].items())
+    order = "; another order of samples" if facts["order_differs"] else ""
+    arms = f"control {control}, idea {idea} (losses by up to {facts['largest_difference']:.2g})"
+    return clean(f"  {arms}; {lines}; operators {operators or 'the same'}{order}{recipe}")
+
+
+def _judged(folder: RunFolder) -> list[str]:
+    """One line a criterion, or why nobody judged."""
+    if not folder.judgement.is_file():
+        return []
+    judgement = Judgement.from_dict(read_json(folder.judgement))
+    if not judgement.findings:
+        return [clean(f"judge: absent: {judgement.absent}")]
+    marks = {True: "passes", False: "doubted"}
+    return [clean(f"judge: {found.id} {marks[found.passed]} ({sum(found.votes)}/{len(found.votes)}): {found.text}"
+                  + (f" | {found.quote}" if found.quote else "") + (f" | {found.reason}" if found.reason else ""))
+            for found in judgement.findings]  # fmt: skip
 
 
 def _check(check: dict) -> str:

@@ -55,7 +55,7 @@ def verdict_table(archives: list[Archive]) -> Table | None:
         return None
     compared = [verdict for _, verdict in found if verdict["effect"]]
     q_values = dict(zip(map(id, compared), benjamini_hochberg([one["effect"]["p_value"] for one in compared]), strict=True))
-    chance = f"{len(compared)} ideas compared: {expected_false_wins(len(compared)):.2f} wins are to be expected by chance alone"
+    chance = f"ideas compared: {len(compared)}; {expected_false_wins(len(compared)):.2f} wins are to be expected by chance alone"
     caption = f"{chance}; q: share of false wins among the ideas down to this row"
     table = Table("experiment", "verdict", "effect, pp", "95 % interval", "q", "time", "params", "with", box=SIMPLE_HEAD, caption=caption)
     found.sort(key=lambda pair: pair[1]["effect"]["ci95"][0] if pair[1]["effect"] else float("-inf"), reverse=True)
