@@ -64,9 +64,9 @@ class Archive:
     def reproductions(self) -> Path:
         return self.folder / "reproductions.jsonl"
 
-    def confirmation(self, arm: str, seed: int) -> RunFolder:
-        """The run of one arm with one fresh seed; a cached control's is copied here."""
-        return RunFolder(self.folder / "confirm" / f"{arm}_seed_{seed}")
+    def confirmation(self, name: str, seed: int) -> RunFolder:
+        """The run of one arm with one fresh seed; a cached control's is copied here. check: of the control with a cached seed."""
+        return RunFolder(self.folder / "confirm" / f"{name}_seed_{seed}")
 
     def run(self, number: int) -> RunFolder:
         return RunFolder(self.folder / f"run_{number}")

@@ -17,10 +17,13 @@ INSIDES = "reaches into Python itself"
 SEEDS = "sets a seed for everything: seeds belong to protocol.py; draw from a torch.Generator of your own"
 MODULES = {
     **dict.fromkeys(("os", "io", "pathlib", "shutil", "glob", "tempfile", "pickle", "shelve", "sqlite3", "mmap", "csv", "h5py"), FILES),
+    **dict.fromkeys(
+        ("PIL", "pandas", "cv2", "joblib", "fsspec", "safetensors", "torchvision.io", "torch.serialization", "numpy.lib"), FILES
+    ),
     **dict.fromkeys(("subprocess", "multiprocessing", "concurrent", "signal", "pty"), PROCESSES),
     **dict.fromkeys(("socket", "urllib", "requests", "http", "ftplib", "httpx", "aiohttp", "huggingface_hub", "wandb"), NETWORK),
     **dict.fromkeys(("sys", "importlib", "builtins", "ctypes", "gc", "inspect", "runpy", "atexit", "code", "loading", "probe"), INSIDES),
-    **dict.fromkeys(("torchvision.datasets", "sklearn.datasets", "datasets", "timm"), "brings other data or trained weights"),
+    **dict.fromkeys(("torchvision.datasets", "sklearn.datasets", "datasets", "timm", "torch.hub"), "brings other data or trained weights"),
 }
 CALLS = {
     **dict.fromkeys(("open", "np.load", "np.save", "np.savez", "np.memmap", "np.fromfile", "numpy.load", "numpy.save", "torch.load",
@@ -32,6 +35,8 @@ CALLS = {
 }  # fmt: skip
 DUNDERS = {"__globals__", "__dict__", "__builtins__", "__code__", "__subclasses__", "__bases__", "__mro__", "__closure__",
            "__getattribute__", "__loader__", "__spec__", "f_globals", "f_back", "tb_frame", "gi_frame"}  # fmt: skip
+# Of the validation split main.py makes one loader, as the scaffold does; trained on, it would be more data than the control has.
+VALIDATION, VALIDATION_LOADERS = "val_data", ("val_dataloader", "val_dataloaders")
 PROTOCOL = "protocol"
 
 
@@ -84,6 +89,10 @@ class _Reader:
             yield from filter(None, [_call(node)])
         elif isinstance(node, ast.Attribute) and node.attr in DUNDERS:
             yield INSIDES
+        elif (isinstance(node, ast.Attribute) and node.attr in VALIDATION_LOADERS) or (
+            isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id == VALIDATION
+        ):
+            yield "uses the validation split once more: it is there to be measured on, in val_dataloader, not to be learned from"
         elif isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Delete, ast.For, ast.NamedExpr, ast.With)):
             yield from filter(None, map(self._target, _targets(node)))
         elif isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name in self.of_protocol:

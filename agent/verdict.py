@@ -11,6 +11,7 @@ from typing import Any
 
 from agent.archive import Archive
 from agent.evidence import Arm, Evidence, gather
+from agent.idea import RECIPE
 from agent.run import RunStatus
 from agent.statistics import Effect, compare, detectable, seeds_to_decide
 
@@ -58,7 +59,9 @@ def _without_confirmation(evidence: Evidence) -> tuple[str, list[str]]:
     last = next((run for run in reversed(evidence.attempts) if run.status is not RunStatus.NO_EDIT), None)
     if last is None:
         return "not_implemented", ["no reply changed the program"]
-    return _WITHOUT_A_RUN.get(last.status, "no_result"), [last.message.strip().split("\n")[0][:300] or last.status.value]
+    lines = [line.strip("- ") for line in last.message.split("\n") if line.strip()]
+    reason = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    return _WITHOUT_A_RUN.get(last.status, "no_result"), [reason[:300] or last.status.value]
 
 
 def _invalid(evidence: Evidence) -> str:
@@ -68,9 +71,23 @@ def _invalid(evidence: Evidence) -> str:
         return "seeds are not independent: two of them gave identical predictions"
     if idea.samples and control.samples and max(idea.samples) > min(control.samples):
         return f"trained on {max(idea.samples):.0f} samples, the control on {min(control.samples):.0f}"
+    if changed := _late_recipe(evidence):
+        return changed
     unusable = [run for run in idea.failed if run.status is RunStatus.NO_RESULT]
     if len(unusable) >= 2:
         return f"predictions were unusable for {len(unusable)} fresh seeds: {unusable[0].message[:200]}"
+    return ""
+
+
+def _late_recipe(evidence: Evidence) -> str:
+    """A part of the training recipe that differs between the arms after the gate's few steps, and that the idea does not name."""
+    for name in RECIPE:
+        if name in evidence.criteria.varies:
+            continue
+        idea, control = ({run.metrics.get(f"recipe/{name}") for run in arm.runs} for arm in (evidence.idea, evidence.control))
+        if idea and control and idea != control:
+            values = [", ".join(sorted(map(str, arm))) for arm in (idea, control)]
+            return f"during the training the {name.replace('_', ' ')} was {values[0]}, the control's {values[1]}"
     return ""
 
 
@@ -158,7 +175,8 @@ def _judge_qualifiers(evidence: Evidence) -> list[str]:
 def _implemented(evidence: Evidence) -> dict[str, Any]:
     facts = {name: value for name, value in (evidence.facts or {}).items() if name != "lines"}
     judgement = evidence.judgement.as_dict() if evidence.judgement else None
-    return facts | {"judgement": judgement, "coder_model": evidence.config["model"]}
+    check = evidence.order.get("check") if evidence.order else None
+    return facts | {"control_check": check, "judgement": judgement, "coder_model": evidence.config["model"]}
 
 
 def _budget(evidence: Evidence) -> dict[str, Any]:

@@ -38,8 +38,9 @@ def recipe(trainer, batch) -> dict:
     groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
 
     def every(*names: str) -> list:
+        """The different values among all groups: two groups with one learning rate have one learning rate."""
         found = [group.get(name) for name in names for group in groups if group.get(name) is not None]
-        return [[float(part) for part in value] if isinstance(value, (tuple, list)) else float(value) for value in found]
+        return [*dict.fromkeys(tuple(map(float, value)) if isinstance(value, (tuple, list)) else float(value) for value in found)]
 
     return {
         "optimizer": [type(optimizer).__name__ for optimizer in trainer.optimizers],

@@ -87,6 +87,7 @@ class Record(pl.Callback):
         self.own: dict[str, float] = {}
         self.losses: list[float] = []
         self.recipes: list[dict] = []  # of every step of the smoke stage
+        self.recipe: dict[str, dict[str, None]] = {}  # of the whole training: the values that each part took, in order
         self.steps = self.samples = self.epoch_samples = 0
         self.seconds = self.epoch_seconds = self._since = self._told = 0.0
 
@@ -97,11 +98,14 @@ class Record(pl.Callback):
         self.steps += 1
         self.epoch_samples += len(batch[1])
         self.epoch_seconds = time.monotonic() - self._since
+        step = probe.recipe(trainer, batch)
+        for name, value in step.items():
+            self.recipe.setdefault(name, {})[str(value)] = None
         if _STAGE == "smoke":
             if not isinstance(outputs, dict) or "loss" not in outputs:
                 raise ValueError("training_step returned no loss: return it, with manual optimisation too")
             self.losses.append(float(outputs["loss"]))
-            self.recipes.append(probe.recipe(trainer, batch))
+            self.recipes.append(step)
         elif time.monotonic() - self._told > 0.5:
             self._told = time.monotonic()
             done = trainer.current_epoch + (batch_idx + 1) / max(1, trainer.num_training_batches)
@@ -124,7 +128,7 @@ class Record(pl.Callback):
 
     def totals(self) -> dict:
         last = self.rows[-1] if self.rows else {}
-        return self.own | {
+        return self.own | {f"recipe/{name}": _bounded([*values]) for name, values in self.recipe.items()} | {
             "train_loss": last.get("train_loss"), "train_accuracy": last.get("train_acc"),
             "epochs": len(self.rows), "steps": self.steps, "samples": self.samples,
             "train_seconds": round(self.seconds, 3), "images_per_second": round(self.samples / max(self.seconds, 1e-9), 1),
@@ -179,6 +183,11 @@ def _predict(model) -> None:
     model.load_state_dict(torch.load("model.pt", map_location=device(), weights_only=True))
     images = torch.from_numpy(np.load("predict_images.npy"))
     np.save("predictions.npy", predict(model, images).cpu().numpy())
+
+
+def _bounded(values: list[str]) -> str:
+    """The values as one short text; a schedule's many by number, first and last."""
+    return ", ".join(values) if len(values) <= 3 else f"{len(values)} values, {values[0]} to {values[-1]}"
 
 
 def _peak_memory_mb() -> float:

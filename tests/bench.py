@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from agent import confirm
 from agent.archive import Archive
 from agent.coder import ScriptedCoder
 from agent.environment import Environment
@@ -73,6 +77,7 @@ class Bench:
         self.folder = folder
         self.options = Options(dataset="digits", epochs=1, runs=1, python=environment.python, runs_dir=folder / "runs", dry_run=True,
                                **{"timeout": 120.0, "max_failures": 1} | options)  # fmt: skip
+        self.conducted = Counter[str]()
         self.server = ForkServer(environment.python, cores())
 
     def conduct(self, case: str | Callable[[Path], None], *, idea: str = IDEA, answers: Any = None, **options: Any) -> Outcome:
@@ -94,6 +99,10 @@ class Bench:
             return "edited"
 
         coder = ScriptedCoder([step], answers)
+        # A test must end the same way each time, so its fresh seeds are drawn from the case and from how often it was conducted.
+        self.conducted[path.stem] += 1
+        draw = random.Random(f"{path.stem} {self.conducted[path.stem]}")
         started = time.monotonic()
-        Experiment(setup, archive, baseline, coder, lambda label, folder: nullcontext(), lambda: None, lambda run: None).conduct()
+        with mock.patch.object(confirm, "draw_seeds", lambda count: draw.sample(range(10_000, 2**31), count)):
+            Experiment(setup, archive, baseline, coder, lambda label, folder: nullcontext(), lambda: None, lambda run: None).conduct()
         return Outcome(archive, coder, time.monotonic() - started)

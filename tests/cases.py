@@ -132,6 +132,8 @@ class Curriculum:
 ''',
 )
 
+OTHER_START = _after(SUPER, "        if IDEA:\n            torch.rand(7)")
+
 CASES: dict[str, tuple[Edit, ...]] = {
     # Not an idea, or not switched
     "comment_only": (
@@ -331,8 +333,18 @@ if IDEA:
         self.dropout = nn.Dropout(0.3 if IDEA else 0.25)""",
         ),
     ),
+    # The recipe changes with the idea on, but only after the steps of the smoke test.
+    "late_rate": (
+        *REAL_FFT,
+        _after(
+            TRAINING_STEP,
+            '        if IDEA and self.global_step > 10:\n            self.optimizers().param_groups[0]["lr"] = 3e-3',
+        ),
+    ),
     # An A/A test: with the idea on the layers start from other numbers of the same distribution, and that is all.
-    "other_start": (_after(SUPER, "        if IDEA:\n            torch.rand(7)"),),
+    "other_start": (OTHER_START,),
+    # The same, and both arms are tuned besides, but only after the steps of the smoke test.
+    "late_tuning": (OTHER_START, _after(TRAINING_STEP, "        if self.global_step > 10:\n            images = images * 1.5")),
     "augment_inside": (
         (PROTOCOL, PROTOCOL.replace("IDEA, SIZE", "IDEA, SEED, SIZE")),
         _after(LAST_LAYER, "        if IDEA:\n            self.noise = torch.Generator().manual_seed(SEED + 10)"),

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from agent import gate
+from agent.confirm import draw_seeds
 from agent.errors import UserError
 from agent.idea import load_idea
 from agent.scoring import load_score
@@ -76,6 +77,20 @@ def test_another_learning_rate_that_the_idea_does_not_name_is_sent_back(bench: B
     assert outcome.verdict["verdict"] == "invalid" and outcome.runs_spent == 0
     assert "learning rate is 0.003" in outcome.attempts[0].message and "not 0.001" in outcome.attempts[0].message
     assert outcome.facts["operators"]["aten._fft_r2c"] > 0, "the idea itself was there"
+
+
+def test_a_baseline_that_is_tuned_after_the_gate_has_looked_is_not_its_own_control(bench: Bench):
+    outcome = bench.conduct("late_tuning")
+    row(2, "late_tuning", outcome)
+    assert outcome.facts["control_equals_baseline"], "the gate's few steps cannot see it"
+    order = outcome.events("confirm")[0]
+    assert order["check"]["same"] is False and order["control"] == "own" and "own off-switch" in outcome.verdict["qualifiers"]
+
+
+def test_a_learning_rate_that_changes_after_the_gate_has_looked_is_invalid(bench: Bench):
+    outcome = bench.conduct("late_rate")
+    row(6, "late_rate", outcome)
+    assert outcome.verdict["verdict"] == "invalid" and "learning rate was [0.001], [0.003]" in outcome.verdict["reasons"][0]
 
 
 def test_a_learning_rate_that_the_idea_names_is_its_own_and_is_said_in_the_headline(bench: Bench):
@@ -166,8 +181,8 @@ def test_a_crash_in_the_middle_is_no_result(bench: Bench, unguarded):
     assert outcome.verdict["verdict"] in ("no_result", "inconclusive", "not_supported")
 
 
-def test_fresh_seeds_are_nobody_s_choice(bench: Bench):
-    one, other = (bench.conduct("augment_inside").events("confirm")[0]["seeds"] for _ in range(2))
+def test_fresh_seeds_are_nobody_s_choice():
+    one, other = draw_seeds(5), draw_seeds(5)
     assert len({*one, *other}) == 10 and min(*one, *other) >= 10_000, "secret, and never those of the baseline"
 
 
