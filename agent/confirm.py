@@ -80,7 +80,8 @@ class Confirmation:
             return {"seed": seed, "same": False, "status": run.status.value}
         score = load_score(self.archive.confirmation("check", seed))
         distance = abs(score.accuracy("test") - scores[0].accuracy("test"))
-        near = run.metrics.get("device") != "cpu" and distance <= 3 * float(np.std([one.accuracy("test") for one in scores], ddof=1))
+        repeats = load_run(self.baseline.run(seed)).metrics.get("device") == "cpu"  # as the unedited scaffold says
+        near = not repeats and distance <= 3 * float(np.std([one.accuracy("test") for one in scores], ddof=1))
         exact = score.fingerprint == scores[0].fingerprint
         return {"seed": seed, "same": exact or near, "exact": exact, "distance": round(distance, 6)}
 

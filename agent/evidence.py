@@ -35,6 +35,10 @@ class Arm:
         return median(run.cpu_seconds for run in self.runs) if self.runs else None
 
     @property
+    def wall_seconds(self) -> float | None:
+        return median(run.seconds for run in self.runs) if self.runs else None
+
+    @property
     def samples(self) -> list[float]:
         return [run.metrics.get("samples", 0) for run in self.runs]
 
@@ -47,6 +51,7 @@ class Evidence:
     attempts: list[Run]
     baseline: Run | None  # run_0
     order: dict[str, Any] | None  # to confirm: which run, which seeds, which control
+    check: Run | None  # of the control over a whole training, where the gate found it to be the baseline
     futile: bool
     idea: Arm
     control: Arm
@@ -56,9 +61,16 @@ class Evidence:
     cost: tuple[float | None, int]
 
     @property
+    def on_gpu(self) -> bool:
+        """As the unedited scaffold says: a candidate's own word would let it choose its measure."""
+        return self.baseline is not None and self.baseline.metrics.get("device", "cpu") != "cpu"
+
+    @property
     def time_ratio(self) -> float | None:
-        """CPU seconds of the whole process tree: the wall clock of a shared machine says little."""
-        return self.idea.cpu_seconds / self.control.cpu_seconds if self.idea.cpu_seconds and self.control.cpu_seconds else None
+        """Of the CPU seconds of the whole process tree, for the wall clock of a shared machine says little; on a GPU of the
+        seconds for which a run held it, which are honest only where nobody else computes there."""
+        idea, control = ((arm.wall_seconds if self.on_gpu else arm.cpu_seconds) for arm in (self.idea, self.control))
+        return idea / control if idea and control else None
 
     @property
     def parameter_ratio(self) -> float | None:
@@ -81,12 +93,17 @@ def gather(archive: Archive) -> Evidence:
     return Evidence(
         config=read_json(archive.config), attempts=attempts,
         baseline=load_run(archive.run(0)) if archive.run(0).result.is_file() else None,
-        order=order, futile=any(event["event"] == "futile" and event["futile"] for event in events),
+        order=order, check=_load_check(archive, order), futile=any(event["event"] == "futile" and event["futile"] for event in events),
         idea=_load_arm(archive, "idea", confirmed), control=_load_arm(archive, "control", confirmed),
         facts=report.get("facts"), judgement=Judgement.from_dict(read_json(chosen.judgement)) if chosen and judged else None,
         criteria=Criteria.from_dict(read_json(archive.criteria)) if archive.criteria.is_file() else Criteria.from_dict({}),
         cost=spent(archive),
     )  # fmt: skip
+
+
+def _load_check(archive: Archive, order: dict[str, Any] | None) -> Run | None:
+    check = order["check"] if order else None
+    return load_run(archive.confirmation("check", check["seed"])) if check else None
 
 
 def _load_arm(archive: Archive, name: str, confirmed: list[dict[str, Any]]) -> Arm:

@@ -30,7 +30,7 @@ def decide(archive: Archive) -> dict[str, Any]:
     return {
         "schema": SCHEMA, "idea": _idea(evidence, effect), "verdict": verdict, "reasons": reasons,
         "qualifiers": _qualifiers(evidence, effect), "effect": _effect(evidence, effect),
-        "baseline": _arm(evidence.control, "control"), "candidate": _arm(evidence.idea, "idea"),
+        "baseline": _arm(evidence.control, "control") | {"key": evidence.config["baseline_key"]}, "candidate": _arm(evidence.idea, "idea"),
         "implemented": _implemented(evidence), "budget": _budget(evidence), "integrity": _integrity(evidence),
         "selection": _selection(evidence), "repro": _repro(evidence), "cost": _cost(evidence),
     }  # fmt: skip
@@ -102,7 +102,8 @@ def _by_interval(evidence: Evidence, effect: Effect) -> tuple[str, list[str]]:
     more = seeds_to_decide(effect, smallest)
     if more is None:
         return "inconclusive", ["more seeds alone would not decide it: the hidden test is too small for this difference"]
-    return "inconclusive", [f"about {more} more seeds of each arm would decide it, if means and spreads stay as they are"]
+    seeds = f"{more} more seed{'s' if more > 1 else ''} of each arm"
+    return "inconclusive", [f"about {seeds} would decide it, if means and spreads stay as they are"]
 
 
 def smallest_effect(evidence: Evidence, effect: Effect | None) -> float:
@@ -186,6 +187,7 @@ def _budget(evidence: Evidence) -> dict[str, Any]:
 
     return {"epochs": both("epochs"), "samples": both("samples"), "params": both("parameters"),
             "cpu_s": [_round(arm.cpu_seconds, 2) for arm in (evidence.control, evidence.idea)],
+            "wall_s": [_round(arm.wall_seconds, 2) for arm in (evidence.control, evidence.idea)],
             "time_ratio": _round(evidence.time_ratio, 3), "tuning_runs": {"candidate": len(evidence.attempts), "baseline": 0}}  # fmt: skip
 
 
@@ -212,11 +214,12 @@ def _repro(evidence: Evidence) -> dict[str, Any]:
 
 
 def _cost(evidence: Evidence) -> dict[str, Any]:
-    runs = [*evidence.attempts, *evidence.idea.runs, *evidence.idea.failed]
+    runs = [*evidence.attempts, *filter(None, [evidence.check]), *evidence.idea.runs, *evidence.idea.failed]
     if evidence.order and evidence.order["control"] == "own":
         runs += [*evidence.control.runs, *evidence.control.failed]
     dollars, tokens = evidence.cost
-    seconds = {"wall_s": sum(run.seconds for run in runs), "cpu_s": sum(run.cpu_seconds for run in runs)}
+    wall = sum(run.seconds for run in runs)
+    seconds = {"wall_s": wall, "cpu_s": sum(run.cpu_seconds for run in runs), "gpu_s": wall if evidence.on_gpu else 0.0}
     return {"runs": len(runs), **{name: _round(value, 1) for name, value in seconds.items()},
             "llm_usd": None if dollars is None else _round(dollars), "tokens": tokens}  # fmt: skip
 

@@ -114,6 +114,23 @@ def test_a_price_is_in_the_headline(copied: Archive):
     assert f"{verdict['budget']['time_ratio']:.1f}x time" in headline(verdict) and "(!)" in verdict_block(verdict)
 
 
+def test_on_a_gpu_the_price_is_the_seconds_for_which_a_run_held_it(copied: Archive):
+    for folder in confirmed(copied, "idea"):
+        write_json(folder.result, (result := read_json(folder.result)) | {"seconds": 100 * result["seconds"]})
+    assert decide(copied)["budget"]["time_ratio"] < 20 and decide(copied)["cost"]["gpu_s"] == 0
+    scaffold = read_json(copied.run(0).result)
+    scaffold["metrics"]["device"] = "cuda:0"
+    write_json(copied.run(0).result, scaffold)
+    verdict = decide(copied)
+    assert verdict["budget"]["time_ratio"] > 20 and verdict["cost"]["gpu_s"] == verdict["cost"]["wall_s"] > 0
+
+
+def test_the_cost_counts_every_training_that_was_made_for_the_idea(copied: Archive):
+    made = [path for path in copied.folder.glob("*/result.json")] + [path for path in copied.folder.glob("confirm/*/result.json")]
+    shared = [path for path in made if path.parent.name == "run_0" or path.parent.name.startswith("control_")]
+    assert decide(copied)["cost"]["runs"] == len(made) - len(shared)
+
+
 def test_an_effect_below_the_smallest_of_interest_is_not_supported(copied: Archive):
     control = {folder.folder.name: read_json(folder.score) for folder in confirmed(copied, "control")}
     for folder, score in zip(confirmed(copied, "idea"), control.values(), strict=False):
