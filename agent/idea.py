@@ -12,7 +12,7 @@ import yaml
 from agent.errors import UserError
 
 # How a training step is made: what an idea changes of it on purpose it has to name, else the gate sends it back.
-RECIPE = ("optimizer", "learning_rate", "weight_decay", "momentum", "batch_size")
+RECIPE = ("optimizer", "learning_rate", "weight_decay", "momentum", "batch_size", "updates_per_batch")
 FIELDS: dict[str, type | tuple[type, ...]] = {
     "dataset": str,
     "epochs": int,

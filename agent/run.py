@@ -72,8 +72,8 @@ class Run:
     metrics: dict[str, Any] = field(default_factory=dict)  # final_info.json, plain numbers and texts only
     value: float | None = None  # of the metric that runs are compared by
     message: str = ""  # what went wrong, for the coder
-    seconds: float = 0.0  # wall clock of the training process
-    cpu_seconds: float = 0.0
+    seconds: float = 0.0  # wall clock of the training process, and of the prediction: work may be moved from one to the other
+    cpu_seconds: float = 0.0  # of the same, with all that they started
     self_reported: bool = False  # the number comes from code that the coder edits
     variables: dict[str, str] = field(default_factory=dict)  # how the harness's decisions reached the program
 

@@ -12,7 +12,7 @@ import hashlib
 import io
 import shutil
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,7 +51,16 @@ def load_score(folder: RunFolder) -> Score:
         raise Fault("archive", f"{folder.score}: not a score of this version: {error}") from error
 
 
-def predict_and_grade(folder: RunFolder, request: Request, dataset: Dataset, splits: tuple[str, ...]) -> tuple[Score | None, str]:
+class Graded(NamedTuple):
+    """What a prediction came to: a score or a problem, and what it used."""
+
+    score: Score | None
+    problem: str
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+def predict_and_grade(folder: RunFolder, request: Request, dataset: Dataset, splits: tuple[str, ...]) -> Graded:
     """The score of the checkpoint that a finished run left, or what is wrong with its predictions.
 
     folder: the run's; its code is copied anew, so what the training did to its own copy is of no effect.
@@ -59,7 +68,7 @@ def predict_and_grade(folder: RunFolder, request: Request, dataset: Dataset, spl
     """
     checkpoint = folder.work / CHECKPOINT
     if checkpoint.is_symlink() or not checkpoint.is_file():
-        return None, f"It left no {CHECKPOINT}: protocol.run(Model), called last, saves one."
+        return Graded(None, f"It left no {CHECKPOINT}: protocol.run(Model), called last, saves one.")
     copy_files(folder.code, folder.predict)
     parts = {split: dataset.labelled(split) for split in splits}
     images, labels = (np.concatenate([part[k] for part in parts.values()]) for k in (0, 1))
@@ -68,21 +77,23 @@ def predict_and_grade(folder: RunFolder, request: Request, dataset: Dataset, spl
         shutil.copyfile(checkpoint, folder.predict / CHECKPOINT)
         np.save(folder.predict / IMAGES, images[secret])
     execution = execute(request)
+    used = execution.seconds, execution.cpu_seconds
     data = read_untrusted(folder.predict / PREDICTIONS, 16 * len(labels) * dataset.info["classes"] + 4096)
     for spent in (IMAGES, CHECKPOINT, PREDICTIONS):  # copies, and rows in an order that nobody knows any more
         (folder.predict / spent).unlink(missing_ok=True)
     if not execution.ok:
         output = [(read_untrusted(log) or b"").decode("utf-8", "replace") for log in (request.stdout, request.stderr)]
-        return None, f"Predicting with the trained model failed:\n{explain(execution, output[0], output[1], request.timeout)}"
+        problem = f"Predicting with the trained model failed:\n{explain(execution, output[0], output[1], request.timeout)}"
+        return Graded(None, problem, *used)
     scores, problem = _read_scores(data, (len(labels), dataset.info["classes"]))
     if scores is None:
-        return None, problem
+        return Graded(None, problem, *used)
     ordered = np.empty_like(scores)
     ordered[secret] = scores
     right = ordered.argmax(1) == labels
     bounds = np.cumsum([len(part[1]) for part in parts.values()])[:-1]
     correct = dict(zip(parts, np.split(right, bounds), strict=True))
-    return Score(correct, hashlib.sha256(ordered.tobytes()).hexdigest()[:16]), ""
+    return Graded(Score(correct, hashlib.sha256(ordered.tobytes()).hexdigest()[:16]), "", *used)
 
 
 def _read_scores(data: bytes | None, shape: tuple[int, int]) -> tuple[np.ndarray | None, str]:

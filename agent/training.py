@@ -68,11 +68,12 @@ def _graded(setup: Setup, training: Training, budget: Budget, run: Run) -> Run:
     variables = environment_variables(setup.dataset, budget, arm=training.arm, stage="predict")
     logs = folder.folder / "predict_stdout.log", folder.folder / "predict_stderr.log"
     request = Request(setup.environment.python, folder.predict, *logs, budget.timeout, variables, budget.threads, (), setup.server)
-    score, problem = predict_and_grade(folder, request, setup.dataset, training.splits)
-    if score is None:
-        return replace(run, status=RunStatus.NO_RESULT, value=None, message=problem)
-    score.save(folder)
-    return replace(run, value=score.accuracy("val"))
+    graded = predict_and_grade(folder, request, setup.dataset, training.splits)
+    run = replace(run, seconds=run.seconds + graded.seconds, cpu_seconds=run.cpu_seconds + graded.cpu_seconds)
+    if graded.score is None:
+        return replace(run, status=RunStatus.NO_RESULT, value=None, message=graded.problem)
+    graded.score.save(folder)
+    return replace(run, value=graded.score.accuracy("val"))
 
 
 def _wandb(training: Training) -> dict[str, str]:

@@ -71,11 +71,23 @@ def _invalid(evidence: Evidence) -> str:
         return "seeds are not independent: two of them gave identical predictions"
     if idea.samples and control.samples and max(idea.samples) > min(control.samples):
         return f"trained on {max(idea.samples):.0f} samples, the control on {min(control.samples):.0f}"
+    if more := _more_updates(evidence):
+        return more
     if changed := _late_recipe(evidence):
         return changed
     unusable = [run for run in idea.failed if run.status is RunStatus.NO_RESULT]
     if len(unusable) >= 2:
         return f"predictions were unusable for {len(unusable)} fresh seeds: {unusable[0].message[:200]}"
+    return ""
+
+
+def _more_updates(evidence: Evidence) -> str:
+    """Updates that no batch of the Trainer saw, before or after its steps, are more training than the control had."""
+    if {"updates_per_batch", "batch_size"} & set(evidence.criteria.varies):
+        return ""
+    idea, control = ([run.metrics["updates"] for run in arm.runs if "updates" in run.metrics] for arm in (evidence.idea, evidence.control))
+    if idea and control and max(idea) > min(control):
+        return f"its optimizers made {max(idea):.0f} updates, the control's {min(control):.0f}"
     return ""
 
 
@@ -185,7 +197,7 @@ def _budget(evidence: Evidence) -> dict[str, Any]:
         values = [[run.metrics.get(name) for run in arm.runs] for arm in (evidence.control, evidence.idea)]
         return [max(filter(None, value), default=None) for value in values]
 
-    return {"epochs": both("epochs"), "samples": both("samples"), "params": both("parameters"),
+    return {"epochs": both("epochs"), "samples": both("samples"), "updates": both("updates"), "params": both("parameters"),
             "cpu_s": [_round(arm.cpu_seconds, 2) for arm in (evidence.control, evidence.idea)],
             "wall_s": [_round(arm.wall_seconds, 2) for arm in (evidence.control, evidence.idea)],
             "time_ratio": _round(evidence.time_ratio, 3), "tuning_runs": {"candidate": len(evidence.attempts), "baseline": 0}}  # fmt: skip

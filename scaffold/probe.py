@@ -1,6 +1,6 @@
-"""What the smoke stage looks at besides the losses: operators, executed lines, training recipe, order of samples.
+"""What is looked at besides the losses: the training recipe of every step; in smoke also operators, executed lines, order of samples.
 
-Evidence for the gate, which compares the two arms by it. It runs in one process with main.py, so it is no proof.
+Evidence for the gate and the verdict, which compare the two arms by it. It runs in one process with main.py, so it is no proof.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from itertools import count
 
 import torch
 from torch.nn import functional as F
+from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
 ACTIVE = os.environ.get("ASSAY_STAGE") == "smoke"
@@ -33,8 +34,27 @@ class Operators(TorchDispatchMode):
         return operator(*args, **(kwargs or {}))
 
 
+class Updates:
+    """Counts the steps of all optimizers, wherever they are made."""
+
+    def __init__(self):
+        self.count = self._told = 0
+        register_optimizer_step_post_hook(self._count)
+
+    def since_last(self) -> int:
+        """Those that were made since this was asked before."""
+        since, self._told = self.count - self._told, self.count
+        return since
+
+    def _count(self, optimizer, args, kwargs):
+        self.count += 1
+
+
+updates = Updates()
+
+
 def recipe(trainer, batch) -> dict:
-    """How a step is made: what an idea may only change where it says so."""
+    """How the step that ended was made: what an idea may only change where it says so."""
     groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
 
     def every(*names: str) -> list:
@@ -45,7 +65,7 @@ def recipe(trainer, batch) -> dict:
     return {
         "optimizer": [type(optimizer).__name__ for optimizer in trainer.optimizers],
         "learning_rate": every("lr"), "weight_decay": every("weight_decay"), "momentum": every("momentum", "betas"),
-        "batch_size": len(batch[1]),
+        "batch_size": len(batch[1]), "updates_per_batch": updates.since_last(),
     }  # fmt: skip
 
 

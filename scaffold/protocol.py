@@ -131,7 +131,8 @@ class Record(pl.Callback):
         return self.own | {f"recipe/{name}": _bounded([*values]) for name, values in self.recipe.items()} | {
             "train_loss": last.get("train_loss"), "train_accuracy": last.get("train_acc"),
             "epochs": len(self.rows), "steps": self.steps, "samples": self.samples,
-            "train_seconds": round(self.seconds, 3), "images_per_second": round(self.samples / max(self.seconds, 1e-9), 1),
+            "updates": probe.updates.count, "train_seconds": round(self.seconds, 3),
+            "images_per_second": round(self.samples / max(self.seconds, 1e-9), 1),
             "peak_memory_mb": _peak_memory_mb(), "device": str(device()),
         }  # fmt: skip
 
@@ -182,7 +183,10 @@ def _smoke(model, record: Record) -> None:
 def _predict(model) -> None:
     model.load_state_dict(torch.load("model.pt", map_location=device(), weights_only=True))
     images = torch.from_numpy(np.load("predict_images.npy"))
-    np.save("predictions.npy", predict(model, images).cpu().numpy())
+    scores = predict(model, images).cpu().numpy()
+    if probe.updates.count:
+        raise RuntimeError("main.py trains while it predicts: train in the training steps only")
+    np.save("predictions.npy", scores)
 
 
 def _bounded(values: list[str]) -> str:

@@ -134,6 +134,16 @@ class Curriculum:
 
 OTHER_START = _after(SUPER, "        if IDEA:\n            torch.rand(7)")
 
+OWN_EPOCH = """\
+    def HOOK(self):
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9)
+        for images, labels in Batches(train_data(), BATCH_SIZE, shuffle=True) if IDEA else ():
+            with torch.enable_grad():
+                optimizer.zero_grad()
+                F.cross_entropy(self(images), labels).backward()
+                optimizer.step()
+"""
+
 CASES: dict[str, tuple[Edit, ...]] = {
     # Not an idea, or not switched
     "comment_only": (
@@ -339,6 +349,33 @@ if IDEA:
         _after(
             TRAINING_STEP,
             '        if IDEA and self.global_step > 10:\n            self.optimizers().param_groups[0]["lr"] = 3e-3',
+        ),
+    ),
+    # More training than the control has: on every batch, before the Trainer's first, after its last.
+    "more_updates": (
+        _after(
+            TRAINING_STEP,
+            """\
+        for _ in range(4 if IDEA else 0):
+            optimizer = self.optimizers(use_pl_optimizer=False)
+            optimizer.zero_grad()
+            F.cross_entropy(self(images), labels).backward()
+            optimizer.step()""",
+        ),
+    ),
+    "updates_before": (_before(TRAINING_STEP, OWN_EPOCH.replace("HOOK", "on_fit_start")),),
+    "updates_after": (*REAL_FFT, _before(TRAINING_STEP, OWN_EPOCH.replace("HOOK", "on_train_end"))),
+    # The same once more in the process that predicts, where the flag that a training step sets is not there.
+    "updates_in_predict": (
+        *REAL_FFT,
+        _after(TRAINING_STEP, "        self.trained = True"),
+        _before(TRAINING_STEP, OWN_EPOCH.replace("HOOK", "more")),
+        _before(
+            STAGE1,
+            """\
+        if IDEA and not self.training and not hasattr(self, "trained"):
+            self.trained = True
+            self.more()""",
         ),
     ),
     # An A/A test: with the idea on the layers start from other numbers of the same distribution, and that is all.

@@ -93,6 +93,26 @@ def test_a_learning_rate_that_changes_after_the_gate_has_looked_is_invalid(bench
     assert outcome.verdict["verdict"] == "invalid" and "learning rate was [0.001], [0.003]" in outcome.verdict["reasons"][0]
 
 
+@pytest.mark.parametrize("case", ["more_updates", "updates_before"])
+def test_more_updates_than_the_control_makes_are_sent_back(bench: Bench, case):
+    outcome = bench.conduct(case)
+    row(9, case, outcome)
+    assert outcome.verdict["verdict"] == "invalid" and outcome.layer == "liveness" and outcome.runs_spent == 0
+    assert "updates per batch is" in outcome.attempts[0].message and "with IDEA on, not 1" in outcome.attempts[0].message
+
+
+def test_updates_after_the_last_batch_are_invalid(bench: Bench):
+    outcome = bench.conduct("updates_after")
+    row(9, "updates_after", outcome)
+    assert outcome.verdict["verdict"] == "invalid" and "its optimizers made 34 updates, the control's 17" in outcome.verdict["reasons"][0]
+
+
+def test_training_while_it_predicts_is_no_result(bench: Bench):
+    outcome = bench.conduct("updates_in_predict")
+    row(9, "updates_in_predict", outcome)
+    assert outcome.verdict["verdict"] == "no_result" and "trains while it predicts" in outcome.attempts[0].message
+
+
 def test_a_learning_rate_that_the_idea_names_is_its_own_and_is_said_in_the_headline(bench: Bench):
     outcome = bench.conduct("fft_plus_lr_inside", idea="---\nvaries: [learning_rate]\n---\n# FFT\n\nAnd a larger learning rate.\n")
     assert outcome.attempts[0].ok and "with another learning rate" in outcome.verdict["qualifiers"]
