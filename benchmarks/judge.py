@@ -1,0 +1,232 @@
+"""How often does a judge err? Programs of which it is known what they do, judged by the harness's own questions.
+
+    python benchmarks/judge.py --model MODEL        ask a model, three votes a program; keys from the environment
+    python benchmarks/judge.py --write FOLDER       the questions as files, for a reader without an API
+    python benchmarks/judge.py --read FOLDER        what <number>.vote_<k>.md in it say
+
+A program is right (what the shipped sessions make of their ideas), has one criterion broken, or is something else altogether.
+Printed: right programs that are doubted, broken and foreign ones that are not, and the same criterion by criterion.
+Every program passes the gate on the digits first, as it would in an experiment; what the gate stops is no work for a judge.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))
+
+from agent.archive import Archive, RunFolder  # noqa: E402
+from agent.coder import AiderCoder, Answer, ModelOptions  # noqa: E402
+from agent.files import copy_files, read_events  # noqa: E402
+from agent.forks import ForkServer  # noqa: E402
+from agent.gate import Candidate, inspect, smoke_baseline  # noqa: E402
+from agent.idea import load_idea  # noqa: E402
+from agent.judge import VOTES, Criteria, Judgement, criteria_of, judge  # noqa: E402
+from agent.liveness import Facts  # noqa: E402
+from agent.prepare import create, make_setup  # noqa: E402
+from agent.settings import Options, decide  # noqa: E402
+from agent.workspace import MAIN, Workspace  # noqa: E402
+from tests import cases  # noqa: E402
+
+IDEAS = ("frequency_domain_cnn", "curriculum_learning_cnn", "dynamic_depth_cnn")
+ALL = "all"
+_BLOCK = re.compile(r"<<<<<<< SEARCH\n(.*?)=======\n(.*?)>>>>>>> REPLACE", re.DOTALL)
+
+# One edit of an idea's last program, and the criterion of its front matter that is no longer met.
+BROKEN = {
+    "frequency_domain_cnn": [
+        ("C1", "FrequencyConv2d(32, 64,", "FrequencyConv2d(64, 64,", "local + self.frequency2(x)", "local + self.frequency2(local)"),
+        ("C2", "torch.complex(self.real, self.imaginary)", "torch.complex(self.real, torch.zeros_like(self.real))"),
+        ("C5", "nn.Dropout(0.25)", "nn.Dropout(0.4 if IDEA else 0.25)"),
+    ],
+    "curriculum_learning_cnn": [
+        (
+            "C1",
+            "rank_in_class(difficulty(data.images, data.labels), data.labels)",
+            "rank_in_class(torch.rand(len(data)), data.labels)",
+        ),
+        ("C2", "ranks.argsort(stable=True)", "ranks.argsort(stable=True, descending=True)"),
+        ("C3", "FULL_AT = 0.6", "FULL_AT = 1.5"),
+        ("C4", "epoch + stage[0].item() / count", "epoch"),
+        ("C5", "augment=True, order=order", "augment=not IDEA, order=order"),
+    ],
+    "dynamic_depth_cnn": [
+        ("C1", "x.detach().mean((2, 3))", "torch.ones_like(x[:, :, 0, 0])"),
+        ("C3", "return hard + soft - soft.detach(), probability", "return hard, probability"),
+        ("C4", "        if not self.training:\n            return (score > 0).float(), probability\n", ""),
+        ("C5", "(self.depth.probability.mean() - SHARE_TARGET)", "(self.depth.executed.mean() - SHARE_TARGET)"),
+    ],
+}
+FOREIGN = ("augment_inside", "judge_injection", "other_start")  # of tests/cases.py, live and not the idea
+
+
+@dataclass(frozen=True)
+class Item:
+    """A program, the idea whose criteria it is held to, and the one that it does not meet: '' for none, or ALL."""
+
+    name: str
+    idea: str
+    source: str
+    broken: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    item: Item
+    judgement: Judgement
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    how = parser.add_mutually_exclusive_group(required=True)
+    for option in ("--model", "--write", "--read"):
+        how.add_argument(option)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        gate = Gate(Path(folder))
+        with gate.server:
+            looked_at = [(item, gate.facts(item.source)) for item in items(gate.base)]
+        passed = [(item, facts) for item, facts in looked_at if facts]
+        stopped = [item.name for item, facts in looked_at if not facts]
+        print(f"{len(looked_at)} programs; the gate stops {len(stopped)}: {'; '.join(stopped)}")
+        random.Random(0).shuffle(passed)  # so that a number tells a reader nothing
+        if options.write:
+            write(Path(options.write), passed, gate.base)
+            return 0
+        asker = read_files(Path(options.read)) if options.read else ask_model(options.model, gate.archive)
+        report([Judged(item, judged(item, facts, gate.base, asker(number))) for number, (item, facts) in enumerate(passed)])
+    return 0
+
+
+def items(base: str) -> list[Item]:
+    """base: the scaffold's main.py."""
+    found, last = list[Item](), dict[str, str]()
+    for idea in IDEAS:
+        for number, source in enumerate(versions(base, idea)):
+            found.append(Item(f"{idea}, reply {number + 1}", idea, source, ""))
+            last[idea] = source
+    for idea, edits in BROKEN.items():
+        for broken, *texts in edits:
+            found.append(Item(f"{idea}, not {broken}", idea, edited(last[idea], texts), broken))
+    found += [Item(f"{other} as {idea}", idea, last[other], ALL) for idea in IDEAS for other in IDEAS if other != idea]
+    found += [Item(f"{case} as {IDEAS[0]}", IDEAS[0], cases.apply(case, base), ALL) for case in FOREIGN]
+    return found
+
+
+def versions(base: str, idea: str) -> Iterator[str]:
+    """main.py after each reply of the shipped session."""
+    for line in read_events(REPOSITORY / "ideas" / "sessions" / f"{idea}.jsonl"):
+        if blocks := _BLOCK.findall(line.get("reply", "")):
+            base = edited(base, [text for block in blocks for text in block])
+            yield base
+
+
+def edited(source: str, texts: list[str]) -> str:
+    """texts: what is replaced and what comes in its place, in turn."""
+    for old, new in zip(texts[::2], texts[1::2], strict=True):
+        assert source.count(old) == 1, f"{source.count(old)} times: {old}"
+        source = source.replace(old, new)
+    return source
+
+
+class Gate:
+    """The real gate, on the digits."""
+
+    def __init__(self, folder: Path):
+        settings = decide(load_idea(REPOSITORY / "ideas" / f"{IDEAS[0]}.md"), Options(dataset="digits", runs_dir=folder, dry_run=True))
+        setup = make_setup(settings)
+        self.server = ForkServer(setup.environment.python, setup.plan.budget.threads)
+        self.setup = replace(setup, server=self.server)
+        self.archive: Archive = create(settings, self.setup)
+        self.workspace, self.run_0 = Workspace(self.archive.workspace), self.archive.run(0)
+        copy_files(self.archive.workspace, self.run_0.code)
+        self.base = (self.run_0.code / MAIN).read_text()
+        self.number = 0
+
+    def facts(self, source: str) -> Facts | None:
+        """None where the gate stops the program."""
+        if not self.number and (problem := smoke_baseline(self.setup, self.run_0)):
+            raise RuntimeError(problem)
+        self.number += 1
+        (self.archive.workspace / MAIN).write_text(source)
+        folder = RunFolder(self.archive.folder / f"run_{self.number}")
+        report = inspect(Candidate(self.workspace, self.run_0, folder, self.setup))
+        return None if report.failed else report.facts
+
+
+Ask = Callable[[str, str], Answer]
+
+
+def judged(item: Item, facts: Facts, base: str, ask: Ask) -> Judgement:
+    shown = {name: value for name, value in asdict(facts).items() if name != "lines"}
+    return judge(criteria(item), base, item.source, set(facts.lines), shown, ask)
+
+
+def criteria(item: Item) -> Criteria:
+    return criteria_of(load_idea(REPOSITORY / "ideas" / f"{item.idea}.md"), lambda purpose, prompt: Answer(None))
+
+
+def write(folder: Path, passed: list[tuple[Item, Facts]], base: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, (item, facts) in enumerate(passed):
+        prompts = list[str]()
+
+        def keep(purpose: str, prompt: str, prompts: list[str] = prompts) -> Answer:
+            prompts.append(prompt)
+            return Answer(None)
+
+        judged(item, facts, base, keep)
+        (folder / f"{number}.prompt.md").write_text(prompts[0])
+
+
+def read_files(folder: Path) -> Callable[[int], Ask]:
+    def asker(number: int) -> Ask:
+        def ask(purpose: str, prompt: str) -> Answer:
+            file = folder / f"{number}.vote_{purpose.rpartition(' ')[2]}.md"
+            return Answer(file.read_text() if file.is_file() else None, f"there is no {file.name}", "reader")
+
+        return ask
+
+    return asker
+
+
+def ask_model(model: str, archive: Archive) -> Callable[[int], Ask]:
+    coder = AiderCoder(archive, [MAIN], ModelOptions(model), lambda: None)
+    coder.ready()
+    return lambda number: lambda purpose, prompt: coder.ask(f"{purpose} of {number}", prompt)
+
+
+def report(found: list[Judged]) -> None:
+    right, wrong = ([one for one in found if bool(one.item.broken) is broken] for broken in (False, True))
+    for one in sorted(found, key=lambda one: (one.item.broken, one.item.name)):
+        said = one.judgement.absent or f"doubts {', '.join(one.judgement.doubts) or 'nothing'}"
+        print(f"  {one.item.name}: {said}")
+        for finding in one.judgement.findings:
+            expected = not one.item.broken or (one.item.broken != ALL and one.item.broken != finding.id)
+            if finding.passed != expected and one.item.broken != ALL:
+                print(f"      {finding.id} {'passes' if finding.passed else 'fails'}: {finding.reason[:200]}")
+    share("right programs that it doubts", [bool(one.judgement.doubts) for one in right])
+    share("wrong programs that it doubts", [bool(one.judgement.doubts) for one in wrong])
+    held = [(one, finding) for one in found if one.item.broken != ALL for finding in one.judgement.findings]
+    share("criteria met that it passes", [finding.passed for one, finding in held if finding.id != one.item.broken])
+    share("criteria broken that it passes", [finding.passed for one, finding in held if finding.id == one.item.broken])
+    share("votes that pass without evidence", [number < finding.void for one in found for finding in one.judgement.findings
+                                               for number in range(VOTES)])  # fmt: skip
+    print(json.dumps({"programs": len(found), "absent": sum(bool(one.judgement.absent) for one in found)}))
+
+
+def share(what: str, values: list[bool]) -> None:
+    print(f"{what}: {sum(values)} of {len(values)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
