@@ -1,7 +1,7 @@
 """One conversation with Aider, in a process of its own: the only module that imports aider.
 
     first line in:   {"model", "judge", "workspace", "editable", "session", "requests", "chat", "history", "replies", ...}
-    first line out:  {"ready": true, "priced": bool} or {"error": "why this model cannot be used"}
+    first line out:  {"ready": true, "unpriced": [model, ...]} or {"error": "why this model cannot be used"}
     then, per turn:  {"turn", "message", "recorded", "cost_left"} in, {"status", ...} out
     or a question:   {"purpose", "prompt", "model", "cost_left"} in, {"text"} or {"why"} out
 
@@ -178,9 +178,9 @@ class Conversation:
         self.coder = Coder(self.model, terminal, Path(config["workspace"]).resolve(), config["editable"], config["history"])
 
     @property
-    def priced(self) -> bool:
-        """Whether the price of every request that may be made is known; a recording makes none."""
-        return all(self._asked(name).priced for name in providers(self.config))
+    def unpriced(self) -> list[str]:
+        """The models whose price is unknown, of those that may be asked; a recording asks none."""
+        return [name for name in providers(self.config) if not self._asked(name).priced]
 
     def take(self, turn: int, message: str, recorded: list[dict], cost_left: float | None) -> dict[str, Any]:
         """One message, up to four replies (repairs included), the edits applied. Always answers with a status."""
@@ -238,7 +238,7 @@ def main() -> None:
     if problems := [why for name in providers(config) if (why := problem(name))]:
         return wire.answer({"error": problems[0]})
     conversation = Conversation(config)
-    wire.answer({"ready": True, "priced": conversation.priced})
+    wire.answer({"ready": True, "unpriced": conversation.unpriced})
     while True:
         order = wire.next()
         wire.answer(conversation.ask(**order) if "purpose" in order else conversation.take(**order))

@@ -138,12 +138,12 @@ class AiderCoder:
                                          env=environment | {"HOME": self._home.name}, text=True)  # fmt: skip
         self._send(config)
 
-    def ready(self) -> bool:
-        """Wait until the models can be asked. True if every price is known. Raises UserError for an unusable model."""
+    def ready(self) -> list[str]:
+        """Wait until the models can be asked; returns those whose price is unknown. Raises UserError for an unusable model."""
         answer = self._receive(START_SECONDS)
         if "error" in answer:
             raise UserError(answer["error"])
-        return bool(answer["priced"])
+        return list(answer["unpriced"])
 
     def edit(self, turn: int, prompt: str) -> Reply:
         self._send({"turn": turn, "message": prompt, "recorded": self._recorded.pop(turn, []), "cost_left": self._cost_left()})

@@ -87,9 +87,10 @@ def _conduct(settings: Settings, setup: Setup, found: Archive | None, archives: 
     coder = AiderCoder(archive, Workspace(archive.workspace).editable, settings.model, cost_left)
     try:
         with progress("starting the coder"):
-            priced = coder.ready()
-        if settings.options.max_cost is not None and not priced:
-            raise UserError(f"--max-cost cannot be kept: the price of {settings.model.name} is unknown; give it with --price IN,OUT")
+            unpriced = coder.ready()
+        if settings.options.max_cost is not None and unpriced:
+            way = "give it with --price IN,OUT" if settings.model.name in unpriced else "name a judge with a known price"
+            raise UserError(f"--max-cost cannot be kept: the price of {' and '.join(unpriced)} is unknown; {way}")
         append_event(archive.events, "sitting", **_sitting(settings, setup))
         baseline = baseline_of(setup, settings.options.runs_dir)
         train_missing(setup, baseline)

@@ -107,6 +107,26 @@ FAULTS = [
         "explored runs are scored on the hidden test",
     ),
     Fault("agent/forks.py", 'self._answer.sendall(b"k")', "pass", "test_runner.py -k forked", "a time limit ends nothing"),
+    Fault(
+        "agent/verdict.py", "max(idea) > min(control):", "False:", "test_pitfalls.py -k last_batch", "training after the last batch is free"
+    ),
+    Fault(
+        "scaffold/protocol.py", "if probe.updates.count:", "if False:", "test_pitfalls.py -k while_it_predicts", "a prediction may train"
+    ),
+    Fault("scaffold/probe.py", "self.count += 1", "pass", "test_pitfalls.py -k more_updates", "updates are not counted"),
+    Fault(
+        "agent/evidence.py", 'get("device", "cpu") != "cpu"', 'get("device", "cpu") == "x"', "test_verdict.py -k gpu", "a GPU is not billed"
+    ),
+    Fault(
+        "agent/evidence.py", "check=_load_check(archive, order)", "check=None", "test_verdict.py -k cost", "the control check costs nothing"
+    ),
+    Fault(
+        "agent/confirm.py",
+        "exact = score.fingerprint ==",
+        "exact = True or",
+        "test_pitfalls.py -k after_the_gate",
+        "late tuning is a control",
+    ),
     Fault("scaffold/loading.py", "[:count]", "", "test_scaffold.py -k budget", "a longer order trains longer"),
 ]
 

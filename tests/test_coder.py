@@ -130,6 +130,8 @@ def test_a_reply_of_unknown_cost_uses_up_the_cap(quick_launch, endpoint):
 def test_an_unknown_price_with_a_cap_is_refused_before_a_request(quick_launch, endpoint):
     done = quick_launch(*MODEL, "--max-cost", "1", **provider(endpoint))
     assert done.code == 2 and "--price" in done.err and endpoint.requests == []
+    judged = quick_launch(*MODEL, "--price", "1,1", "--judge", "openai/another", "--max-cost", "1", **provider(endpoint))
+    assert judged.code == 2 and "price of openai/another is unknown; name a judge" in judged.err and endpoint.requests == []
 
 
 def test_an_unknown_model_and_a_missing_key_are_refused_before_a_run(quick_launch):
