@@ -6,13 +6,14 @@ import re
 
 from agent.runner import Execution
 from agent.text import bound, clean
+from agent.workspace import MAIN
 
 _FRAME = re.compile(r'  File "(?P<path>[^"]*)", line (?P<line>\d+)(, in (?P<where>.*))?')
 _START = "Traceback (most recent call last):"
 
 
 def explain(execution: Execution, stdout: str, stderr: str, timeout: float) -> str:
-    """The exception and the frames of the program's own files; else how it ended and its last lines. Bounded."""
+    """The exception and the frames of main.py; else how it ended and its last lines. Bounded."""
     if execution.timed_out:
         return f"It ran longer than {timeout:g} s and was stopped. Its last lines:\n{_last(stdout, stderr)}"
     if _START in (errors := clean(stderr)):
@@ -23,16 +24,15 @@ def explain(execution: Execution, stdout: str, stderr: str, timeout: float) -> s
 
 
 def _own_frames(traceback: str) -> str:
-    """The traceback with only the frames of the run's own files: library frames tell the coder nothing it can edit."""
+    """The traceback with only the frames of main.py: those of libraries and of protocol.py tell the coder nothing it can edit."""
     kept, own = list[str](), True
     for line in traceback.split("\n"):
         if match := _FRAME.match(line):
             path = match["path"]
             installed = "/site-packages/" in path or "/lib/python" in path  # also where the whole disk lies under /work
-            own = not installed and (any(f"/{folder}/" in path for folder in ("work", "gate", "predict")) or "/" not in path)
+            own = path.rsplit("/", 1)[-1] == MAIN and not installed
             if own:
-                name = match["path"].rsplit("/", 1)[-1]
-                line = f'  File "{name}", line {match["line"]}' + (match[3] or "")
+                line = f'  File "{MAIN}", line {match["line"]}' + (match[3] or "")
         elif not line.startswith("    "):
             own = True
         if own:

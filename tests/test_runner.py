@@ -95,6 +95,13 @@ def test_a_traceback_keeps_the_frames_of_main_and_the_exception(tmp_path, run):
     assert "decoder.py" not in text and "json.decoder.JSONDecodeError: Expecting" in text
 
 
+def test_a_traceback_loses_the_frames_of_the_protocol(tmp_path, run):
+    (tmp_path / "protocol.py").write_text("def run(model):\n    model()\n")
+    code = "from protocol import run\n\n\ndef model():\n    raise ValueError('shape')\n\n\nrun(model)\n"
+    text = explain(run(tmp_path, code), "", (tmp_path / "err").read_text(), 30)
+    assert text.count('File "main.py"') == 2 and "protocol.py" not in text and text.endswith("ValueError: shape")
+
+
 @pytest.mark.parametrize(
     ("code", "said"),
     [
