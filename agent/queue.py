@@ -23,7 +23,7 @@ from agent.prepare import baseline_of, create, experiment_key, make_plan, make_s
 from agent.provenance import commit
 from agent.report.console import console, progress, say, show
 from agent.report.tables import data_line, experiment_table, run_line
-from agent.report.verdicts import detectable_line, verdict_block
+from agent.report.verdicts import detectable_line, load_verdict, verdict_block
 from agent.run import Run
 from agent.settings import SESSION_NOTE, Options, Settings, decide
 from agent.training import train_baseline
@@ -63,13 +63,13 @@ def _run_one(settings: Settings, archives: list[Archive]) -> None:
             raise Fault("busy", f"another process is working on this experiment in {folder}")
         archive = None if settings.options.fresh else _find(settings, key)
         if archive and is_finished(archive):
-            say(f"  finished earlier ({read_json(archive.verdict)['verdict']}); --fresh runs it again")
+            say("  finished earlier; --fresh runs it again")
         else:
             with serving(setup) as server:
                 archive = _conduct(settings, replace(setup, server=server), archive, archives)
     show(experiment_table(archive, console().width))
-    if archive.verdict.is_file():
-        say(verdict_block(read_json(archive.verdict)))
+    if verdict := load_verdict(archive):
+        say(verdict_block(verdict))
     say(f"  python launch.py review {archive.folder}")
 
 

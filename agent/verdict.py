@@ -15,7 +15,7 @@ from agent.idea import RECIPE
 from agent.run import RunStatus
 from agent.statistics import Effect, compare, detectable, seeds_to_decide
 
-SCHEMA = 1
+SCHEMA = 2  # another number with every field that comes or goes
 SMALLEST_EFFECT = 0.005  # where the idea names none: this, or one standard deviation of the control's seeds
 TIME_RATIO, PARAMETER_RATIO = 1.5, 1.25  # from here a price is marked
 CLASSES = ("supported", "not_supported", "inconclusive", "not_implemented", "no_result", "invalid")

@@ -62,7 +62,7 @@ def test_a_queue_goes_on_after_a_fault_and_skips_what_is_finished(quick, launch,
     assert first.code == 1 and "a.md: stopped by a fault: data: " in first.out
     assert [archive.folder.parent.name for archive in first.archives] == ["b"]
     again = launch(ideas, *options)
-    assert again.code == 1 and "finished earlier (inconclusive)" in again.out and len(again.archives) == 1
+    assert again.code == 1 and "finished earlier" in again.out and len(again.archives) == 1
     fresh = launch(ideas / "b.md", *options, "--fresh")
     assert fresh.code == 0 and len(fresh.archives) == 2
 
@@ -197,8 +197,14 @@ def test_one_damaged_archive_hides_no_other(quick_launch, launch, session, tmp_p
         (tmp_path / "runs" / name / "stamp").mkdir(parents=True)
         (tmp_path / "runs" / name / "stamp" / "config.json").write_text(config)
     done = launch("review")
-    assert done.code == 0 and done.out.count("damaged: ") == 3 and "run_limit" in done.out
+    assert done.code == 0 and done.out.count("damaged: ") == 3 and "run_limit" in done.out and "self-reported" in done.out
     assert launch("review", "torn").code == 1
+    archive = next(archive for archive in done.archives if archive.folder.parent.name == "higher")
+    archive.verdict.write_text('{"schema": 1}')
+    done = launch("review")
+    assert done.code == 0 and done.out.count("damaged: ") == 4 and "self-reported" not in done.out
+    assert "not a verdict of this version" in launch("review", archive.folder).err
+    assert launch("verdict", archive.folder).code == 0 and launch("review").out.count("damaged: ") == 3
 
 
 def test_what_one_idea_got_wrong_does_not_stop_the_queue(quick, launch, session, tmp_path):

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from agent.archive import Archive, experiments
 from agent.errors import UserError
-from agent.files import read_json
 from agent.report.console import console, say, show
 from agent.report.diffs import print_experiment
 from agent.report.tables import experiment_table, overview_table
-from agent.report.verdicts import verdict_block, verdict_table
+from agent.report.verdicts import load_verdict, verdict_block, verdict_table
 
 
 def review_all(runs: Path) -> int:
@@ -27,8 +26,8 @@ def review_one(run: Path, runs: Path) -> int:
     archive = find(run, runs)
     show(experiment_table(archive, console().width))
     print_experiment(archive)
-    if archive.verdict.is_file():
-        say("\n" + verdict_block(read_json(archive.verdict)))
+    if verdict := load_verdict(archive):
+        say("\n" + verdict_block(verdict))
     say(f"\narchive: {archive.folder}")
     return 0
 

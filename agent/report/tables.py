@@ -11,6 +11,7 @@ from rich.table import Table
 from agent.archive import Archive, RunFolder
 from agent.errors import Fault
 from agent.files import read_events, read_json
+from agent.report.verdicts import load_verdict
 from agent.run import Metric, Run, load_run, sampling_noise
 from agent.text import clean, finite
 
@@ -77,6 +78,7 @@ def overview_table(archives: list[Archive]) -> Table:
 
 def _overview_row(archive: Archive) -> list[str]:
     config, events = read_json(archive.config), read_events(archive.events)
+    load_verdict(archive)  # one that cannot be read is missing in the table of verdicts, so it is named in this one
     metric = Metric(**config["metric"])
     by_name: dict[str, list[dict]] = {}
     for event in events:

@@ -18,7 +18,18 @@ from agent.run import Run
 from agent.scoring import load_score
 from agent.statistics import benjamini_hochberg, detectable, expected_false_wins
 from agent.text import clean
-from agent.verdict import PARAMETER_RATIO, TIME_RATIO
+from agent.verdict import PARAMETER_RATIO, SCHEMA, TIME_RATIO
+
+
+def load_verdict(archive: Archive) -> dict[str, Any] | None:
+    """What was decided; None where nothing was yet. Raises Fault("archive", ...) for a damaged one and for one of another version."""
+    if not archive.verdict.is_file():
+        return None
+    stored = read_json(archive.verdict)
+    if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:
+        remedy = f"`python launch.py verdict {archive.folder}` computes it again"
+        raise Fault("archive", f"{archive.verdict}: not a verdict of this version; {remedy}")
+    return stored
 
 
 def verdict_block(verdict: dict[str, Any]) -> str:
@@ -69,9 +80,9 @@ def verdict_table(archives: list[Archive]) -> Table | None:
 
 def _load(archive: Archive) -> dict[str, Any] | None:
     try:
-        return read_json(archive.verdict) if archive.verdict.is_file() else None
+        return load_verdict(archive)
     except Fault:
-        return None  # the overview names the damage
+        return None  # the overview below it names the damage
 
 
 def _effect_cells(verdict: dict[str, Any]) -> list[str]:
