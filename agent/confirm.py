@@ -46,8 +46,7 @@ class Confirmation:
         order = self._order()
         if order is None:
             return
-        if order["control"] == "cached":
-            self._copy_control()
+        self._copy_baseline("control" if order["control"] == "cached" else "scaffold")
         first, rest = order["seeds"][:FIRST_SEEDS], order["seeds"][FIRST_SEEDS:]
         self._train(order, first)
         if rest and not self._futile():
@@ -85,13 +84,14 @@ class Confirmation:
         exact = score.fingerprint == scores[0].fingerprint
         return {"seed": seed, "same": exact or near, "exact": exact, "distance": round(distance, 6)}
 
-    def _copy_control(self) -> None:
+    def _copy_baseline(self, arm: str) -> None:
+        """The baseline's runs are the control's, or stand beside a control of the code's own: it may be worse than they are."""
         said = self._done()
         for seed in self.baseline.seeds:
-            if ("control", seed) not in said:
-                target = self._free("control", seed)
+            if (arm, seed) not in said:
+                target = self._free(arm, seed)
                 run = self.baseline.copy(seed, target, scored=True)
-                self._say("control", seed, target, run)
+                self._say(arm, seed, target, run)
 
     def _train(self, order: dict[str, Any], seeds: list[int]) -> None:
         arms = ("idea",) if order["control"] == "cached" else ("idea", "control")

@@ -49,12 +49,13 @@ class Evidence:
 
     config: dict[str, Any]
     attempts: list[Run]
-    baseline: Run | None  # run_0
+    run_0: Run | None
     order: dict[str, Any] | None  # to confirm: which run, which seeds, which control
     check: Run | None  # of the control over a whole training, where the gate found it to be the baseline
     futile: bool
     idea: Arm
     control: Arm
+    scaffold: Arm  # as it is, where the control is not: then it is the code's own, with the idea off
     facts: dict[str, Any] | None  # of the gate, about the run that was confirmed
     judgement: Judgement | None
     criteria: Criteria
@@ -63,7 +64,7 @@ class Evidence:
     @property
     def on_gpu(self) -> bool:
         """As the unedited scaffold says: a candidate's own word would let it choose its measure."""
-        return self.baseline is not None and self.baseline.metrics.get("device", "cpu") != "cpu"
+        return self.run_0 is not None and self.run_0.metrics.get("device", "cpu") != "cpu"
 
     @property
     def time_ratio(self) -> float | None:
@@ -92,9 +93,10 @@ def gather(archive: Archive) -> Evidence:
     judged = chosen is not None and chosen.judgement.is_file()
     return Evidence(
         config=read_json(archive.config), attempts=attempts,
-        baseline=load_run(archive.run(0)) if archive.run(0).result.is_file() else None,
+        run_0=load_run(archive.run(0)) if archive.run(0).result.is_file() else None,
         order=order, check=_load_check(archive, order), futile=any(event["event"] == "futile" and event["futile"] for event in events),
         idea=_load_arm(archive, "idea", confirmed), control=_load_arm(archive, "control", confirmed),
+        scaffold=_load_arm(archive, "scaffold", confirmed),
         facts=report.get("facts"), judgement=Judgement.from_dict(read_json(chosen.judgement)) if chosen and judged else None,
         criteria=Criteria.from_dict(read_json(archive.criteria)) if archive.criteria.is_file() else Criteria.from_dict({}),
         cost=spent(archive),

@@ -41,6 +41,7 @@ class Facts:
 
     control_equals_baseline: bool
     idea_differs_from_control: bool
+    idea_equals_baseline: bool  # then it is the control that was changed, or nothing
     largest_difference: float  # of the two arms' losses
     added_statements: int
     executed: int  # of these, with the idea on
@@ -77,15 +78,19 @@ def compare(base: str, new: str, baseline: list[Trace], control: Trace, idea: Tr
     """baseline: traces of the scaffold as it is; two where the device does not repeat itself exactly, else one."""
     spread = max((_difference(one, baseline[0]) for one in baseline[1:]), default=0.0)
     allowed = TOLERANCE + 3 * spread
+
+    def same(one: Trace, other: Trace) -> bool:
+        return _difference(one, other) <= allowed and one.parameters == other.parameters and one.order == other.order
+
     added = added_statements(base, new)
     ran = [statement for statement in added if statement.ran(set(idea.lines))]
     calls = {name: idea.operators.get(name, 0) - control.operators.get(name, 0) for name in {*control.operators, *idea.operators}}
     # Those that only one arm has come first: they say most about what the idea is.
     telling = sorted(calls, key=lambda name: (name in control.operators and name in idea.operators, -abs(calls[name]), name))
     return Facts(
-        control_equals_baseline=_difference(control, baseline[0]) <= allowed and control.parameters == baseline[0].parameters
-        and control.order == baseline[0].order,
+        control_equals_baseline=same(control, baseline[0]),
         idea_differs_from_control=_difference(idea, control) > allowed or idea.order != control.order,
+        idea_equals_baseline=same(idea, baseline[0]),
         largest_difference=_difference(idea, control),
         added_statements=len(added), executed=len(ran),
         idea_only=sum(not statement.ran(set(control.lines)) for statement in ran),
@@ -115,6 +120,9 @@ def not_live(base: str, new: str, facts: Facts) -> str:
     """Why the idea is not in force and what to do, in one or two sentences; '' if it is."""
     if same_program(base, new):
         return "main.py still computes what it computed before: only comments or layout changed. Implement the idea behind `IDEA`."
+    if facts.idea_differs_from_control and facts.idea_equals_baseline:
+        return ("With `IDEA` true main.py computes what it computed before, and with `IDEA` false something else. "
+                "Put the baseline behind `IDEA` false and the idea behind `IDEA` true.")  # fmt: skip
     if facts.idea_differs_from_control:
         return ""
     text = "Switching the idea on changes nothing: the losses with IDEA true and false are equal"

@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.archive import Archive
 from agent.evidence import Arm, Evidence, gather
-from agent.idea import RECIPE
+from agent.fairness import unfair
 from agent.run import RunStatus
 from agent.statistics import Effect, compare, detectable, seeds_to_decide
 
@@ -26,18 +26,20 @@ def decide(archive: Archive) -> dict[str, Any]:
     """The content of verdict.json. Raises Fault("archive", ...) where the archive is damaged."""
     evidence = gather(archive)
     effect = compare(evidence.idea.correct, evidence.control.correct) if evidence.compared else None
-    verdict, reasons = classify(evidence, effect)
+    beside = compare(evidence.idea.correct, evidence.scaffold.correct) if evidence.compared and evidence.scaffold.scores else None
+    verdict, reasons = classify(evidence, effect, beside)
     return {
         "schema": SCHEMA, "idea": _idea(evidence, effect), "verdict": verdict, "reasons": reasons,
         "qualifiers": _qualifiers(evidence, effect), "effect": _effect(evidence, effect),
+        "against_scaffold": _effect(evidence, beside),
         "baseline": _arm(evidence.control, "control") | {"key": evidence.config["baseline_key"]}, "candidate": _arm(evidence.idea, "idea"),
         "implemented": _implemented(evidence), "budget": _budget(evidence), "integrity": _integrity(evidence),
         "selection": _selection(evidence), "repro": _repro(evidence), "cost": _cost(evidence),
     }  # fmt: skip
 
 
-def classify(evidence: Evidence, effect: Effect | None) -> tuple[str, list[str]]:
-    """The class and why. First match wins."""
+def classify(evidence: Evidence, effect: Effect | None, beside: Effect | None) -> tuple[str, list[str]]:
+    """The class and why. First match wins. beside: against the scaffold as it is, where the control is the code's own."""
     if evidence.order is None:
         return _without_confirmation(evidence)
     if reason := _invalid(evidence):
@@ -46,6 +48,9 @@ def classify(evidence: Evidence, effect: Effect | None) -> tuple[str, list[str]]
     if effect is None or (len(evidence.idea.scores) < planned - 1 and not evidence.futile):
         failed = evidence.idea.failed[0].message.split("\n")[-1] if evidence.idea.failed else "it was not finished"
         return "no_result", [f"{len(evidence.idea.scores)} of {planned} fresh seeds gave a result: {failed[:300]}"]
+    if effect.low > 0 and beside and beside.low <= 0:
+        against = f"{_points(beside.delta)} [{_points(beside.low)}, {_points(beside.high)}]"
+        return "inconclusive", [f"better than its own code with the idea off, but not than the scaffold as it is: {against}"]
     return _by_interval(evidence, effect)
 
 
@@ -65,41 +70,15 @@ def _without_confirmation(evidence: Evidence) -> tuple[str, list[str]]:
 
 
 def _invalid(evidence: Evidence) -> str:
-    idea, control = evidence.idea, evidence.control
+    idea = evidence.idea
     prints = [score.fingerprint for score in idea.scores]
     if len(set(prints)) < len(prints):
         return "seeds are not independent: two of them gave identical predictions"
-    if idea.samples and control.samples and max(idea.samples) > min(control.samples):
-        return f"trained on {max(idea.samples):.0f} samples, the control on {min(control.samples):.0f}"
-    if more := _more_updates(evidence):
-        return more
-    if changed := _late_recipe(evidence):
-        return changed
+    if reason := unfair(evidence):
+        return reason
     unusable = [run for run in idea.failed if run.status is RunStatus.NO_RESULT]
     if len(unusable) >= 2:
         return f"predictions were unusable for {len(unusable)} fresh seeds: {unusable[0].message[:200]}"
-    return ""
-
-
-def _more_updates(evidence: Evidence) -> str:
-    """Updates that no batch of the Trainer saw, before or after its steps, are more training than the control had."""
-    if {"updates_per_batch", "batch_size"} & set(evidence.criteria.varies):
-        return ""
-    idea, control = ([run.metrics["updates"] for run in arm.runs if "updates" in run.metrics] for arm in (evidence.idea, evidence.control))
-    if idea and control and max(idea) > min(control):
-        return f"its optimizers made {max(idea):.0f} updates, the control's {min(control):.0f}"
-    return ""
-
-
-def _late_recipe(evidence: Evidence) -> str:
-    """A part of the training recipe that differs between the arms after the gate's few steps, and that the idea does not name."""
-    for name in RECIPE:
-        if name in evidence.criteria.varies:
-            continue
-        idea, control = ({run.metrics.get(f"recipe/{name}") for run in arm.runs} for arm in (evidence.idea, evidence.control))
-        if idea and control and idea != control:
-            values = [", ".join(sorted(map(str, arm))) for arm in (idea, control)]
-            return f"during the training the {name.replace('_', ' ')} was {values[0]}, the control's {values[1]}"
     return ""
 
 

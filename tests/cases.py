@@ -380,6 +380,9 @@ if IDEA:
     ),
     # An A/A test: with the idea on the layers start from other numbers of the same distribution, and that is all.
     "other_start": (OTHER_START,),
+    # The control is made worse, and the idea is the baseline, or as good as it.
+    "worse_control": ((DROPOUT, "        self.dropout = nn.Dropout(0.25 if IDEA else 0.95)"),),
+    "worse_control_too": (OTHER_START, (DROPOUT, "        self.dropout = nn.Dropout(0.25 if IDEA else 0.95)")),
     # The same, and both arms are tuned besides, but only after the steps of the smoke test.
     "late_tuning": (OTHER_START, _after(TRAINING_STEP, "        if self.global_step > 10:\n            images = images * 1.5")),
     "augment_inside": (

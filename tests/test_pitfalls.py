@@ -16,6 +16,7 @@ from agent import gate
 from agent.confirm import draw_seeds
 from agent.errors import UserError
 from agent.idea import load_idea
+from agent.report.verdicts import verdict_block
 from agent.scoring import load_score
 from agent.settings import Options, decide
 from tests.bench import Bench, Outcome
@@ -85,6 +86,17 @@ def test_a_baseline_that_is_tuned_after_the_gate_has_looked_is_not_its_own_contr
     assert outcome.facts["control_equals_baseline"], "the gate's few steps cannot see it"
     order = outcome.events("confirm")[0]
     assert order["check"]["same"] is False and order["control"] == "own" and "own off-switch" in outcome.verdict["qualifiers"]
+
+
+def test_a_control_that_is_made_worse_is_seen_beside_the_scaffold(bench: Bench):
+    outcome = bench.conduct("worse_control")
+    row(2, "worse_control", outcome)
+    assert outcome.layer == "liveness" and outcome.runs_spent == 0 and "with `IDEA` false something else" in outcome.attempts[0].message
+    outcome = bench.conduct("worse_control_too")
+    row(2, "worse_control_too", outcome)
+    assert outcome.events("confirm")[0]["control"] == "own" and outcome.verdict["effect"]["ci95"][0] > 0, "it beats its control"
+    assert outcome.verdict["verdict"] == "inconclusive" and "not than the scaffold as it is" in outcome.verdict["reasons"][0]
+    assert outcome.verdict["against_scaffold"]["n_base"] == 8 and "scaffold     " in verdict_block(outcome.verdict)
 
 
 def test_a_learning_rate_that_changes_after_the_gate_has_looked_is_invalid(bench: Bench):

@@ -1,0 +1,48 @@
+"""Did the idea get more than what it is compared with? The same samples, updates and recipe, but for what the idea names.
+
+The figures are protocol.py's, from the run's own process: evidence, not proof. Not covered: a program that does without an
+optimizer; it shows in the seconds, which are measured from outside.
+"""
+
+from __future__ import annotations
+
+from agent.evidence import Arm, Evidence
+from agent.idea import RECIPE
+
+
+def unfair(evidence: Evidence) -> str:
+    """What it got more of, or otherwise; '' for nothing."""
+    if not evidence.idea.runs:
+        return ""
+    for reference in (evidence.control, evidence.scaffold):
+        if reference.runs and (reason := _samples(evidence, reference) or _updates(evidence, reference) or _recipe(evidence, reference)):
+            return reason
+    return ""
+
+
+def _samples(evidence: Evidence, reference: Arm) -> str:
+    if max(evidence.idea.samples) > min(reference.samples):
+        return f"trained on {max(evidence.idea.samples):.0f} samples, the control on {min(reference.samples):.0f}"
+    return ""
+
+
+def _updates(evidence: Evidence, reference: Arm) -> str:
+    """Updates that no batch of the Trainer saw, before or after its steps, are more training than the control had."""
+    if {"updates_per_batch", "batch_size"} & set(evidence.criteria.varies):
+        return ""
+    idea, control = ([run.metrics.get("updates", 0) for run in arm.runs] for arm in (evidence.idea, reference))
+    if max(idea) > min(control):
+        return f"its optimizers made {max(idea):.0f} updates, the control's {min(control):.0f}"
+    return ""
+
+
+def _recipe(evidence: Evidence, reference: Arm) -> str:
+    """A part of the training recipe that differs between the arms after the gate's few steps, and that the idea does not name."""
+    for name in RECIPE:
+        if name in evidence.criteria.varies:
+            continue
+        idea, control = ({run.metrics.get(f"recipe/{name}") for run in arm.runs} for arm in (evidence.idea, reference))
+        if idea != control:
+            values = [", ".join(sorted(map(str, arm))) for arm in (idea, control)]
+            return f"during the training the {name.replace('_', ' ')} was {values[0]}, the control's {values[1]}"
+    return ""
