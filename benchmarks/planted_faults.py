@@ -108,7 +108,11 @@ FAULTS = [
     ),
     Fault("agent/forks.py", 'self._answer.sendall(b"k")', "pass", "test_runner.py -k forked", "a time limit ends nothing"),
     Fault(
-        "agent/verdict.py", "max(idea) > min(control):", "False:", "test_pitfalls.py -k last_batch", "training after the last batch is free"
+        "agent/fairness.py",
+        "max(idea) > min(control):",
+        "False:",
+        "test_pitfalls.py -k last_batch",
+        "training after the last batch is free",
     ),
     Fault(
         "scaffold/protocol.py", "if probe.updates.count:", "if False:", "test_pitfalls.py -k while_it_predicts", "a prediction may train"

@@ -213,4 +213,6 @@ def test_a_confirmation_that_was_killed_goes_on_with_its_seeds(bench: Bench, hel
     after = {folder.folder.name: folder.result.stat().st_mtime_ns for folder in confirmed(archive, "idea")}
     assert set(after) == {f"idea_seed_{seed}" for seed in order["seeds"]} and {name: after[name] for name in before} == before
     assert len(list((archive.folder / "confirm").glob("idea_seed_*.interrupted_1"))) == 2
-    assert decide(archive)["candidate"]["pred_sha"] == helpful.verdict["candidate"]["pred_sha"], "the same seeds give the same runs"
+    verdict = decide(archive)
+    assert verdict["candidate"]["pred_sha"] == helpful.verdict["candidate"]["pred_sha"], "the same seeds give the same runs"
+    assert verdict["effect"]["n_base"] == 8, "and a copied control counts once"
