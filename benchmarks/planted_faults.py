@@ -112,7 +112,7 @@ FAULTS = [
         "max(idea) > min(control):",
         "False:",
         "test_pitfalls.py -k last_batch",
-        "training after the last batch is free",
+        "extra training is free",
     ),
     Fault(
         "scaffold/protocol.py", "if probe.updates.count:", "if False:", "test_pitfalls.py -k while_it_predicts", "a prediction may train"
@@ -131,6 +131,7 @@ FAULTS = [
         "test_pitfalls.py -k after_the_gate",
         "late tuning is a control",
     ),
+    Fault("agent/verdict.py", "beside.low <= 0", "False", "test_pitfalls.py -k made_worse", "a worse control makes a win"),
     Fault("scaffold/loading.py", "[:count]", "", "test_scaffold.py -k budget", "a longer order trains longer"),
 ]
 
