@@ -26,6 +26,7 @@ from agent.secrets import clean_environment
 
 LOG_HEAD_BYTES = LOG_TAIL_BYTES = 2 * 2**20  # of each stream that are kept; the middle is counted and dropped
 POLL_SECONDS = 0.05
+KILL_SECONDS = 5.0  # a killed process may take so long to be gone
 _TAG = "ASSAY_FOLDER"  # marks every process of a run, so that a double-forked one is found as well
 
 
@@ -139,20 +140,31 @@ def _start(request: Request) -> Process:
 
 
 def kill_tree(folder: Path, process: subprocess.Popen | None = None) -> None:
-    """Kill the process group, and every process that carries the mark of `folder` or of a folder inside it."""
+    """Kill the process group, and every process that carries the mark of `folder` or of a folder inside it; wait until they are dead."""
     if process is not None and process.returncode is None:
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-    prefix = str(folder.resolve())
+    prefix, killed = str(folder.resolve()), []
     for other in psutil.process_iter():
         try:
             tag = other.environ().get(_TAG, "")
             if other.pid != os.getpid() and (tag == prefix or tag.startswith(prefix + os.sep)):
                 other.kill()
+                killed.append(other)
         except (psutil.Error, OSError):
             continue  # ended meanwhile, or not ours
+    until = time.monotonic() + KILL_SECONDS
+    while any(map(_lives, killed)) and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def _environment(request: Request) -> dict[str, str]:
