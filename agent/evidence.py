@@ -14,6 +14,7 @@ from agent.files import read_events, read_json
 from agent.judge import Criteria, Judgement
 from agent.run import Run, load_run
 from agent.scoring import Score, load_score
+from agent.text import finite
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class Arm:
     def wall_seconds(self) -> float | None:
         return median(run.seconds for run in self.runs) if self.runs else None
 
-    @property
-    def samples(self) -> list[float]:
-        return [run.metrics.get("samples", 0) for run in self.runs]
+    def most(self, name: str) -> float | None:
+        """Of a number that its runs left."""
+        return max((value for run in self.runs if (value := finite(run.metrics.get(name))) is not None), default=None)
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,18 @@ class Evidence:
     def time_ratio(self) -> float | None:
         """Of the CPU seconds of the whole process tree, for the wall clock of a shared machine says little; on a GPU of the
         seconds for which a run held it, which are honest only where nobody else computes there."""
-        idea, control = ((arm.wall_seconds if self.on_gpu else arm.cpu_seconds) for arm in (self.idea, self.control))
-        return idea / control if idea and control else None
+        idea, price = ((arm.wall_seconds if self.on_gpu else arm.cpu_seconds) for arm in (self.idea, self.untouched))
+        return idea / price if idea and price else None
+
+    @property
+    def untouched(self) -> Arm:
+        """The scaffold as it is: what prices are told against. A control of the code's own may be made as dear as the idea."""
+        return self.scaffold if self.scaffold.runs else self.control
 
     @property
     def parameter_ratio(self) -> float | None:
-        control, idea = self.facts["parameters"] if self.facts else (0, 0)
-        return idea / control if control else None
+        idea, price = (arm.most("parameters") for arm in (self.idea, self.untouched))
+        return idea / price if idea and price else None
 
     @property
     def compared(self) -> bool:

@@ -9,30 +9,28 @@ from __future__ import annotations
 from agent.evidence import Arm, Evidence
 from agent.idea import RECIPE
 
+COUNTED = {"samples": "samples", "updates": "updates", "backwards": "backward passes", "images": "images with gradients"}
+
 
 def unfair(evidence: Evidence) -> str:
     """What it got more of, or otherwise; '' for nothing."""
     if not evidence.idea.runs:
         return ""
     for reference in (evidence.control, evidence.scaffold):
-        if reference.runs and (reason := _samples(evidence, reference) or _updates(evidence, reference) or _recipe(evidence, reference)):
+        if reference.runs and (reason := _counts(evidence, reference) or _recipe(evidence, reference)):
             return reason
     return ""
 
 
-def _samples(evidence: Evidence, reference: Arm) -> str:
-    if max(evidence.idea.samples) > min(reference.samples):
-        return f"trained on {max(evidence.idea.samples):.0f} samples, the control on {min(reference.samples):.0f}"
-    return ""
-
-
-def _updates(evidence: Evidence, reference: Arm) -> str:
-    """Updates that no batch of the Trainer saw, before or after its steps, are more training than the control had."""
-    if {"updates_per_batch", "batch_size"} & set(evidence.criteria.varies):
-        return ""
-    idea, control = ([run.metrics.get("updates", 0) for run in arm.runs] for arm in (evidence.idea, reference))
-    if max(idea) > min(control):
-        return f"its optimizers made {max(idea):.0f} updates, the control's {min(control):.0f}"
+def _counts(evidence: Evidence, reference: Arm) -> str:
+    """Samples, and what no batch of the Trainer shows: passes before, after and beside its steps."""
+    named = {name.removesuffix("_per_batch") for name in evidence.criteria.varies}
+    if "batch_size" in named:
+        named |= {"updates", "backwards"}
+    for name, what in COUNTED.items():
+        idea, control = ([run.metrics.get(name, 0) for run in arm.runs] for arm in (evidence.idea, reference))
+        if name not in named and max(idea) > min(control):
+            return f"its training took {max(idea):,.0f} {what}, the control's {min(control):,.0f}"
     return ""
 
 

@@ -12,7 +12,9 @@ import yaml
 from agent.errors import UserError
 
 # How a training step is made: what an idea changes of it on purpose it has to name, else the gate sends it back.
-RECIPE = ("optimizer", "learning_rate", "weight_decay", "momentum", "batch_size", "updates_per_batch")
+RECIPE = ("optimizer", "learning_rate", "weight_decay", "momentum", "batch_size")  # the same in both arms
+METERS = ("updates", "backwards", "images")  # of each, the idea may have no more than the baseline
+VARIES = (*RECIPE, *(f"{name}_per_batch" for name in METERS))  # what an idea may say that it changes
 FIELDS: dict[str, type | tuple[type, ...]] = {
     "dataset": str,
     "epochs": int,
@@ -124,8 +126,8 @@ def _problem(key: object, value: object) -> str:
         return f"direction must be max or min, not {value!r}"
     if isinstance(value, list) and not (value and all(isinstance(item, str) and item.strip() for item in value)):
         return f"{key} must be a list of sentences; put one that contains ': ' in quotes"
-    if key == "varies" and (unknown := [item for item in value if item not in RECIPE]):  # type: ignore[attr-defined]
-        return f"varies: unknown {unknown[0]!r}: known are {', '.join(RECIPE)}"
+    if key == "varies" and (unknown := [item for item in value if item not in VARIES]):  # type: ignore[attr-defined]
+        return f"varies: unknown {unknown[0]!r}: known are {', '.join(VARIES)}"
     return ""
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from agent.answers import bounded_line, json_values, one_line, quoted
 from agent.coder import Answer
-from agent.idea import RECIPE, Idea
+from agent.idea import VARIES, Idea
 from agent.prompts import render
 from agent.source import added_statements, diff_without_comments
 from agent.text import bound, clean, fence, visible
@@ -45,7 +45,7 @@ class Criteria:
 
     items: tuple[Criterion, ...] = ()
     source: str = "none"  # front matter, model, none
-    varies: tuple[str, ...] = ()  # of RECIPE
+    varies: tuple[str, ...] = ()  # of VARIES
     model: str = ""  # that wrote them
     why: str = ""  # there are none
 
@@ -132,7 +132,7 @@ def criteria_of(idea: Idea, ask: Ask) -> Criteria:
     varies = None if named is None else _recipe(named)
     if told := idea.settings.get("criteria"):
         return Criteria(_numbered(told), "front matter", varies or ())
-    answer = ask("criteria", render("criteria.md.j2", idea=idea, text=fence(idea.text), recipe=RECIPE))
+    answer = ask("criteria", render("criteria.md.j2", idea=idea, text=fence(idea.text), recipe=VARIES))
     if answer.text is None:
         return Criteria((), "none", varies or (), why=bounded_line(answer.why))
     found = [value for value in json_values(answer.text, "{") if isinstance(value.get("criteria"), list)]
@@ -237,5 +237,5 @@ def _numbered(texts: list[str]) -> tuple[Criterion, ...]:
 
 
 def _recipe(names: Any) -> tuple[str, ...]:
-    """The known names, in the order of RECIPE."""
-    return tuple(name for name in RECIPE if isinstance(names, (list, tuple)) and name in names)
+    """The known names, in the order of VARIES."""
+    return tuple(name for name in VARIES if isinstance(names, (list, tuple)) and name in names)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.files import read_untrusted
-from agent.idea import RECIPE
+from agent.idea import METERS, VARIES
 from agent.source import Statement, added_statements, definitions, names_read, same_program
 from agent.text import finite
 
@@ -48,6 +48,7 @@ class Facts:
     idea_only: int  # and not with the idea off
     operators: dict[str, int]  # calls with the idea on, minus those with it off; only where they differ
     parameters: tuple[int, int]  # control, idea
+    steps: tuple[int, int, int]  # that baseline, control and idea made
     order_differs: bool  # of the training images
     recipe: dict[str, tuple[str, str, str]]  # what differs: baseline, control, idea
     lines: tuple[int, ...]  # executed with the idea on
@@ -66,7 +67,7 @@ def read_trace(path: Path) -> tuple[Trace | None, str]:
         return None, f"The training loss at step {fine.index(False) + 1} is {losses[fine.index(False)]}: it must stay finite."
     try:
         operators = {name: int(calls) for name, calls in stored["operators"].items() if _NAME.fullmatch(name)}
-        recipes = tuple({name: step[name] for name in RECIPE} for step in stored["recipes"])
+        recipes = tuple({name: int(step[name]) if _counted(name) else step[name] for name in VARIES} for step in stored["recipes"])
         order = tuple(tuple(map(int, batch)) for batch in stored["order"])
         return Trace(tuple(map(float, losses)), int(stored["parameters"]), operators, frozenset(map(int, stored["lines"])),
                      recipes, order, int(stored["samples"]), str(stored["device"])), ""  # fmt: skip
@@ -96,6 +97,7 @@ def compare(base: str, new: str, baseline: list[Trace], control: Trace, idea: Tr
         idea_only=sum(not statement.ran(set(control.lines)) for statement in ran),
         operators={name: calls[name] for name in telling if calls[name]},
         parameters=(control.parameters, idea.parameters),
+        steps=(len(baseline[0].losses), len(control.losses), len(idea.losses)),
         order_differs=idea.order != control.order,
         recipe=_recipe(baseline[0], control, idea),
         lines=tuple(sorted(idea.lines)),
@@ -104,6 +106,9 @@ def compare(base: str, new: str, baseline: list[Trace], control: Trace, idea: Tr
 
 def changed_recipe(facts: Facts, varies: tuple[str, ...]) -> str:
     """What the coder must undo of the recipe, or ''."""
+    if facts.steps[1] > facts.steps[0] or facts.steps[2] > facts.steps[0]:
+        return (f"It makes {max(facts.steps[1:])} training steps where the baseline makes {facts.steps[0]}: epochs and Trainer "
+                "belong to protocol.py, leave both as they are.")  # fmt: skip
     words = []
     for name, (baseline, control, idea) in facts.recipe.items():
         if name not in varies:
@@ -156,15 +161,19 @@ def _difference(one: Trace, other: Trace) -> float:
 
 
 def _recipe(baseline: Trace, control: Trace, idea: Trace) -> dict[str, tuple[str, str, str]]:
-    """What differs at any step, as its values at the first step that differs."""
+    """What differs at any step, as its values at the first step that differs; of what is counted, only where it is more."""
     found = {}
-    for name in RECIPE:
+    for name in VARIES:
         for steps in zip(baseline.recipes, control.recipes, idea.recipes, strict=False):
-            values = [_plain(step[name]) for step in steps]
-            if len(set(values)) > 1:
-                found[name] = (values[0], values[1], values[2])
+            values = [step[name] for step in steps]
+            if max(values) > values[0] if _counted(name) else len(set(map(_plain, values))) > 1:
+                found[name] = (_plain(values[0]), _plain(values[1]), _plain(values[2]))
                 break
     return found
+
+
+def _counted(name: str) -> bool:
+    return name.removesuffix("_per_batch") in METERS
 
 
 def _plain(value: Any) -> str:

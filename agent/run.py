@@ -127,6 +127,8 @@ def implausible(metrics: dict[str, Any], budget: Budget) -> str:
         return f"The val_accuracy in final_info.json is {metrics.get('val_accuracy')}; protocol.py writes a share of 1."
     if epochs != budget.epochs or not steps or not samples:
         return "final_info.json does not tell of a whole training: call protocol.run(Model) last, as the scaffold does."
+    if any((finite(metrics.get(key)) or -1) <= 0 for key in ("parameters", "updates", "backwards")):
+        return "final_info.json does not count parameters, updates and backward passes: leave what protocol.py writes as it is."
     return ""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.archive import Archive
 from agent.evidence import Arm, Evidence, gather
-from agent.fairness import unfair
+from agent.fairness import COUNTED, unfair
 from agent.run import RunStatus
 from agent.statistics import Effect, compare, detectable, seeds_to_decide
 
@@ -44,14 +44,23 @@ def classify(evidence: Evidence, effect: Effect | None, beside: Effect | None) -
         return _without_confirmation(evidence)
     if reason := _invalid(evidence):
         return "invalid", [reason]
-    planned = len(evidence.order["seeds"])
-    if effect is None or (len(evidence.idea.scores) < planned - 1 and not evidence.futile):
-        failed = evidence.idea.failed[0].message.split("\n")[-1] if evidence.idea.failed else "it was not finished"
-        return "no_result", [f"{len(evidence.idea.scores)} of {planned} fresh seeds gave a result: {failed[:300]}"]
+    if (short := _short(evidence)) or effect is None:
+        return "no_result", [short]
     if effect.low > 0 and beside and beside.low <= 0:
         against = f"{_points(beside.delta)} [{_points(beside.low)}, {_points(beside.high)}]"
         return "inconclusive", [f"better than its own code with the idea off, but not than the scaffold as it is: {against}"]
     return _by_interval(evidence, effect)
+
+
+def _short(evidence: Evidence) -> str:
+    """Which arm has too few seeds with a result, and why; one may be lost of those that were planned."""
+    planned = len(evidence.order["seeds"]) if evidence.order else 0
+    own = evidence.order is not None and evidence.order["control"] == "own"
+    for name, arm, asked in (("idea", evidence.idea, planned), ("control", evidence.control, planned if own else 0)):
+        if len(arm.scores) < max(2, 2 if evidence.futile else asked - 1):
+            failed = arm.failed[0].message.split("\n")[-1] if arm.failed else "it was not finished"
+            return f"{len(arm.scores)} of {asked} fresh seeds of the {name} gave a result: {failed[:300]}"
+    return ""
 
 
 def _without_confirmation(evidence: Evidence) -> tuple[str, list[str]]:
@@ -172,13 +181,14 @@ def _implemented(evidence: Evidence) -> dict[str, Any]:
 
 
 def _budget(evidence: Evidence) -> dict[str, Any]:
-    def both(name: str) -> list[float | None]:
-        values = [[run.metrics.get(name) for run in arm.runs] for arm in (evidence.control, evidence.idea)]
-        return [max(filter(None, value), default=None) for value in values]
+    arms = evidence.untouched, evidence.idea
 
-    return {"epochs": both("epochs"), "samples": both("samples"), "updates": both("updates"), "params": both("parameters"),
-            "cpu_s": [_round(arm.cpu_seconds, 2) for arm in (evidence.control, evidence.idea)],
-            "wall_s": [_round(arm.wall_seconds, 2) for arm in (evidence.control, evidence.idea)],
+    def both(name: str) -> list[float | None]:
+        return [arm.most(name) for arm in arms]
+
+    return {"epochs": both("epochs"), **{name: both(name) for name in COUNTED}, "params": both("parameters"),
+            "cpu_s": [_round(arm.cpu_seconds, 2) for arm in arms],
+            "wall_s": [_round(arm.wall_seconds, 2) for arm in arms],
             "time_ratio": _round(evidence.time_ratio, 3), "tuning_runs": {"candidate": len(evidence.attempts), "baseline": 0}}  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from itertools import count
 
 import torch
 from torch.nn import functional as F
-from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
 ACTIVE = os.environ.get("ASSAY_STAGE") == "smoke"
@@ -34,28 +34,59 @@ class Operators(TorchDispatchMode):
         return operator(*args, **(kwargs or {}))
 
 
-class Updates:
-    """Counts the steps of all optimizers, wherever they are made."""
+class Meters:
+    """Counts, from its making on and wherever it is done: optimizer steps, backward passes, images that the model was given
+    with gradients on. And keeps what the optimizers were like at each step.
+    """
 
     def __init__(self):
-        self.count = self._told = 0
-        register_optimizer_step_post_hook(self._count)
+        self.updates = self.backwards = self.images = 0
+        self._told = (0, 0, 0)
+        self._optimizers: list[tuple[str, list[dict]]] = []
+        register_optimizer_step_pre_hook(self._before_step)
+        for module in (torch.autograd, torch.autograd.graph):  # both name the one function that every backward pass takes
+            if plain := getattr(module, "_engine_run_backward", None):
+                module._engine_run_backward = self._counted(plain)
 
-    def since_last(self) -> int:
-        """Those that were made since this was asked before."""
-        since, self._told = self.count - self._told, self.count
-        return since
+    def watch(self, model: torch.nn.Module) -> None:
+        model.register_forward_pre_hook(self._before_forward)
 
-    def _count(self, optimizer, args, kwargs):
-        self.count += 1
+    def per_batch(self) -> dict[str, int]:
+        """Since this was asked before."""
+        now, before = (self.updates, self.backwards, self.images), self._told
+        self._told = now
+        return {f"{name}_per_batch": new - old for name, new, old in zip(METERS, now, before, strict=True)}
+
+    def optimizers(self) -> list[tuple[str, list[dict]]]:
+        """Name and parameter groups of every step since this was asked before."""
+        found, self._optimizers = self._optimizers, []
+        return found
+
+    def _before_step(self, optimizer, args, kwargs):
+        self.updates += 1
+        groups = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+        self._optimizers.append((_name(optimizer), groups))
+
+    def _before_forward(self, model, inputs):
+        if torch.is_grad_enabled() and inputs and isinstance(inputs[0], torch.Tensor) and inputs[0].ndim:
+            self.images += len(inputs[0])
+
+    def _counted(self, plain):
+        def run_backward(*args, **kwargs):
+            self.backwards += 1
+            return plain(*args, **kwargs)
+
+        return run_backward
 
 
-updates = Updates()
+METERS = ("updates", "backwards", "images")
+meters = Meters()
 
 
 def recipe(trainer, batch) -> dict:
     """How the step that ended was made: what an idea may only change where it says so."""
-    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    stepped = meters.optimizers() or [(_name(optimizer), optimizer.param_groups) for optimizer in trainer.optimizers]
+    groups = [group for _, each in stepped for group in each]
 
     def every(*names: str) -> list:
         """The different values among all groups: two groups with one learning rate have one learning rate."""
@@ -63,10 +94,16 @@ def recipe(trainer, batch) -> dict:
         return [*dict.fromkeys(tuple(map(float, value)) if isinstance(value, (tuple, list)) else float(value) for value in found)]
 
     return {
-        "optimizer": [type(optimizer).__name__ for optimizer in trainer.optimizers],
+        "optimizer": [*dict.fromkeys(name for name, _ in stepped)],
         "learning_rate": every("lr"), "weight_decay": every("weight_decay"), "momentum": every("momentum", "betas"),
-        "batch_size": len(batch[1]), "updates_per_batch": updates.since_last(),
+        "batch_size": len(batch[1]), **meters.per_batch(),
     }  # fmt: skip
+
+
+def _name(optimizer) -> str:
+    """A class of main.py's own is not the one of PyTorch whose name it bears."""
+    kind = type(optimizer)
+    return kind.__name__ if kind.__module__.startswith("torch.optim") else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def own_masks() -> None:

@@ -29,6 +29,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
 
 import probe
 from loading import CHANNELS, CLASSES, SEED, SIZE, Batches, Images, device, normalise, train_data, val_data
@@ -55,6 +56,8 @@ def run(model_class: type[pl.LightningModule]) -> None:
     # A model that drew more random numbers to initialise itself must not get other dropout masks for it.
     pl.seed_everything(SEED + 1, workers=True, verbose=False)
     model = model.to(device())
+    built = _parameters(model)
+    probe.meters.watch(model)
     for module in model.modules():
         if isinstance(module, torch.nn.Conv2d):  # faster; other parameters keep the layout that main.py gave them
             module.to(memory_format=torch.channels_last)
@@ -66,7 +69,7 @@ def run(model_class: type[pl.LightningModule]) -> None:
     _trainer(record).fit(model)
     model.to(device())
     torch.save(model.state_dict(), "model.pt")
-    _write_json("final_info.json", {**_validate(model), **record.totals(), "parameters": _parameters(model)})
+    _write_json("final_info.json", {**_validate(model), **record.totals(), "parameters": max(built, _parameters(model))})
 
 
 def predict(model: torch.nn.Module, images: torch.Tensor, batch_size: int = 512) -> torch.Tensor:
@@ -131,7 +134,7 @@ class Record(pl.Callback):
         return self.own | {f"recipe/{name}": _bounded([*values]) for name, values in self.recipe.items()} | {
             "train_loss": last.get("train_loss"), "train_accuracy": last.get("train_acc"),
             "epochs": len(self.rows), "steps": self.steps, "samples": self.samples,
-            "updates": probe.updates.count, "train_seconds": round(self.seconds, 3),
+            **{name: getattr(probe.meters, name) for name in probe.METERS}, "train_seconds": round(self.seconds, 3),
             "images_per_second": round(self.samples / max(self.seconds, 1e-9), 1),
             "peak_memory_mb": _peak_memory_mb(), "device": str(device()),
         }  # fmt: skip
@@ -184,7 +187,7 @@ def _predict(model) -> None:
     model.load_state_dict(torch.load("model.pt", map_location=device(), weights_only=True))
     images = torch.from_numpy(np.load("predict_images.npy"))
     scores = predict(model, images).cpu().numpy()
-    if probe.updates.count:
+    if probe.meters.updates or probe.meters.backwards:
         raise RuntimeError("main.py trains while it predicts: train in the training steps only")
     np.save("predictions.npy", scores)
 
@@ -202,7 +205,8 @@ def _peak_memory_mb() -> float:
 
 
 def _parameters(model) -> int:
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    """All of them: one that is frozen in the end was learned before, or takes part."""
+    return sum(parameter.numel() for parameter in model.parameters() if not is_lazy(parameter))
 
 
 def _write_json(name: str, value: dict) -> None:

@@ -15,7 +15,7 @@ from tests import cases
 
 BASE = (DEFAULT_SCAFFOLD / "main.py").read_text()
 RECIPE = {"optimizer": ["Adam"], "learning_rate": [0.001], "weight_decay": [0.0], "momentum": [[0.9, 0.999]], "batch_size": 64,
-          "updates_per_batch": 1}  # fmt: skip
+          "updates_per_batch": 1, "backwards_per_batch": 1, "images_per_batch": 64}  # fmt: skip
 TRACE = Trace((2.0, 1.9, 1.8), 100, {"aten.add": 3}, frozenset(range(200)), (RECIPE,) * 3, ((0, 1), (2, 3), (4, 5)), 6, "cpu")
 
 

@@ -116,7 +116,7 @@ def test_more_updates_than_the_control_makes_are_sent_back(bench: Bench, case):
 def test_updates_after_the_last_batch_are_invalid(bench: Bench):
     outcome = bench.conduct("updates_after")
     row(9, "updates_after", outcome)
-    assert outcome.verdict["verdict"] == "invalid" and "its optimizers made 34 updates, the control's 17" in outcome.verdict["reasons"][0]
+    assert outcome.verdict["verdict"] == "invalid" and "its training took 34 updates, the control's 17" in outcome.verdict["reasons"][0]
 
 
 def test_training_while_it_predicts_is_no_result(bench: Bench):
@@ -177,8 +177,8 @@ def test_what_belongs_to_the_protocol_is_refused_with_its_line(bench: Bench, num
 @pytest.mark.parametrize(
     ("number", "case", "verdict", "said"),
     [
-        (9, "edit_protocol_state", "no_result", "whole training"),
-        (9, "more_epochs_trainer", "no_result", "whole training"),
+        (9, "edit_protocol_state", "invalid", "9 training steps where the baseline makes 3"),
+        (9, "more_epochs_trainer", "invalid", "9 training steps where the baseline makes 3"),
         (12, "read_labels", "no_result", ""),
         (15, "fixed_seed", "invalid", "identical predictions"),
         (16, "nan_predictions", "no_result", "not finite"),
