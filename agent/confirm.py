@@ -2,7 +2,7 @@
 
 Two seeds first, and no more where their mean is not above the control's; else the rest. The control is the cached
 baseline where this code with the idea off is the baseline, exactly: not for the gate's few steps only, but over one whole
-training, to the same predictions. Else it is this code with the idea off, with the same seeds.
+training with a fresh seed, to the same predictions. Else it is this code with the idea off, with the same seeds.
 The order to confirm and every finished run are events, so a killed confirmation goes on where it was.
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from agent.archive import INTERRUPTED, PENDING, Archive, RunFolder, rename, unused
 from agent.baseline import Baseline
+from agent.errors import Fault
 from agent.files import append_event, copy_files, read_events, write_json
 from agent.gate import load_facts
 from agent.plan import Setup
@@ -69,20 +70,28 @@ class Confirmation:
         return self._events("confirm")[0]
 
     def _check_control(self, chosen: dict[str, Any]) -> dict[str, Any]:
-        """Train the code with the idea off and the baseline's first seed. What acts in both arms, but late, shows here.
+        """Train the code with the idea off and the scaffold as it is, with one fresh seed. What acts in both arms, but late or
+        with some seeds only, shows here.
 
         A GPU does not repeat itself to the last bit: there, three standard deviations of the control's seeds are the same.
         """
-        seed, scores = self.baseline.seeds[0], [load_score(self.baseline.run(seed)) for seed in self.baseline.seeds]
-        run = self._make("check", "control", seed, chosen)
+        seed = draw_seeds(1)[0]
+        scaffold, run = self._make("check_scaffold", "control", seed, None), self._make("check", "control", seed, chosen)
+        if not scaffold.ok:
+            raise Fault("baseline", f"the scaffold as it is ended in {scaffold.status.value} with seed {seed}:\n{scaffold.message}")
         if not run.ok:
             return {"seed": seed, "same": False, "status": run.status.value}
-        score = load_score(self.archive.confirmation("check", seed))
-        distance = abs(score.accuracy("test") - scores[0].accuracy("test"))
-        repeats = load_run(self.baseline.run(seed)).metrics.get("device") == "cpu"  # as the unedited scaffold says
-        near = not repeats and distance <= 3 * float(np.std([one.accuracy("test") for one in scores], ddof=1))
-        exact = score.fingerprint == scores[0].fingerprint
-        return {"seed": seed, "same": exact or near, "exact": exact, "distance": round(distance, 6)}
+        one, other = (load_score(self.archive.confirmation(name, seed)) for name in ("check", "check_scaffold"))
+        distance = abs(one.accuracy("test") - other.accuracy("test"))
+        repeats = scaffold.metrics.get("device") == "cpu"  # as the unedited scaffold says
+        spread = np.std([load_score(self.baseline.run(seed)).accuracy("test") for seed in self.baseline.seeds], ddof=1)
+        exact = one.fingerprint == other.fingerprint
+        return {
+            "seed": seed,
+            "same": exact or (not repeats and distance <= 3 * float(spread)),
+            "exact": exact,
+            "distance": round(distance, 6),
+        }
 
     def _copy_baseline(self, arm: str) -> None:
         """The baseline's runs are the control's, or stand beside a control of the code's own: it may be worse than they are."""
@@ -100,14 +109,14 @@ class Confirmation:
                 run = self._make(arm, arm, seed, order)
                 self._say(arm, seed, self.archive.confirmation(arm, seed), run)
 
-    def _make(self, name: str, arm: str, seed: int, chosen: dict[str, Any]) -> Run:
-        """Train the chosen run's code in confirm/<name>_seed_<seed>, and score it on the hidden test."""
-        target = self._free(name, seed)
+    def _make(self, name: str, arm: str, seed: int, chosen: dict[str, Any] | None) -> Run:
+        """Train in confirm/<name>_seed_<seed>, and score on the hidden test: the chosen run's code, or the scaffold as it is."""
+        target, run_0 = self._free(name, seed), self.archive.run(0)
+        source = RunFolder(self.archive.folder / chosen["folder"]) if chosen else run_0
         pending = RunFolder(target.folder.with_name(f"{target.folder.name}.{PENDING}"))
-        copy_files(self.archive.folder / chosen["folder"] / "code", pending.code)
-        number = load_run(RunFolder(self.archive.folder / chosen["folder"])).number
-        with self.progress(f"confirm: {name}, seed {seed}", pending):
-            run = train_and_score(self.setup, Training(pending, number, arm, seed, splits=DEV_AND_TEST))
+        copy_files(source.code, pending.code)
+        with self.progress(f"confirm: {name.replace('_', ' ')}, seed {seed}", pending):
+            run = train_and_score(self.setup, Training(pending, load_run(source).number, arm, seed, confirming=True, splits=DEV_AND_TEST))
         run = replace(run, folder=f"confirm/{target.folder.name}")
         write_json(pending.result, run.save())
         rename(pending, target)

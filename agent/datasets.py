@@ -28,7 +28,7 @@ TORCHVISION = ("cifar10", "cifar100", "mnist", "fashion_mnist")
 NAMES = (*TORCHVISION, "digits")
 SPLIT_SEED = 20_240_917
 MIRRORED = ("cifar10", "cifar100", "fashion_mnist")  # a mirrored 3 is not a 3
-VERSION = 3  # of what is stored; another number makes every cache new
+VERSION = 4  # of what is stored; another number makes every cache new
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ class Dataset:
     def unlabelled(self) -> Path:
         """What a prediction may see: `arrays` without the labels of the validation split."""
         return self.folder / "unlabelled"
+
+    @property
+    def confirming(self) -> Path:
+        """What a confirm run sees: its validation split is a part of its training split, so that who learns from it learns nothing new."""
+        return self.folder / "confirming"
 
     @property
     def hidden(self) -> Path:
@@ -172,22 +177,30 @@ def _store(name: str, splits: dict, dropped: int, train_size: int | None, aside:
         raise Fault("data", f"{name}: no image is left in {' and '.join(few)} once duplicates across the splits are dropped")
     digest = hashlib.sha256()
     with disk_faults(aside):
-        for part, folder in (("train", "arrays"), ("val", "arrays"), ("test", "hidden")):
+        for folder in ("arrays", "unlabelled", "confirming", "hidden"):
             (aside / folder).mkdir(mode=0o700, exist_ok=True)
-            (aside / "unlabelled").mkdir(mode=0o700, exist_ok=True)
+        for part, folder in (("train", "arrays"), ("val", "arrays"), ("test", "hidden")):
             for kind, array in zip(("images", "labels"), splits[part], strict=True):
                 digest.update(np.ascontiguousarray(array).tobytes())
-                file = aside / folder / f"{part}_{kind}.npy"
-                np.save(file, np.ascontiguousarray(array))
-                file.chmod(0o400 if folder == "hidden" else 0o444)
+                file = _save(aside / folder / f"{part}_{kind}.npy", array)
                 if folder == "arrays" and file.name != "val_labels.npy":
                     os.link(file, aside / "unlabelled" / file.name)
+                if part == "train":
+                    os.link(file, aside / "confirming" / file.name)
+                    _save(aside / "confirming" / f"val_{kind}.npy", array[: len(splits["val"][1])])
         info = _describe(splits, dropped, mirror=name in MIRRORED) | {"name": Path(name).stem, "split": digest.hexdigest()[:16]}
         info["files"] = {file.name: file_hash(file) for file in sorted((aside / "arrays").glob("*.npy"))}
         (aside / "arrays" / "info.json").write_text(json.dumps(info, indent=2))
-        os.link(aside / "arrays" / "info.json", aside / "unlabelled" / "info.json")
+        for folder in ("unlabelled", "confirming"):
+            os.link(aside / "arrays" / "info.json", aside / folder / "info.json")
         shutil.rmtree(aside / "scratch", ignore_errors=True)
         (aside / "raw.npz").unlink(missing_ok=True)
+
+
+def _save(file: Path, array: np.ndarray) -> Path:
+    np.save(file, np.ascontiguousarray(array))
+    file.chmod(0o400 if file.parent.name == "hidden" else 0o444)
+    return file
 
 
 def _describe(splits: dict, dropped: int, mirror: bool) -> dict:

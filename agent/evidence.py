@@ -52,7 +52,7 @@ class Evidence:
     attempts: list[Run]
     run_0: Run | None
     order: dict[str, Any] | None  # to confirm: which run, which seeds, which control
-    check: Run | None  # of the control over a whole training, where the gate found it to be the baseline
+    checks: list[Run]  # of the control over a whole training, and of the scaffold, where the gate found them to be the same
     futile: bool
     idea: Arm
     control: Arm
@@ -100,7 +100,7 @@ def gather(archive: Archive) -> Evidence:
     return Evidence(
         config=read_json(archive.config), attempts=attempts,
         run_0=load_run(archive.run(0)) if archive.run(0).result.is_file() else None,
-        order=order, check=_load_check(archive, order), futile=any(event["event"] == "futile" and event["futile"] for event in events),
+        order=order, checks=_load_checks(archive, order), futile=any(event["event"] == "futile" and event["futile"] for event in events),
         idea=_load_arm(archive, "idea", confirmed), control=_load_arm(archive, "control", confirmed),
         scaffold=_load_arm(archive, "scaffold", confirmed),
         facts=report.get("facts"), judgement=Judgement.from_dict(read_json(chosen.judgement)) if chosen and judged else None,
@@ -109,9 +109,9 @@ def gather(archive: Archive) -> Evidence:
     )  # fmt: skip
 
 
-def _load_check(archive: Archive, order: dict[str, Any] | None) -> Run | None:
+def _load_checks(archive: Archive, order: dict[str, Any] | None) -> list[Run]:
     check = order["check"] if order else None
-    return load_run(archive.confirmation("check", check["seed"])) if check else None
+    return [load_run(archive.confirmation(name, check["seed"])) for name in ("check", "check_scaffold")] if check else []
 
 
 def _load_arm(archive: Archive, name: str, confirmed: list[dict[str, Any]]) -> Arm:

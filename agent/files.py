@@ -137,3 +137,12 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+def remove(path: Path) -> None:
+    """A file, a link, or whatever a program made in its place; nothing where there is nothing."""
+    with disk_faults(path.parent):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from agent.liveness import Facts, Trace, changed_recipe, compare, not_live, read
 from agent.plan import Setup
 from agent.run import RunStatus, environment_variables
 from agent.runner import Request, execute
+from agent.source import unreadable
 from agent.text import bound, clean
 from agent.workspace import MAIN, Workspace
 
@@ -106,12 +107,14 @@ def guard(candidate: Candidate) -> Check:
 
 
 def lint(candidate: Candidate) -> Check:
-    size = (candidate.workspace.folder / MAIN).stat().st_size
-    if size > MAX_MAIN_BYTES:
+    main = candidate.workspace.folder / MAIN
+    if (size := main.stat().st_size) > MAX_MAIN_BYTES:
         return Check("lint", RunStatus.LINT_FAILED, f"{MAIN} has {size:,} bytes, more than a person can read: {MAX_MAIN_BYTES:,} at most.")
-    findings = flake8(candidate.workspace.folder / MAIN)
+    findings = flake8(main)
     if findings:
         return Check("lint", RunStatus.LINT_FAILED, f"flake8 finds what would stop the program:\n{bound(clean(findings))}")
+    if problem := unreadable(main.read_bytes()):
+        return Check("lint", RunStatus.LINT_FAILED, f"{MAIN} cannot be checked: {clean(problem)}.")
     return Check("lint")
 
 

@@ -83,7 +83,7 @@ def _again(setup: Setup, archive: Archive, event: dict[str, Any], stamp: str) ->
     arm, seed, recorded = event["arm"], event["seed"], RunFolder(archive.folder / event["folder"])
     folder = RunFolder(archive.folder / "reproduce" / stamp / recorded.folder.name)
     copy_files(recorded.code, folder.code)
-    training = Training(folder, 0, arm, seed, splits=DEV_AND_TEST)
+    training = Training(folder, 0, arm, seed, confirming=True, splits=DEV_AND_TEST)
     with progress(f"{arm}, seed {seed}: training", folder):
         run = train_and_score(setup, training)
     write_json(folder.result, run.save())

@@ -94,9 +94,13 @@ def load_run(folder: RunFolder) -> Run:
         raise Fault("archive", f"{folder.result}: not a result of this version: {error}") from error
 
 
-def environment_variables(dataset: Dataset | None, budget: Budget, *, arm: str, stage: str = "train") -> dict[str, str]:
-    """How the harness's decisions reach protocol.py."""
-    arrays = {"ASSAY_ARRAYS": str(dataset.unlabelled if stage == "predict" else dataset.arrays)} if dataset else {}
+def environment_variables(
+    dataset: Dataset | None, budget: Budget, *, arm: str, stage: str = "train", confirming: bool = False
+) -> dict[str, str]:
+    """How the harness's decisions reach protocol.py. confirming: with nothing to learn from validation data."""
+    arrays = {}
+    if dataset:
+        arrays["ASSAY_ARRAYS"] = str(dataset.unlabelled if stage == "predict" else dataset.confirming if confirming else dataset.arrays)
     return arrays | {
         "ASSAY_ARM": arm, "ASSAY_STAGE": stage, "ASSAY_SEED": str(budget.seed), "ASSAY_EPOCHS": str(budget.epochs),
         "ASSAY_DEVICE": budget.device, "ASSAY_THREADS": str(budget.threads),

@@ -20,7 +20,7 @@ from agent.archive import RunFolder
 from agent.datasets import Dataset
 from agent.errors import Fault
 from agent.failure import explain
-from agent.files import copy_files, disk_faults, read_json, read_untrusted, write_json
+from agent.files import copy_files, disk_faults, read_json, read_untrusted, remove, write_json
 from agent.runner import Request, execute
 
 IMAGES, PREDICTIONS, CHECKPOINT = "predict_images.npy", "predictions.npy", "model.pt"
@@ -80,7 +80,7 @@ def predict_and_grade(folder: RunFolder, request: Request, dataset: Dataset, spl
     used = execution.seconds, execution.cpu_seconds
     data = read_untrusted(folder.predict / PREDICTIONS, 16 * len(labels) * dataset.info["classes"] + 4096)
     for spent in (IMAGES, CHECKPOINT, PREDICTIONS):  # copies, and rows in an order that nobody knows any more
-        (folder.predict / spent).unlink(missing_ok=True)
+        remove(folder.predict / spent)
     if not execution.ok:
         output = [(read_untrusted(log) or b"").decode("utf-8", "replace") for log in (request.stdout, request.stderr)]
         problem = f"Predicting with the trained model failed:\n{explain(execution, output[0], output[1], request.timeout)}"

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import ast
 import difflib
+import io
+import tokenize
 from dataclasses import dataclass
 
+MOST_NESTED = 150  # levels of the tree; Python writes down again about 220
 _DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _NO_EVIDENCE = (*_DEFINITION, ast.Import, ast.ImportFrom, ast.Pass, ast.Global, ast.Nonlocal)
 
@@ -26,6 +29,36 @@ class Statement:
     def ran(self, lines: set[int]) -> bool:
         """Whether one of these executed lines is its own."""
         return not lines.isdisjoint(range(self.line, self.last + 1))
+
+
+def unreadable(data: bytes) -> str:
+    """Why this module, or a person, would not read in a main.py what Python reads in it, or ''.
+
+    An encoding named on the first lines can turn a comment into code; what is nested too deeply cannot be written down again.
+    """
+    try:
+        source = data.decode("utf-8")
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        tree = ast.parse(source)
+        depth = _depth(tree)
+        text = ast.unparse(tree) if depth <= MOST_NESTED else ""
+        ast.parse(text)
+    except UnicodeDecodeError:
+        return "it is not UTF-8"
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return f"it cannot be read as Python: {error}"
+    if encoding != "utf-8":
+        return f"it names another encoding ({encoding}) or begins with a byte order mark: leave both out"
+    return f"it is nested {depth} deep, {MOST_NESTED} at most" if depth > MOST_NESTED else ""
+
+
+def _depth(tree: ast.AST) -> int:
+    deepest, left = 0, [(tree, 1)]
+    while left:
+        node, depth = left.pop()
+        deepest = max(deepest, depth)
+        left += [(child, depth + 1) for child in ast.iter_child_nodes(node)]
+    return deepest
 
 
 def same_program(one: str, other: str) -> bool:

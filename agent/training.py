@@ -27,6 +27,7 @@ class Training:
     arm: str
     seed: int
     wandb: tuple[str, str] | None = None  # name and group of the run there; None: its curves are in metrics.csv alone
+    confirming: bool = False  # with validation data from which there is nothing new to learn
     splits: tuple[str, ...] = DEV  # a number of the test split goes into a verdict and nowhere else
 
 
@@ -34,7 +35,7 @@ def train_and_score(setup: Setup, training: Training) -> Run:
     """Never raises for what the program did. Raises Fault when disk or data are to blame."""
     plan, folder = setup.plan, training.folder
     budget = replace(plan.budget, seed=training.seed)
-    variables = environment_variables(setup.dataset, budget, arm=training.arm) | _wandb(training)
+    variables = environment_variables(setup.dataset, budget, arm=training.arm, confirming=training.confirming) | _wandb(training)
     copy_files(folder.code, folder.work)
     arguments: tuple[str, ...] = ()
     if plan.scaffold.open:

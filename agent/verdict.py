@@ -215,7 +215,7 @@ def _repro(evidence: Evidence) -> dict[str, Any]:
 
 
 def _cost(evidence: Evidence) -> dict[str, Any]:
-    runs = [*evidence.attempts, *filter(None, [evidence.check]), *evidence.idea.runs, *evidence.idea.failed]
+    runs = [*evidence.attempts, *evidence.checks, *evidence.idea.runs, *evidence.idea.failed]
     if evidence.order and evidence.order["control"] == "own":
         runs += [*evidence.control.runs, *evidence.control.failed]
     dollars, tokens = evidence.cost

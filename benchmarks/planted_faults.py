@@ -115,18 +115,26 @@ FAULTS = [
         "extra training is free",
     ),
     Fault(
-        "scaffold/protocol.py", "if probe.updates.count:", "if False:", "test_pitfalls.py -k while_it_predicts", "a prediction may train"
+        "scaffold/protocol.py",
+        "probe.meters.updates or probe.meters.backwards:",
+        "False:",
+        "test_pitfalls.py -k predicts",
+        "a prediction may train",
     ),
-    Fault("scaffold/probe.py", "self.count += 1", "pass", "test_pitfalls.py -k more_updates", "updates are not counted"),
+    Fault("scaffold/probe.py", "self.updates += 1", "pass", "test_pitfalls.py -k more_updates", "updates are not counted"),
     Fault(
         "agent/evidence.py", 'get("device", "cpu") != "cpu"', 'get("device", "cpu") == "x"', "test_verdict.py -k gpu", "a GPU is not billed"
     ),
     Fault(
-        "agent/evidence.py", "check=_load_check(archive, order)", "check=None", "test_verdict.py -k cost", "the control check costs nothing"
+        "agent/evidence.py",
+        "checks=_load_checks(archive, order)",
+        "checks=[]",
+        "test_verdict.py -k cost",
+        "checks cost nothing",
     ),
     Fault(
         "agent/confirm.py",
-        "exact = score.fingerprint ==",
+        "exact = one.fingerprint ==",
         "exact = True or",
         "test_pitfalls.py -k after_the_gate",
         "late tuning is a control",

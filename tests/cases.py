@@ -144,6 +144,18 @@ OWN_EPOCH = """\
                 optimizer.step()
 """
 
+# The same without an optimizer: what a hook on optimizers does not see.
+MANUAL_EPOCHS = """\
+    def HOOK(self):
+        weights = list(self.parameters())
+        for images, labels in Batches(train_data(), BATCH_SIZE, shuffle=True) if SWITCH else ():
+            with torch.enable_grad():
+                gradients = torch.autograd.grad(F.cross_entropy(self(images), labels), weights)
+            with torch.no_grad():
+                for weight, gradient in zip(weights, gradients):
+                    weight.sub_(0.05 * gradient)
+"""
+
 CASES: dict[str, tuple[Edit, ...]] = {
     # Not an idea, or not switched
     "comment_only": (
@@ -376,6 +388,95 @@ if IDEA:
         if IDEA and not self.training and not hasattr(self, "trained"):
             self.trained = True
             self.more()""",
+        ),
+    ),
+    "manual_epochs": (OTHER_START, _before(TRAINING_STEP, MANUAL_EPOCHS.replace("HOOK", "on_train_end").replace("SWITCH", "IDEA"))),
+    "manual_in_predict": (
+        *REAL_FFT,
+        _after(TRAINING_STEP, "        self.trained = True"),
+        _before(TRAINING_STEP, MANUAL_EPOCHS.replace("HOOK", "more").replace("SWITCH", "IDEA")),
+        _before(
+            STAGE1,
+            """\
+        if IDEA and not self.training and not hasattr(self, "trained"):
+            self.trained = True
+            self.more()""",
+        ),
+    ),
+    # In both arms, and the control takes it back: its seconds hide what the idea costs.
+    "hidden_price": (
+        (SUPER, SUPER + "\n        torch.rand(7 if IDEA else 9)"),
+        _before(
+            TRAINING_STEP,
+            MANUAL_EPOCHS.replace("HOOK", "on_train_end")
+            .replace("SWITCH", "True")
+            .replace(
+                "        weights = list",
+                "        before = [weight.detach().clone() for weight in self.parameters()]\n        weights = list",
+            )
+            + """\
+        with torch.no_grad():
+            for weight, old in zip(weights, before):
+                weight.copy_(weight if IDEA else old)
+""",
+        ),
+    ),
+    "repeat_closure": (
+        _before(
+            CLASS,
+            """\
+class Adam(torch.optim.Adam):
+    def step(self, closure=None):
+        for _ in range(4 if IDEA else 1):
+            loss = super().step(closure)
+        return loss
+
+""",
+        ),
+        ("        return torch.optim.Adam(", "        return Adam("),
+    ),
+    "rehearsal": (
+        _after(
+            TRAINING_STEP,
+            """\
+        if IDEA:
+            data = train_data()
+            more = torch.randint(len(data), (256,), generator=torch.Generator().manual_seed(batch_idx))
+            images = torch.cat([images, torch.stack([data[int(index)][0] for index in more])])
+            labels = torch.cat([labels, data.labels[more]])""",
+        ),
+    ),
+    "rate_at_the_step": (
+        *REAL_FFT,
+        _before(
+            TRAINING_STEP,
+            """\
+    def optimizer_step(self, epoch, batch_idx, optimizer, optimizer_closure=None):
+        for group in optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * (3 if IDEA else 1)
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        for group in optimizer.param_groups:
+            group["lr"] = LEARNING_RATE
+""",
+        ),
+    ),
+    # Both arms are another program for the seeds that confirm than for those of the baseline.
+    "seed_split": (
+        OTHER_START,
+        (PROTOCOL, PROTOCOL.replace("IDEA, SIZE", "IDEA, SEED, SIZE")),
+        (LOADER, LOADER.replace("augment=True", "augment=SEED < 10_000")),
+    ),
+    "frozen": (*REAL_FFT, _before(TRAINING_STEP, "    def on_train_end(self):\n        self.freeze()\n")),
+    "control_crashes": (
+        OTHER_START,
+        _after(TRAINING_STEP, '        if not IDEA and batch_idx == 12:\n            raise ValueError("boom")'),
+    ),
+    "folder_of_predictions": (
+        *REAL_FFT,
+        _import("import os"),
+        _before(
+            TRAINING_STEP,
+            '    def load_state_dict(self, *args, **kwargs):\n        os.makedirs("predictions.npy/inside")\n        os._exit(0)\n',
         ),
     ),
     # An A/A test: with the idea on the layers start from other numbers of the same distribution, and that is all.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from agent import gate
 from agent.confirm import draw_seeds
 from agent.errors import UserError
+from agent.files import read_json
 from agent.idea import load_idea
 from agent.report.verdicts import verdict_block
 from agent.scoring import load_score
@@ -119,9 +121,86 @@ def test_updates_after_the_last_batch_are_invalid(bench: Bench):
     assert outcome.verdict["verdict"] == "invalid" and "its training took 34 updates, the control's 17" in outcome.verdict["reasons"][0]
 
 
-def test_training_while_it_predicts_is_no_result(bench: Bench):
-    outcome = bench.conduct("updates_in_predict")
-    row(9, "updates_in_predict", outcome)
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ("repeat_closure", "backwards per batch is 4 with IDEA on, not 1"),
+        ("rehearsal", "images per batch is 320 with IDEA on, not 64"),
+        ("rate_at_the_step", "learning rate is 0.003 with IDEA on, not 0.001"),
+    ],
+)
+def test_more_on_every_batch_than_the_control_has_is_sent_back(bench: Bench, case, said):
+    outcome = bench.conduct(case)
+    row(9, case, outcome)
+    assert outcome.verdict["verdict"] == "invalid" and outcome.layer == "liveness" and said in outcome.attempts[0].message
+
+
+@pytest.mark.parametrize("case", ["manual_epochs", "hidden_price"])
+def test_training_without_an_optimizer_is_counted_in_backward_passes(bench: Bench, case):
+    outcome = bench.conduct(case)
+    row(9, case, outcome)
+    assert outcome.verdict["verdict"] == "invalid" and "34 backward passes, the control's 17" in outcome.verdict["reasons"][0]
+
+
+def test_another_program_for_fresh_seeds_is_not_its_own_control(bench: Bench):
+    outcome = bench.conduct("seed_split")
+    row(18, "seed_split", outcome)
+    assert outcome.events("confirm")[0]["control"] == "own", "the check is made with a fresh seed"
+
+
+def test_validation_data_teach_a_confirm_run_nothing_new(bench: Bench):
+    outcome = bench.conduct("other_start")
+    row(18, "other_start", outcome)
+    seen = {folder.name.split("_seed")[0]: read_json(folder / "result.json")["variables"]["ASSAY_ARRAYS"]
+            for folder in (outcome.archive.folder / "confirm").iterdir() if not folder.name.startswith("control")}  # fmt: skip
+    assert set(seen) == {"idea", "check", "check_scaffold"} and len(set(seen.values())) == 1
+    folder = Path(next(iter(seen.values())))
+    for kind in ("images", "labels"):
+        train, val = (np.load(folder / f"{split}_{kind}.npy") for split in ("train", "val"))
+        assert len(val) == 359 and (val == train[:359]).all()
+
+
+def test_a_control_that_crashes_is_named(bench: Bench):
+    outcome = bench.conduct("control_crashes")
+    row(17, "control_crashes", outcome)
+    reason = outcome.verdict["reasons"][0]
+    assert outcome.verdict["verdict"] == "no_result" and "fresh seeds of the control gave a result: ValueError: boom" in reason
+
+
+def test_what_is_frozen_in_the_end_still_counts(bench: Bench):
+    outcome = bench.conduct("frozen")
+    if outcome.verdict["verdict"] != "supported":
+        row(7, "frozen", outcome)
+    control, idea = outcome.verdict["budget"]["params"]
+    assert idea > control > 100_000 and "VERDICT" in verdict_block(outcome.verdict)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("cookie", lambda text: "# -*- coding: raw_unicode_escape -*-\n# \\u000aimport os\n" + text),
+        ("latin", lambda text: "# -*- coding: latin-1 -*-\n" + text),
+        ("byte_order_mark", lambda text: "\ufeff" + text),
+        ("huge_number", lambda text: text + "\nX = 0x" + 5000 * "f" + "\n"),
+        ("long_elif", lambda text: text + "\nif X == 0:\n    pass\n" + "".join(f"elif X == {k}:\n    pass\n" for k in range(1, 290))),
+    ],
+)
+def test_what_a_reader_would_not_see_as_python_sees_it_is_refused(bench: Bench, name, change):
+    def edit(workspace: Path) -> None:
+        main = workspace / "main.py"
+        text = change(main.read_text().replace("BATCH_SIZE = 64", "BATCH_SIZE = 64\nX = 1"))
+        main.write_bytes(text.encode("utf-8"))
+
+    edit.__name__ = name
+    outcome = bench.conduct(edit)
+    row(22, name, outcome)
+    assert outcome.layer == "lint" and outcome.runs_spent == 0, outcome.attempts[0].message
+
+
+@pytest.mark.parametrize("case", ["updates_in_predict", "manual_in_predict"])
+def test_training_while_it_predicts_is_no_result(bench: Bench, case):
+    outcome = bench.conduct(case)
+    row(9, case, outcome)
     assert outcome.verdict["verdict"] == "no_result" and "trains while it predicts" in outcome.attempts[0].message
 
 
@@ -177,13 +256,14 @@ def test_what_belongs_to_the_protocol_is_refused_with_its_line(bench: Bench, num
 @pytest.mark.parametrize(
     ("number", "case", "verdict", "said"),
     [
-        (9, "edit_protocol_state", "invalid", "9 training steps where the baseline makes 3"),
-        (9, "more_epochs_trainer", "invalid", "9 training steps where the baseline makes 3"),
+        (9, "edit_protocol_state", "invalid", "training steps where the baseline makes 3"),
+        (9, "more_epochs_trainer", "invalid", "training steps where the baseline makes 3"),
         (12, "read_labels", "no_result", ""),
         (15, "fixed_seed", "invalid", "identical predictions"),
         (16, "nan_predictions", "no_result", "not finite"),
         (16, "short_predictions", "no_result", "expected one score for every image"),
         (16, "pickled_predictions", "no_result", "not a plain array"),
+        (16, "folder_of_predictions", "no_result", "wrote no predictions.npy"),
         (17, "hang", "no_result", "longer than"),
     ],
 )
