@@ -7,7 +7,7 @@ optimizer; it shows in the seconds, which are measured from outside.
 from __future__ import annotations
 
 from agent.evidence import Arm, Evidence
-from agent.idea import RECIPE
+from agent.idea import RECIPE, spoken
 
 COUNTED = {"samples": "samples", "updates": "updates", "backwards": "backward passes", "images": "images with gradients"}
 
@@ -42,5 +42,5 @@ def _recipe(evidence: Evidence, reference: Arm) -> str:
         idea, control = ({run.metrics.get(f"recipe/{name}") for run in arm.runs} for arm in (evidence.idea, reference))
         if idea != control:
             values = [", ".join(sorted(map(str, arm))) for arm in (idea, control)]
-            return f"during the training the {name.replace('_', ' ')} was {values[0]}, the control's {values[1]}"
+            return f"during the training the {spoken(name)} was {values[0]}, the control's {values[1]}"
     return ""

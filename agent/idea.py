@@ -15,6 +15,8 @@ from agent.errors import UserError
 RECIPE = ("optimizer", "learning_rate", "weight_decay", "momentum", "batch_size")  # the same in both arms
 METERS = ("updates", "backwards", "images")  # of each, the idea may have no more than the baseline
 VARIES = (*RECIPE, *(f"{name}_per_batch" for name in METERS))  # what an idea may say that it changes
+_SPOKEN = {"updates_per_batch": "number of updates per batch", "backwards_per_batch": "number of backward passes per batch",
+           "images_per_batch": "number of images per batch"}  # fmt: skip
 FIELDS: dict[str, type | tuple[type, ...]] = {
     "dataset": str,
     "epochs": int,
@@ -140,3 +142,8 @@ def _title(path: Path, lines: list[str], start: int) -> tuple[str, int]:
         elif line.strip():
             raise UserError(f"{path}:{number}: text before the title: begin with a heading, `# Title`")
     raise UserError(f"{path}:1: {'no title: begin with a heading, `# Title`' if lines else 'the file is empty'}")
+
+
+def spoken(name: str) -> str:
+    """One of VARIES in words, to be put after `the`."""
+    return _SPOKEN.get(name, name.replace("_", " "))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.files import read_untrusted
-from agent.idea import METERS, VARIES
+from agent.idea import METERS, VARIES, spoken
 from agent.source import Statement, added_statements, definitions, names_read, same_program
 from agent.text import finite
 
@@ -114,7 +114,7 @@ def changed_recipe(facts: Facts, varies: tuple[str, ...]) -> str:
         if name not in varies:
             where = "in both arms" if control == idea else "with IDEA on" if control == baseline else "with IDEA off"
             value = idea if control == baseline else control
-            words.append(f"the {name.replace('_', ' ')} is {value} {where}, not {baseline}")
+            words.append(f"the {spoken(name)} is {value} {where}, not {baseline}")
     if not words:
         return ""
     said = "; ".join(words)

@@ -12,6 +12,7 @@ from typing import Any
 from agent.archive import Archive
 from agent.evidence import Arm, Evidence, gather
 from agent.fairness import COUNTED, unfair
+from agent.idea import spoken
 from agent.run import RunStatus
 from agent.statistics import Effect, compare, detectable, seeds_to_decide
 
@@ -150,7 +151,7 @@ def _qualifiers(evidence: Evidence, effect: Effect | None) -> list[str]:
     if evidence.order and evidence.order["control"] == "own":
         found.append("own off-switch")
     if evidence.facts and evidence.facts["recipe"]:
-        found.append(f"with another {', '.join(name.replace('_', ' ') for name in evidence.facts['recipe'])}")
+        found.append(f"with another {', '.join(map(spoken, evidence.facts['recipe']))}")
     found += _judge_qualifiers(evidence)
     if evidence.config["open"]:
         found.append("self-reported")

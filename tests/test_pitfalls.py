@@ -112,7 +112,7 @@ def test_more_updates_than_the_control_makes_are_sent_back(bench: Bench, case):
     outcome = bench.conduct(case)
     row(9, case, outcome)
     assert outcome.verdict["verdict"] == "invalid" and outcome.layer == "liveness" and outcome.runs_spent == 0
-    assert "updates per batch is" in outcome.attempts[0].message and "with IDEA on, not 1" in outcome.attempts[0].message
+    assert "number of updates per batch is" in outcome.attempts[0].message and "with IDEA on, not 1" in outcome.attempts[0].message
 
 
 def test_updates_after_the_last_batch_are_invalid(bench: Bench):
@@ -124,8 +124,8 @@ def test_updates_after_the_last_batch_are_invalid(bench: Bench):
 @pytest.mark.parametrize(
     ("case", "said"),
     [
-        ("repeat_closure", "backwards per batch is 4 with IDEA on, not 1"),
-        ("rehearsal", "images per batch is 320 with IDEA on, not 64"),
+        ("repeat_closure", "number of backward passes per batch is 4 with IDEA on, not 1"),
+        ("rehearsal", "number of images per batch is 320 with IDEA on, not 64"),
         ("rate_at_the_step", "learning rate is 0.003 with IDEA on, not 0.001"),
     ],
 )
