@@ -146,6 +146,10 @@ def _qualifiers(evidence: Evidence, effect: Effect | None) -> list[str]:
         found.append(f"at {time:.1f}x time")
     if parameters and parameters > PARAMETER_RATIO:
         found.append(f"at {parameters:.1f}x parameters")
+    if evidence.futile:
+        found.append(f"stopped for futility after {len(evidence.idea.seeds)} seeds")
+    if effect and evidence.idea.failed:
+        found.append(f"{len(evidence.idea.failed)} fresh seeds without a result")
     if effect and effect.high < 0:
         found.append("harmful")
     if evidence.order and evidence.order["control"] == "own":

@@ -18,7 +18,7 @@ from agent.confirm import draw_seeds
 from agent.errors import UserError
 from agent.files import read_json
 from agent.idea import load_idea
-from agent.report.verdicts import verdict_block
+from agent.report.verdicts import headline, verdict_block
 from agent.scoring import load_score
 from agent.settings import Options, decide
 from tests.bench import Bench, Outcome
@@ -32,6 +32,7 @@ def row(number: int, case: str, outcome: Outcome) -> None:
     reason = outcome.verdict["reasons"][0][:90]
     print(f"\n| {number} | {case} | {verdict} | {outcome.layer} | {outcome.runs_spent} | {outcome.seconds:.1f} | {reason}")
     assert verdict != "supported", outcome.verdict
+    assert not reason.startswith("stopped for futility") or "stopped for futility after 2 seeds" in headline(outcome.verdict)
 
 
 @pytest.fixture

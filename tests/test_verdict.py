@@ -102,7 +102,8 @@ def test_two_seeds_with_the_same_predictions_are_invalid(copied: Archive):
 def test_one_lost_seed_is_borne_and_two_are_not(copied: Archive, lost, status, verdict):
     for folder in confirmed(copied, "idea")[:lost]:
         write_json(folder.result, read_json(folder.result) | {"status": status, "message": "gone"})
-    assert decide(copied)["verdict"] == verdict
+    decided = decide(copied)
+    assert decided["verdict"] == verdict and f"{lost} fresh seeds without a result" in headline(decided)
 
 
 def test_a_price_is_in_the_headline(copied: Archive):
