@@ -21,7 +21,7 @@ USAGE = """python launch.py IDEA... [options]     run ideas: files, or folders o
        python launch.py review [RUN]           result tables; for one experiment its diffs
        python launch.py verdict RUN            the verdict, computed again from the archive alone
        python launch.py reproduce RUN          train one seed of each arm again and compare
-       python launch.py baseline [IDEA]        the control's seeds, and what they can tell
+       python launch.py baseline [IDEA...]     the control's seeds, and what they can tell
        python launch.py doctor                 what is there, what is missing"""
 
 
@@ -148,7 +148,7 @@ def run_parser(command: str = "", ideas: str = "+") -> argparse.ArgumentParser:
     add("--judge", metavar="MODEL", help="a model that checks the criteria against the diff (default: the coder's model)")
     add("--baseline-seeds", type=_seeds, default=8, help="seeds of the control, shared by all ideas (default: 8)")
     add("--confirm-seeds", type=_confirm_seeds, default=5, help="fresh seeds for the best run (default: 5)")
-    add("--seed", type=int, default=0, help="seed of every run, and the first of the control's (default: 0)")
+    add("--seed", type=int, default=0, help="seed of every explored run, and the first of the control's (default: 0)")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
     add("--scaffold", type=Path, help="a folder with another main.py to start from")
     _places(parser)

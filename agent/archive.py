@@ -65,7 +65,9 @@ class Archive:
         return self.folder / "reproductions.jsonl"
 
     def confirmation(self, name: str, seed: int) -> RunFolder:
-        """The run of one arm with one fresh seed; a cached control's is copied here. check: of the control with a cached seed."""
+        """The run of one arm with one fresh seed; a cached control's is copied here. check, check_scaffold: the
+        control check.
+        """
         return RunFolder(self.folder / "confirm" / f"{name}_seed_{seed}")
 
     def run(self, number: int) -> RunFolder:

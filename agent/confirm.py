@@ -2,8 +2,8 @@
 
 Two seeds first, and no more where their mean is not above the control's; else the rest. The control is the cached
 baseline where this code with the idea off is the baseline, exactly: not for the gate's few steps only, but over one whole
-training with a fresh seed, to the same predictions. Else it is this code with the idea off, with the same seeds.
-The order to confirm and every finished run are events, so a killed confirmation goes on where it was.
+training with a fresh seed, to the same predictions (on a GPU: nearly). Else it is this code with the idea off, with the same seeds.
+The order to confirm and every run that counts are events, so a killed confirmation goes on where it was.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class Confirmation:
             self._train(order, rest)
 
     def _order(self) -> dict[str, Any] | None:
-        """Which run, which seeds, which control: decided once, at random, and written down before anything is trained."""
+        """Which run, which seeds, which control: decided once, and written down before a run that counts. A kill during the control
+        check repeats the check, with another seed.
+        """
         if found := self._events("confirm"):
             return found[0]
         successes = [event for event in self._events("attempt") if event["value"] is not None]
@@ -142,7 +144,8 @@ class Confirmation:
         scores = {arm: [load_score(RunFolder(self.archive.folder / event["folder"])).correct["test"]
                         for event in self._events("confirmed") if event["arm"] == arm and event["status"] == "success"]
                   for arm in ("idea", "control")}  # fmt: skip
-        hopeless = bool(scores["idea"] and scores["control"]) and futile(np.array(scores["idea"]), np.array(scores["control"]))
+        enough = len(scores["idea"]) >= FIRST_SEEDS and bool(scores["control"])  # a lost seed is no reason to stop on the other alone
+        hopeless = enough and futile(np.array(scores["idea"]), np.array(scores["control"]))
         append_event(self.archive.events, "futile", futile=hopeless)
         return hopeless
 

@@ -1,8 +1,9 @@
 """A data set's name -> arrays on disk, split once with a fixed seed: train and validation, and a hidden test.
 
-A run sees `Dataset.arrays` (train and validation), a prediction `Dataset.unlabelled` (without the labels of validation). The
-hidden test lies under another root, in a folder that only its owner can open, and whose path no run is told. Until runs are
-confined, a program with its owner's rights that looks for it can find it.
+A run sees `Dataset.arrays` (train and validation), a confirm run `Dataset.confirming` (validation is a part of train), a
+prediction `Dataset.unlabelled` (without the labels of validation). The hidden test lies under another root, in a folder that
+only its owner can open, and whose path no run is told. Until runs are confined, a program with its owner's rights that looks
+for it can find it.
 Images are uint8 (or float32 in 0..1), [n, size, size, channels]; labels are int64 in 0..classes-1.
 Not covered: image folders, HDF5, images that are not square.
 """

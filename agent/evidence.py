@@ -40,7 +40,7 @@ class Arm:
         return median(run.seconds for run in self.runs) if self.runs else None
 
     def most(self, name: str) -> float | None:
-        """Of a number that its runs left."""
+        """The largest value of this metric among the runs; None where no run has it."""
         return max((value for run in self.runs if (value := finite(run.metrics.get(name))) is not None), default=None)
 
 
@@ -71,8 +71,8 @@ class Evidence:
     def time_ratio(self) -> float | None:
         """Of the CPU seconds of the whole process tree, for the wall clock of a shared machine says little; on a GPU of the
         seconds for which a run held it, which are honest only where nobody else computes there."""
-        idea, price = ((arm.wall_seconds if self.on_gpu else arm.cpu_seconds) for arm in (self.idea, self.untouched))
-        return idea / price if idea and price else None
+        idea, reference = ((arm.wall_seconds if self.on_gpu else arm.cpu_seconds) for arm in (self.idea, self.untouched))
+        return idea / reference if idea and reference else None
 
     @property
     def untouched(self) -> Arm:
@@ -81,8 +81,8 @@ class Evidence:
 
     @property
     def parameter_ratio(self) -> float | None:
-        idea, price = (arm.most("parameters") for arm in (self.idea, self.untouched))
-        return idea / price if idea and price else None
+        idea, reference = (arm.most("parameters") for arm in (self.idea, self.untouched))
+        return idea / reference if idea and reference else None
 
     @property
     def compared(self) -> bool:

@@ -1,7 +1,8 @@
-"""Did the idea get more than what it is compared with? The same samples, updates and recipe, but for what the idea names.
+"""Did the idea get more than what it is compared with? The same samples, updates, backward passes, images and recipe, but for
+what the idea names.
 
-The figures are protocol.py's, from the run's own process: evidence, not proof. Not covered: a program that does without an
-optimizer; it shows in the seconds, which are measured from outside.
+The figures are protocol.py's, from the run's own process: evidence, not proof. Not covered: a program that changes weights
+without a backward pass of PyTorch, or that tampers with the counters; the seconds are measured from outside.
 """
 
 from __future__ import annotations

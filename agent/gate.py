@@ -1,4 +1,4 @@
-"""The checks before a run is spent: guard, lint, smoke, liveness. They cost seconds; a run costs minutes.
+"""The checks before a run is spent: guard (files), lint, code (what main.py may not do), smoke, liveness. They cost seconds.
 
 Each is a function from a Candidate to a Check; the first that fails is the last, and its message goes to the coder. The
 judge is asked afterwards (agent/judge.py): its doubts are told and printed, and stop nothing.
@@ -76,7 +76,7 @@ class Candidate:
 
 
 def inspect(candidate: Candidate) -> GateReport:
-    """Guard, lint, smoke, liveness; stops at the first that fails."""
+    """Guard, lint, code, smoke, liveness; stops at the first that fails."""
     checks: list[Check] = []
     facts: Facts | None = None
     for check in (guard, lint, forbidden):

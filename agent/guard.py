@@ -13,7 +13,7 @@ from dataclasses import dataclass
 FILES = "reads or writes files: data comes from protocol.py, results are written by it"
 PROCESSES = "starts processes"
 NETWORK = "uses the network, which a run must not need"
-INSIDES = "reaches into Python itself"
+INSIDES = "reaches into Python or PyTorch itself: write attributes by name, and keep a number of layers in an nn.ModuleList"
 SEEDS = "sets a seed for everything: seeds belong to protocol.py; draw from a torch.Generator of your own"
 MODULES = {
     **dict.fromkeys(
@@ -66,7 +66,7 @@ CALLS = {
                      "torch.cuda.manual_seed_all", "torch.default_generator.manual_seed", "pytorch_lightning.seed_everything",
                      "lightning.seed_everything", "numpy.random.seed", "random.seed"), SEEDS),
 }  # fmt: skip
-DUNDERS = {"__globals__", "__dict__", "__builtins__", "__code__", "__subclasses__", "__bases__", "__mro__", "__closure__",
+INSIDE_NAMES = {"__globals__", "__dict__", "__builtins__", "__code__", "__subclasses__", "__bases__", "__mro__", "__closure__",
            "__getattribute__", "__setattr__", "__loader__", "__spec__", "f_globals", "f_back", "tb_frame", "gi_frame",
            "_engine_run_backward", "_global_optimizer_pre_hooks", "_global_optimizer_post_hooks"}  # fmt: skip
 WITHIN = {"os", "sys", "io", "builtins", "subprocess", "socket", "shutil", "importlib", "ctypes", "pathlib", "pickle", "multiprocessing"}
@@ -155,7 +155,7 @@ class _Reader:
     def _reference(self, node: ast.Name | ast.Attribute) -> str:
         """Why something may not even be named: under another name it could be called."""
         path = self._path(node)
-        if isinstance(node, ast.Attribute) and node.attr in DUNDERS:
+        if isinstance(node, ast.Attribute) and node.attr in INSIDE_NAMES:
             return INSIDES
         if isinstance(node, ast.Attribute) and node.attr in TRAINER:
             return "reaches into the Trainer, which belongs to protocol.py"
@@ -175,7 +175,7 @@ class _Reader:
         if node.module == PROTOCOL:
             private = [alias.name for alias in node.names if alias.name.startswith("_") or alias.name == "*"]
             return f"takes {', '.join(private)} out of protocol.py" if private else ""
-        if any(alias.name in DUNDERS for alias in node.names):
+        if any(alias.name in INSIDE_NAMES for alias in node.names):
             return INSIDES
         return _module(node.module or "") or next(filter(None, (_named(f"{node.module}.{alias.name}") for alias in node.names)), "")
 
@@ -225,7 +225,7 @@ def _call(node: ast.Call) -> str:
         return NETWORK
     if path == "getattr":
         asked = node.args[1].value if len(node.args) > 1 and isinstance(node.args[1], ast.Constant) else None
-        return INSIDES if asked is None or asked in DUNDERS or asked in VALIDATION_LOADERS or asked in TRAINER else ""
+        return INSIDES if asked is None or asked in INSIDE_NAMES or asked in VALIDATION_LOADERS or asked in TRAINER else ""
     return ""
 
 

@@ -132,7 +132,7 @@ def criteria_of(idea: Idea, ask: Ask) -> Criteria:
     varies = None if named is None else _recipe(named)
     if told := idea.settings.get("criteria"):
         return Criteria(_numbered(told), "front matter", varies or ())
-    answer = ask("criteria", render("criteria.md.j2", idea=idea, text=fence(idea.text), recipe=VARIES))
+    answer = ask("criteria", render("criteria.md.j2", idea=idea, text=fence(idea.text), varies=VARIES))
     if answer.text is None:
         return Criteria((), "none", varies or (), why=bounded_line(answer.why))
     found = [value for value in json_values(answer.text, "{") if isinstance(value.get("criteria"), list)]

@@ -1,7 +1,8 @@
 """Is the idea wired in? Read from a few steps of both arms, beside those of the scaffold as it is.
 
 It shows that something is switched on and that the control is the baseline; not that it is the idea. The operators that
-only one arm uses, the executed lines and the judge speak of that. Not covered: rounding that grows into a difference.
+only one arm uses, the executed lines and the judge speak of that. Not covered: rounding that grows into a difference; an idea that
+begins after these steps, or acts in prediction only. It is sent back.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from agent.source import Statement, added_statements, definitions, names_read, s
 from agent.text import finite
 
 TOLERANCE = 1e-6  # of a loss: a difference below is rounding
+# Methods that Lightning or PyTorch calls.
+CALLED_BY_OTHERS = ("on_", "__", "forward", "training_", "validation_", "configure_", "optimizer_", "lr_scheduler_", "backward", "setup",
+                    "train_dataloader", "val_dataloader", "load_state_dict", "state_dict")  # fmt: skip
 _NAME = re.compile(r"[\w.]{1,80}")
 
 
@@ -110,8 +114,9 @@ def changed_recipe(facts: Facts, varies: tuple[str, ...]) -> str:
         return (f"It makes {max(facts.steps[1:])} training steps where the baseline makes {facts.steps[0]}: epochs and Trainer "
                 "belong to protocol.py, leave both as they are.")  # fmt: skip
     words = []
+    named = {*varies, "images_per_batch"} if "batch_size" in varies else {*varies}  # how many in all, agent/fairness.py looks at
     for name, (baseline, control, idea) in facts.recipe.items():
-        if name not in varies:
+        if name not in named:
             where = "in both arms" if control == idea else "with IDEA on" if control == baseline else "with IDEA off"
             value = idea if control == baseline else control
             words.append(f"the {spoken(name)} is {value} {where}, not {baseline}")
@@ -130,23 +135,23 @@ def not_live(base: str, new: str, facts: Facts) -> str:
                 "Put the baseline behind `IDEA` false and the idea behind `IDEA` true.")  # fmt: skip
     if facts.idea_differs_from_control:
         return ""
-    text = "Switching the idea on changes nothing: the losses with IDEA true and false are equal"
+    text = "Switching the idea on changes nothing: in the first three steps of each of the first three epochs the losses are equal"
     if unused := _unused(base, new):
         return f"{text}. {unused}"
     if "IDEA" not in names_read(new):
         both = " What you changed acts in both arms, so it changes the baseline." if not facts.control_equals_baseline else ""
         return f"{text}, because main.py never reads `IDEA`.{both} Put the baseline back and choose the idea with `if IDEA`."
     if sleeping := _sleeping(base, new, facts):
-        return f"{text}. Line {sleeping.line}, `{sleeping.text[:100]}`, never ran: call it when IDEA is true."
+        return f"{text}. Line {sleeping.line}, `{sleeping.text[:100]}`, never ran: call it when IDEA is true, within these steps."
     return f"{text}, although the added lines ran: their result does not reach the loss."
 
 
 def _unused(base: str, new: str) -> str:
     """New functions and classes that nothing mentions."""
     read = names_read(new)
-    unused = [f"{name} is defined on line {line} and never used" for name, line in definitions(base, new).items() if name not in read]
-    hooks = [text for text in unused if not text.startswith(("on_", "__", "forward", "training_", "validation_", "configure_"))]
-    return f"{' and '.join(hooks[:3])}: use it when IDEA is true." if hooks else ""
+    unused = [f"{name} is defined on line {line} and never used" for name, line in definitions(base, new).items()
+              if name not in read and not name.startswith(CALLED_BY_OTHERS)]  # fmt: skip
+    return f"{' and '.join(unused[:3])}: use it when IDEA is true." if unused else ""
 
 
 def _sleeping(base: str, new: str, facts: Facts) -> Statement | None:

@@ -9,7 +9,7 @@ from typing import Any
 from agent.datasets import Dataset
 from agent.environment import Environment
 from agent.forks import ForkServer
-from agent.idea import Idea
+from agent.idea import Idea, spoken
 from agent.judge import Criteria
 from agent.prompts import render
 from agent.run import Budget, Metric
@@ -69,4 +69,5 @@ class Setup:
 def start_prompt(plan: Plan, dataset: Dataset | None, criteria: Criteria, value: float | None, seconds: float | None) -> str:
     """The first message: the idea, what will be looked for, the rules, and what the baseline reached (None: not known yet)."""
     info = dataset.info if dataset else None
-    return render("start.md.j2", plan=plan, dataset=info, criteria=criteria.items, varies=criteria.varies, value=value, seconds=seconds)
+    varies = [*map(spoken, criteria.varies)]
+    return render("start.md.j2", plan=plan, dataset=info, criteria=criteria.items, varies=varies, value=value, seconds=seconds)

@@ -30,7 +30,7 @@ class RunStatus(str, Enum):
 
     SUCCESS = "success"
     NO_EDIT = "no_edit"  # the reply changed nothing
-    GUARD_FAILED = "guard_failed"  # something was edited that may not be
+    GUARD_FAILED = "guard_failed"  # a file was edited that may not be, or main.py does what belongs to protocol.py
     LINT_FAILED = "lint_failed"
     SMOKE_FAILED = "smoke_failed"  # a few steps already crash, hang, or give a loss that is not a number
     NOT_LIVE = "not_live"  # switching the idea on changes nothing

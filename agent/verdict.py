@@ -17,7 +17,7 @@ from agent.run import RunStatus
 from agent.statistics import Effect, compare, detectable, seeds_to_decide
 
 SCHEMA = 2  # another number with every field that comes or goes
-SMALLEST_EFFECT = 0.005  # where the idea names none: this, or one standard deviation of the control's seeds
+SMALLEST_EFFECT = 0.005  # where the idea names none: the larger of this and one standard deviation of the control's seeds
 TIME_RATIO, PARAMETER_RATIO = 1.5, 1.25  # from here a price is marked
 CLASSES = ("supported", "not_supported", "inconclusive", "not_implemented", "no_result", "invalid")
 _WITHOUT_A_RUN = {RunStatus.GUARD_FAILED: "invalid", RunStatus.RECIPE_CHANGED: "invalid", RunStatus.NOT_LIVE: "not_implemented"}
@@ -108,7 +108,7 @@ def _by_interval(evidence: Evidence, effect: Effect) -> tuple[str, list[str]]:
 
 
 def smallest_effect(evidence: Evidence, effect: Effect | None) -> float:
-    """In shares of 1: what the idea says, else half a percentage point or one standard deviation of the control."""
+    """In shares of 1: what the idea says, else the larger of half a percentage point and one standard deviation of the control."""
     told = evidence.config["front_matter"].get("smallest_effect")
     return told / 100 if told else max(SMALLEST_EFFECT, effect.sd_control if effect else 0.0)
 

@@ -63,7 +63,7 @@ class Outcome:
 
     @property
     def runs_spent(self) -> int:
-        """Trainings that were begun for this idea."""
+        """Trainings of the idea's arm that were begun: explored and confirming ones."""
         return len(list(self.archive.folder.glob("run_[1-9]*/work"))) + len(list(self.archive.folder.glob("confirm/idea_*/work")))
 
     def events(self, name: str) -> list[dict[str, Any]]:

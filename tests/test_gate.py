@@ -124,6 +124,11 @@ def test_a_recipe_is_compared_at_every_step_and_only_where_the_idea_does_not_nam
     facts = compare(BASE, BASE, [TRACE], TRACE, replace(TRACE, recipes=late, losses=(1.0, 1.0, 1.0)))
     assert "learning rate is 0.01 with IDEA on, not 0.001" in changed_recipe(facts, ())
     assert changed_recipe(facts, ("learning_rate",)) == ""
+    larger = (RECIPE | {"batch_size": 128, "images_per_batch": 128},) * 3
+    facts = compare(BASE, BASE, [TRACE], TRACE, replace(TRACE, recipes=larger))
+    assert "batch size is 128" in changed_recipe(facts, ()) and changed_recipe(facts, ("batch_size",)) == ""
+    fewer = (RECIPE | {"updates_per_batch": 0, "images_per_batch": 0},) * 3
+    assert not compare(BASE, BASE, [TRACE], TRACE, replace(TRACE, recipes=fewer)).recipe, "less is nobody's advantage"
     groups = (RECIPE | {"learning_rate": [0.001, 0.001]},) * 3
     assert changed_recipe(compare(BASE, BASE, [TRACE], TRACE, replace(TRACE, recipes=groups)), ()) == "", (
         "two groups of one rate are one rate"

@@ -26,12 +26,12 @@ from tests.bench import Bench, Outcome
 FFT = "# FFT\n\n---\n\nFilter the feature maps in the frequency domain.\n"
 
 
-def row(number: int, case: str, outcome: Outcome) -> None:
+def row(number: int, case: str, outcome: Outcome, *, may_win: bool = False) -> None:
     """Print a row of the table, and assert what holds for all of them."""
     verdict = outcome.verdict["verdict"]
     reason = outcome.verdict["reasons"][0][:90]
     print(f"\n| {number} | {case} | {verdict} | {outcome.layer} | {outcome.runs_spent} | {outcome.seconds:.1f} | {reason}")
-    assert verdict != "supported", outcome.verdict
+    assert may_win or verdict != "supported", outcome.verdict
     assert not reason.startswith("stopped for futility") or "stopped for futility after 2 seeds" in headline(outcome.verdict)
 
 
@@ -65,12 +65,12 @@ def test_what_is_not_wired_in_is_not_implemented_and_costs_no_run(bench: Bench, 
 
 
 def test_a_reply_without_an_edit_is_not_implemented(bench: Bench):
-    outcome = bench.conduct(lambda_nothing)
+    outcome = bench.conduct(edit_nothing)
     row(1, "empty_diff", outcome)
     assert outcome.verdict["verdict"] == "not_implemented" and outcome.runs_spent == 0
 
 
-def lambda_nothing(workspace) -> None:
+def edit_nothing(workspace) -> None:
     """The coder says that it edited, and did not."""
 
 
@@ -170,8 +170,7 @@ def test_a_control_that_crashes_is_named(bench: Bench):
 
 def test_what_is_frozen_in_the_end_still_counts(bench: Bench):
     outcome = bench.conduct("frozen")
-    if outcome.verdict["verdict"] != "supported":
-        row(7, "frozen", outcome)
+    row(7, "frozen", outcome, may_win=True)
     control, idea = outcome.verdict["budget"]["params"]
     assert idea > control > 100_000 and "VERDICT" in verdict_block(outcome.verdict)
 
@@ -212,7 +211,7 @@ def test_a_learning_rate_that_the_idea_names_is_its_own_and_is_said_in_the_headl
 
 def test_a_true_idea_passes_the_gate_with_its_evidence(bench: Bench):
     outcome = bench.conduct("real_fft")
-    row(7, "real_fft", outcome) if outcome.verdict["verdict"] != "supported" else None
+    row(7, "real_fft", outcome, may_win=True)
     facts = outcome.facts
     assert outcome.layer == "verdict" and facts["control_equals_baseline"] and facts["idea_differs_from_control"]
     assert facts["operators"]["aten._fft_r2c"] > 0 and facts["executed"] == facts["added_statements"] > 3 and facts["idea_only"] > 0
@@ -291,7 +290,7 @@ def test_replayed_predictions_score_at_chance(bench: Bench, unguarded):
 def test_a_crash_in_the_middle_is_no_result(bench: Bench, unguarded):
     outcome = bench.conduct("crash")
     row(17, "crash", outcome)
-    assert outcome.verdict["verdict"] in ("no_result", "inconclusive", "not_supported")
+    assert outcome.verdict["verdict"] == "no_result" and outcome.layer == "crash" and "boom" in outcome.attempts[0].message
 
 
 def test_fresh_seeds_are_nobody_s_choice():
@@ -299,7 +298,7 @@ def test_fresh_seeds_are_nobody_s_choice():
     assert len({*one, *other}) == 10 and min(*one, *other) >= 10_000, "secret, and never those of the baseline"
 
 
-def test_duplicates_across_the_splits_are_dropped_counted_and_printed(bench: Bench, capsys):
+def test_duplicates_across_the_splits_are_dropped_counted_and_printed(bench: Bench):
     generator = np.random.default_rng(0)
     train, test = (generator.integers(0, 256, (count, 8, 8), dtype=np.uint8) for count in (400, 100))
     train[:5] = test[:5]
@@ -307,7 +306,7 @@ def test_duplicates_across_the_splits_are_dropped_counted_and_printed(bench: Ben
     np.savez(file, x_train=train, y_train=np.arange(400) % 10, x_test=test, y_test=np.arange(100) % 10)
     outcome = bench.conduct("noop_flag", dataset=str(file))
     row(20, "5 planted duplicates", outcome)
-    assert outcome.verdict["integrity"]["dup_dropped"] == 5
+    assert outcome.verdict["integrity"]["dup_dropped"] == 5 and "5 duplicates dropped" in verdict_block(outcome.verdict)
 
 
 def test_metric_and_data_are_not_the_coder_s_to_choose(bench: Bench, tmp_path):
@@ -342,8 +341,7 @@ def test_augmentation_behind_the_switch_is_live_but_shows_no_operator_of_the_ide
 
 def test_a_real_curriculum_is_seen_in_the_order_of_the_samples(bench: Bench):
     outcome = bench.conduct("curriculum_real")
-    if outcome.verdict["verdict"] != "supported":
-        row(24, "curriculum_real", outcome)
+    row(24, "curriculum_real", outcome, may_win=True)
     assert outcome.facts["order_differs"] and outcome.facts["idea_differs_from_control"] and outcome.attempts[0].ok
 
 

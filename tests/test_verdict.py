@@ -172,6 +172,20 @@ def test_a_control_that_is_not_the_baseline_is_trained_with_the_idea_off(bench: 
     assert idea == control and len(idea) in (2, 5) and min(idea) >= 10_000
 
 
+def test_a_lost_seed_is_no_reason_to_stop_on_the_other_alone(bench: Bench, copied: Archive):
+    events = [event for event in read_events(copied.events) if event["event"] not in ("futile", "verdict")]
+    first, second, *rest = [event["seed"] for event in events if event["event"] == "confirmed" and event["arm"] == "idea"]
+    rewrite_score(copied.confirmation("idea", first), splits={"test": {"count": 359, "accuracy": 0.0, "correct": "00" * 45}})
+    copied.events.unlink()
+    for event in events:
+        if event.get("seed") not in rest:
+            lost = {"status": "crash"} if event.get("seed") == second else {}
+            append_event(copied.events, **{name: value for name, value in (event | lost).items() if name != "time"})
+    setup = make_setup(settle(load_idea(bench.folder / "good_idea.md"), bench.options))
+    confirmation = Confirmation(setup, copied, baseline_of(setup, bench.options.runs_dir), lambda *_: nullcontext(), lambda run: None)
+    assert confirmation._futile() is False
+
+
 def test_reproducing_on_the_same_machine_is_bit_exact_and_is_recorded(helpful: Outcome, bench: Bench, capsys):
     assert reproduce(helpful.archive, None, bench.options.python) == 0
     said = capsys.readouterr().out
