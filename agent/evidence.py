@@ -39,6 +39,10 @@ class Arm:
     def wall_seconds(self) -> float | None:
         return median(run.seconds for run in self.runs) if self.runs else None
 
+    def least(self, name: str) -> float:
+        """The smallest value of this metric among the runs, 0 for none."""
+        return min((finite(run.metrics.get(name)) or 0.0 for run in self.runs), default=0.0)
+
     def most(self, name: str) -> float | None:
         """The largest value of this metric among the runs; None where no run has it."""
         return max((value for run in self.runs if (value := finite(run.metrics.get(name))) is not None), default=None)

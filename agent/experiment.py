@@ -189,6 +189,8 @@ class Experiment:
         return last[0] if last and last[0]["event"] == "edit" and last[0]["attempt"] else None
 
     def _stop_reason(self) -> StopReason | None:
+        if self._events("confirm"):  # the best run was chosen: who raises a limit now begins anew with --fresh
+            return StopReason(self._events("stopped")[-1]["reason"])
         attempts, edits = self._events("attempt"), self._events("edit")
         if edits and not edits[-1]["attempt"]:
             return StopReason.SESSION_ENDED if edits[-1]["status"] == "session_ended" else StopReason.COMPLETED

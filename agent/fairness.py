@@ -8,7 +8,8 @@ without a backward pass of PyTorch, or that tampers with the counters; the secon
 from __future__ import annotations
 
 from agent.evidence import Arm, Evidence
-from agent.idea import RECIPE, spoken
+from agent.idea import RECIPE, implied, spoken
+from agent.text import finite
 
 COUNTED = {"samples": "samples", "updates": "updates", "backwards": "backward passes", "images": "images with gradients"}
 
@@ -17,7 +18,7 @@ def unfair(evidence: Evidence) -> str:
     """What it got more of, or otherwise; '' for nothing."""
     if not evidence.idea.runs:
         return ""
-    for reference in (evidence.control, evidence.scaffold):
+    for reference in (evidence.untouched, evidence.control):
         if reference.runs and (reason := _counts(evidence, reference) or _recipe(evidence, reference)):
             return reason
     return ""
@@ -25,11 +26,13 @@ def unfair(evidence: Evidence) -> str:
 
 def _counts(evidence: Evidence, reference: Arm) -> str:
     """Samples, and what no batch of the Trainer shows: passes before, after and beside its steps."""
-    named = {name.removesuffix("_per_batch") for name in evidence.criteria.varies}
-    if "batch_size" in named:
-        named |= {"updates", "backwards"}
+    varies = evidence.criteria.varies
+    named = {name.removesuffix("_per_batch") for name in {*varies, *implied(varies)}}
+    named |= {"backwards"} if "batch_size" in varies else set()
     for name, what in COUNTED.items():
-        idea, control = ([run.metrics.get(name, 0) for run in arm.runs] for arm in (evidence.idea, reference))
+        idea, control = ([finite(run.metrics.get(name)) or 0.0 for run in arm.runs] for arm in (evidence.idea, reference))
+        if name == "images" and min(control) < reference.least("samples"):
+            continue  # a control that calls parts of the model, which nobody counts
         if name not in named and max(idea) > min(control):
             return f"its training took {max(idea):,.0f} {what}, the control's {min(control):,.0f}"
     return ""

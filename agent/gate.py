@@ -24,7 +24,7 @@ from agent.source import unreadable
 from agent.text import bound, clean
 from agent.workspace import MAIN, Workspace
 
-SMOKE_SECONDS = 180
+SMOKE_SECONDS, SMOKE_EPOCHS = 180, 3
 MAX_MAIN_BYTES = 2**18
 ARMS = ("control", "idea")
 
@@ -157,9 +157,10 @@ def liveness(candidate: Candidate, facts: Facts) -> Check:
 def smoke_arm(setup: Setup, code: Path, folder: Path, arm: str) -> tuple[Trace | None, str, float]:
     """The trace of one arm of this code, what is wrong with it ('' for nothing), and the seconds it took."""
     threads = max(1, setup.plan.budget.threads // 2)
+    epochs = min(setup.plan.budget.epochs, SMOKE_EPOCHS)  # what begins at a part of EPOCHS begins within these
     copy_files(code, folder)
     logs = folder / "stdout.log", folder / "stderr.log"
-    variables = environment_variables(setup.dataset, replace(setup.plan.budget, threads=threads), arm=arm, stage="smoke")
+    variables = environment_variables(setup.dataset, replace(setup.plan.budget, threads=threads, epochs=epochs), arm=arm, stage="smoke")
     execution = execute(Request(setup.environment.python, folder, *logs, SMOKE_SECONDS, variables, threads, (), setup.server))
     if not execution.ok:
         output = [(read_untrusted(log) or b"").decode("utf-8", "replace") for log in logs]

@@ -157,7 +157,7 @@ class _Reader:
         path = self._path(node)
         if isinstance(node, ast.Attribute) and node.attr in INSIDE_NAMES:
             return INSIDES
-        if isinstance(node, ast.Attribute) and node.attr in TRAINER:
+        if isinstance(node, ast.Attribute) and node.attr in TRAINER and not path.startswith(("pytorch_lightning.", "lightning.")):
             return "reaches into the Trainer, which belongs to protocol.py"
         if (isinstance(node, ast.Attribute) and node.attr in VALIDATION_LOADERS) or path == f"{PROTOCOL}.{VALIDATION}":
             return "uses the validation split once more: it is there to be measured on, in val_dataloader, not to be learned from"

@@ -144,6 +144,14 @@ def _title(path: Path, lines: list[str], start: int) -> tuple[str, int]:
     raise UserError(f"{path}:1: {'no title: begin with a heading, `# Title`' if lines else 'the file is empty'}")
 
 
+def implied(varies: tuple[str, ...]) -> set[str]:
+    """What changes with what an idea names: a larger batch holds more images, smaller ones make more updates, and an optimizer
+    around another steps twice. Backward passes over the whole training are compared all the same.
+    """
+    of_batch = {"updates_per_batch", "images_per_batch"} if "batch_size" in varies else set()
+    return of_batch | ({"updates_per_batch"} if "optimizer" in varies else set())
+
+
 def spoken(name: str) -> str:
     """One of VARIES in words, to be put after `the`."""
     return _SPOKEN.get(name, name.replace("_", " "))

@@ -2,19 +2,20 @@
 
 It shows that something is switched on and that the control is the baseline; not that it is the idea. The operators that
 only one arm uses, the executed lines and the judge speak of that. Not covered: rounding that grows into a difference; an idea that
-begins after these steps, or acts in prediction only. It is sent back.
+begins after these steps. It is sent back.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent.files import read_untrusted
-from agent.idea import METERS, VARIES, spoken
+from agent.idea import METERS, VARIES, implied, spoken
 from agent.source import Statement, added_statements, definitions, names_read, same_program
 from agent.text import finite
 
@@ -30,6 +31,7 @@ class Trace:
     """What a smoke run left, untrusted and checked for its shape."""
 
     losses: tuple[float, ...]
+    scores: tuple[float, ...]  # of a few validation images after the last step
     parameters: int
     operators: dict[str, int]
     lines: frozenset[int]  # of main.py, executed
@@ -46,7 +48,7 @@ class Facts:
     control_equals_baseline: bool
     idea_differs_from_control: bool
     idea_equals_baseline: bool  # then it is the control that was changed, or nothing
-    largest_difference: float  # of the two arms' losses
+    largest_difference: float  # of the two arms' losses, and a tenth of that of their scores
     added_statements: int
     executed: int  # of these, with the idea on
     idea_only: int  # and not with the idea off
@@ -73,7 +75,10 @@ def read_trace(path: Path) -> tuple[Trace | None, str]:
         operators = {name: int(calls) for name, calls in stored["operators"].items() if _NAME.fullmatch(name)}
         recipes = tuple({name: int(step[name]) if _counted(name) else step[name] for name in VARIES} for step in stored["recipes"])
         order = tuple(tuple(map(int, batch)) for batch in stored["order"])
-        return Trace(tuple(map(float, losses)), int(stored["parameters"]), operators, frozenset(map(int, stored["lines"])),
+        scores = tuple(map(float, stored["scores"]))
+        if not all(map(math.isfinite, scores)):
+            return None, "The scores that it predicts after these steps are not all finite."
+        return Trace(tuple(map(float, losses)), scores, int(stored["parameters"]), operators, frozenset(map(int, stored["lines"])),
                      recipes, order, int(stored["samples"]), str(stored["device"])), ""  # fmt: skip
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None, "trace.json is not protocol.py's own: leave the smoke stage to it."
@@ -114,7 +119,7 @@ def changed_recipe(facts: Facts, varies: tuple[str, ...]) -> str:
         return (f"It makes {max(facts.steps[1:])} training steps where the baseline makes {facts.steps[0]}: epochs and Trainer "
                 "belong to protocol.py, leave both as they are.")  # fmt: skip
     words = []
-    named = {*varies, "images_per_batch"} if "batch_size" in varies else {*varies}  # how many in all, agent/fairness.py looks at
+    named = {*varies, *implied(varies)}
     for name, (baseline, control, idea) in facts.recipe.items():
         if name not in named:
             where = "in both arms" if control == idea else "with IDEA on" if control == baseline else "with IDEA off"
@@ -135,7 +140,8 @@ def not_live(base: str, new: str, facts: Facts) -> str:
                 "Put the baseline behind `IDEA` false and the idea behind `IDEA` true.")  # fmt: skip
     if facts.idea_differs_from_control:
         return ""
-    text = "Switching the idea on changes nothing: in the first three steps of each of the first three epochs the losses are equal"
+    text = ("Switching the idea on changes nothing: in the first three steps of each of the first three epochs the losses are equal, "
+            "and so are the predictions after them")  # fmt: skip
     if unused := _unused(base, new):
         return f"{text}. {unused}"
     if "IDEA" not in names_read(new):
@@ -143,7 +149,7 @@ def not_live(base: str, new: str, facts: Facts) -> str:
         return f"{text}, because main.py never reads `IDEA`.{both} Put the baseline back and choose the idea with `if IDEA`."
     if sleeping := _sleeping(base, new, facts):
         return f"{text}. Line {sleeping.line}, `{sleeping.text[:100]}`, never ran: call it when IDEA is true, within these steps."
-    return f"{text}, although the added lines ran: their result does not reach the loss."
+    return f"{text}, although the added lines ran: their result reaches neither loss nor prediction."
 
 
 def _unused(base: str, new: str) -> str:
@@ -159,10 +165,14 @@ def _sleeping(base: str, new: str, facts: Facts) -> Statement | None:
 
 
 def _difference(one: Trace, other: Trace) -> float:
-    """The largest difference of two losses at the same step; infinite where the steps do not match."""
-    if len(one.losses) != len(other.losses):
+    """The largest difference of two losses at the same step, or of two scores by a tenth; infinite where they do not match.
+
+    A score is the sum of many products, so it rounds more coarsely than a mean loss does.
+    """
+    if len(one.losses) != len(other.losses) or len(one.scores) != len(other.scores):
         return float("inf")
-    return max(abs(a - b) for a, b in zip(one.losses, other.losses, strict=True))
+    losses = max(abs(a - b) for a, b in zip(one.losses, other.losses, strict=True))
+    return max(losses, 0.1 * max((abs(a - b) for a, b in zip(one.scores, other.scores, strict=True)), default=0.0))
 
 
 def _recipe(baseline: Trace, control: Trace, idea: Trace) -> dict[str, tuple[str, str, str]]:

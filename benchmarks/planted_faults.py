@@ -86,7 +86,7 @@ FAULTS = [
     Fault(
         "agent/liveness.py", "TOLERANCE = 1e-6", "TOLERANCE = -1.0", "test_pitfalls.py -k noop_flag", "an idea that changes nothing is live"
     ),
-    Fault("agent/liveness.py", "if name not in varies:", "if False:", "test_pitfalls.py -k learning_rate", "a bundled recipe passes"),
+    Fault("agent/liveness.py", "if name not in named:", "if False:", "test_pitfalls.py -k learning_rate", "a bundled recipe passes"),
     Fault("agent/scoring.py", "images[secret]", "images", "test_verdict.py -k truly_helps", "the order is not the one that is undone"),
     Fault("agent/scoring.py", "if not np.isfinite(scores).all():", "if False:", "test_pitfalls.py -k nan", "NaN is a prediction"),
     Fault(

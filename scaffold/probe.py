@@ -96,8 +96,13 @@ def recipe(trainer, batch) -> dict:
     return {
         "optimizer": [*dict.fromkeys(name for name, _ in stepped)],
         "learning_rate": every("lr"), "weight_decay": every("weight_decay"), "momentum": every("momentum", "betas"),
-        "batch_size": len(batch[1]), **meters.per_batch(),
+        "batch_size": rows(batch), **meters.per_batch(),
     }  # fmt: skip
+
+
+def rows(batch) -> int:
+    """How many images a batch holds; the labels may be anything, those of mixed images for instance."""
+    return len(next(iter(batch.values())) if isinstance(batch, dict) else batch[0])
 
 
 def _name(optimizer) -> str:

@@ -59,7 +59,9 @@ def run(model_class: type[pl.LightningModule]) -> None:
     built = _parameters(model)
     probe.meters.watch(model)
     for module in model.modules():
-        if isinstance(module, torch.nn.Conv2d):  # faster; other parameters keep the layout that main.py gave them
+        if isinstance(module, torch.nn.Conv2d) and not any(
+            map(is_lazy, module.parameters())
+        ):  # faster; other parameters keep the layout that main.py gave them
             module.to(memory_format=torch.channels_last)
     if _STAGE == "predict":
         return _predict(model)
@@ -73,10 +75,14 @@ def run(model_class: type[pl.LightningModule]) -> None:
 
 
 def predict(model: torch.nn.Module, images: torch.Tensor, batch_size: int = 512) -> torch.Tensor:
-    """Scores [n, CLASSES] of model for stored images [n, SIZE, SIZE, CHANNELS], without labels, without gradients."""
+    """Scores [n, CLASSES] of model for stored images [n, SIZE, SIZE, CHANNELS], without labels, without gradients.
+
+    Every batch is whole: a smaller one may be computed by another kernel, and round differently.
+    """
     model.eval()
+    padded = torch.arange(-(-len(images) // batch_size) * batch_size) % len(images)
     with torch.no_grad():
-        scores = torch.cat([model(normalise(part)).float() for part in images.to(device()).split(batch_size)])
+        scores = torch.cat([model(normalise(images[part].to(device()))).float() for part in padded.split(batch_size)])[: len(images)]
     if scores.shape != (len(images), CLASSES):
         raise ValueError(f"the model gives scores of shape {tuple(scores.shape)}, not {(len(images), CLASSES)}")
     return scores
@@ -99,7 +105,7 @@ class Record(pl.Callback):
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         self.steps += 1
-        self.epoch_samples += len(batch[1])
+        self.epoch_samples += probe.rows(batch)
         self.epoch_seconds = time.monotonic() - self._since
         step = probe.recipe(trainer, batch)
         for name, value in step.items():
@@ -131,13 +137,15 @@ class Record(pl.Callback):
 
     def totals(self) -> dict:
         last = self.rows[-1] if self.rows else {}
-        return self.own | {f"recipe/{name}": _bounded([*values]) for name, values in self.recipe.items()} | {
+        # An epoch's last batch may be smaller, or left out: the largest is what was asked for.
+        recipe = self.recipe | {"batch_size": [max(self.recipe.get("batch_size", ["0"]), key=int)]}
+        return {
             "train_loss": last.get("train_loss"), "train_accuracy": last.get("train_acc"),
             "epochs": len(self.rows), "steps": self.steps, "samples": self.samples,
             **{name: getattr(probe.meters, name) for name in probe.METERS}, "train_seconds": round(self.seconds, 3),
             "images_per_second": round(self.samples / max(self.seconds, 1e-9), 1),
             "peak_memory_mb": _peak_memory_mb(), "device": str(device()),
-        }  # fmt: skip
+        } | {f"recipe/{name}": _bounded([*values]) for name, values in recipe.items()} | self.own  # fmt: skip
 
 
 def _trainer(record: Record) -> pl.Trainer:
@@ -176,9 +184,10 @@ def _validate(model) -> dict:
 def _smoke(model, record: Record) -> None:
     with probe.Operators() as operators:
         _trainer(record).fit(model)
-        predict(model.to(device()), val_data().images[:8])
+        scores = predict(model.to(device()), val_data().images[:8], batch_size=8)
     _write_json("trace.json", {
-        "losses": record.losses, "recipes": record.recipes, "parameters": _parameters(model), "operators": operators.counts,
+        "losses": record.losses, "scores": scores.flatten().tolist(),
+        "recipes": record.recipes, "parameters": _parameters(model), "operators": operators.counts,
         "lines": sorted(probe.lines), "order": probe.order, "samples": record.samples, "device": str(device()),
     })  # fmt: skip
 

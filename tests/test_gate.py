@@ -16,7 +16,7 @@ from tests import cases
 BASE = (DEFAULT_SCAFFOLD / "main.py").read_text()
 RECIPE = {"optimizer": ["Adam"], "learning_rate": [0.001], "weight_decay": [0.0], "momentum": [[0.9, 0.999]], "batch_size": 64,
           "updates_per_batch": 1, "backwards_per_batch": 1, "images_per_batch": 64}  # fmt: skip
-TRACE = Trace((2.0, 1.9, 1.8), 100, {"aten.add": 3}, frozenset(range(200)), (RECIPE,) * 3, ((0, 1), (2, 3), (4, 5)), 6, "cpu")
+TRACE = Trace((2.0, 1.9, 1.8), (0.5, -0.5), 100, {"aten.add": 3}, frozenset(range(200)), (RECIPE,) * 3, ((0, 1), (2, 3), (4, 5)), 6, "cpu")
 
 
 def added(text: str) -> str:
@@ -59,7 +59,7 @@ def test_what_an_honest_idea_needs_is_not_refused(line):
         ("import protocol", "as a whole"),
         ("from protocol import _STAGE", "_STAGE out of protocol.py"),
         ("from protocol import *", "out of protocol.py"),
-        ("import probe", "Python itself"),
+        ("import probe", "Python or PyTorch itself"),
         ("IDEA = True", "sets IDEA"),
         ("EPOCHS, x = 9, 1", "sets EPOCHS"),
         ("EPOCHS += 9", "sets EPOCHS"),
@@ -74,9 +74,9 @@ def test_what_an_honest_idea_needs_is_not_refused(line):
         ("from PIL import Image", "files"),
         ("torch.manual_seed(1)", "seed for everything"),
         ("pl.seed_everything(1)", "seed for everything"),
-        ("eval('1')", "Python itself"),
-        ("x = run.__globals__", "Python itself"),
-        ("x = getattr(run, '__glo' + 'bals__')", "Python itself"),
+        ("eval('1')", "Python or PyTorch itself"),
+        ("x = run.__globals__", "Python or PyTorch itself"),
+        ("x = getattr(run, '__glo' + 'bals__')", "Python or PyTorch itself"),
         ("        open('final_info.json', 'w')", "files"),
         ("        images.numpy().tofile('x')", "files"),
         ("        self.trainer.fit_loop.max_epochs = 9", "the Trainer"),

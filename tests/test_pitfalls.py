@@ -48,12 +48,12 @@ def unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
         (2, "hparams_only", "never reads `IDEA`"),
         (3, "augment_only", "never reads `IDEA`"),
         (4, "dead_class", "FrequencyConv2d is defined on line .* and never used"),
-        (4, "dead_flag", "their result does not reach the loss"),
-        (5, "noop_flag", "their result does not reach the loss"),
-        (5, "noop_parameter", "their result does not reach the loss"),
-        (5, "noop_random", "their result does not reach the loss"),
-        (5, "rounding_flag", "their result does not reach the loss"),
-        (24, "curriculum_noop", "their result does not reach the loss"),
+        (4, "dead_flag", "their result reaches neither loss nor prediction"),
+        (5, "noop_flag", "their result reaches neither loss nor prediction"),
+        (5, "noop_parameter", "their result reaches neither loss nor prediction"),
+        (5, "noop_random", "their result reaches neither loss nor prediction"),
+        (5, "rounding_flag", "their result reaches neither loss nor prediction"),
+        (24, "curriculum_noop", "their result reaches neither loss nor prediction"),
     ],
 )
 def test_what_is_not_wired_in_is_not_implemented_and_costs_no_run(bench: Bench, number, case, said):
