@@ -466,6 +466,46 @@ class Adam(torch.optim.Adam):
         (PROTOCOL, PROTOCOL.replace("IDEA, SIZE", "IDEA, SEED, SIZE")),
         (LOADER, LOADER.replace("augment=True", "augment=SEED < 10_000")),
     ),
+    # Honest programs of another shape: they act after the last step, train on fewer samples, mix labels, are built lazily.
+    "averaged": (
+        _before(
+            TRAINING_STEP,
+            """\
+    def on_train_end(self):
+        if IDEA:
+            with torch.no_grad():
+                self.fc2.weight.mul_(0.5)
+""",
+        ),
+    ),
+    "other_batches": (
+        _after(LAST_LAYER, "        if IDEA:\n            self.extra = nn.LazyConv2d(64, 1)"),
+        (STAGE2, "        x = self.conv2(x) + self.extra(x) if IDEA else self.conv2(x)\n        x = self.pool(F.relu(x))"),
+        (
+            TRAINING_STEP,
+            """\
+    def training_step(self, batch, batch_idx):
+        images, labels = batch
+        if IDEA:
+            labels = labels[0]""",
+        ),
+        (
+            LOADER,
+            """\
+        if IDEA:
+            return torch.utils.data.DataLoader(train_data(), BATCH_SIZE, shuffle=True, drop_last=True, collate_fn=mixed)
+        return Batches(train_data(), BATCH_SIZE, shuffle=True, augment=True)""",
+        ),
+        _before(
+            "def accuracy(logits, labels):",
+            """\
+def mixed(samples):
+    images, labels = torch.stack([image for image, _ in samples]), torch.stack([label for _, label in samples])
+    return images, (labels, labels.flip(0), 0.9)
+
+""",
+        ),
+    ),
     "frozen": (*REAL_FFT, _before(TRAINING_STEP, "    def on_train_end(self):\n        self.freeze()\n")),
     "control_crashes": (
         OTHER_START,

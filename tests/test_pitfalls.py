@@ -161,6 +161,14 @@ def test_validation_data_teach_a_confirm_run_nothing_new(bench: Bench):
         assert len(val) == 359 and (val == train[:359]).all()
 
 
+@pytest.mark.parametrize("case", ["averaged", "other_batches"])
+def test_an_honest_program_of_another_shape_is_compared(bench: Bench, case):
+    outcome = bench.conduct(case)
+    row(7, case, outcome, may_win=True)
+    assert outcome.layer == "verdict" and outcome.verdict["verdict"] in ("supported", "not_supported", "inconclusive")
+    assert outcome.events("confirm")[0]["control"] == "cached" and outcome.facts["idea_differs_from_control"]
+
+
 def test_a_control_that_crashes_is_named(bench: Bench):
     outcome = bench.conduct("control_crashes")
     row(17, "control_crashes", outcome)
