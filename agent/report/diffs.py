@@ -67,7 +67,7 @@ def _facts(facts: dict) -> str:
     operators = ", ".join(f"{name} {calls:+d}" for name, calls in list(facts["operators"].items())[:6])
     recipe = "".join(f"; {name}: baseline {values[0]}, control {values[1]}, idea {values[2]}" for name, values in facts["recipe"].items())
     order = "; another order of samples" if facts["order_differs"] else ""
-    arms = f"control {control}, idea {idea} (losses by up to {facts['largest_difference']:.2g})"
+    arms = f"control {control}, idea {idea} (by up to {facts['largest_difference']:.2g})"
     return clean(f"  {arms}; {lines}; operators {operators or 'the same'}{order}{recipe}")
 
 
