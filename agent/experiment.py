@@ -8,7 +8,7 @@ points is kept as run_N.interrupted_K and made again, with the recorded replies.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.archive import FAILED, FOREIGN, INTERRUPTED, Archive, RunFolder, rename
@@ -128,9 +128,8 @@ class Experiment:
 
     def _judge(self, candidate: Candidate, facts: Facts, turn: int) -> Judgement:
         """What readers of the diff say about the criteria; absent without a reader or without criteria."""
-        shown = {name: value for name, value in asdict(facts).items() if name != "lines"}
         with self.progress(f"run {self._number}: judge", None):
-            return judge(self.criteria, *candidate.source(), set(facts.lines), shown,
+            return judge(self.criteria, *candidate.source(), set(facts.lines), facts.shown,
                          lambda purpose, prompt: self.coder.ask(purpose.replace("judge ", f"judge {turn}."), prompt))  # fmt: skip
 
     def _train(self, number: int, folder: RunFolder) -> Run:

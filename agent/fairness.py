@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from agent.evidence import Arm, Evidence
 from agent.idea import RECIPE, implied, spoken
-from agent.text import finite
 
 COUNTED = {"samples": "samples", "updates": "updates", "backwards": "backward passes", "images": "images with gradients"}
 
@@ -18,7 +17,7 @@ def unfair(evidence: Evidence) -> str:
     """What it got more of, or otherwise; '' for nothing."""
     if not evidence.idea.runs:
         return ""
-    for reference in (evidence.untouched, evidence.control):
+    for reference in (evidence.scaffold, evidence.control):
         if reference.runs and (reason := _counts(evidence, reference) or _recipe(evidence, reference)):
             return reason
     return ""
@@ -30,11 +29,11 @@ def _counts(evidence: Evidence, reference: Arm) -> str:
     named = {name.removesuffix("_per_batch") for name in {*varies, *implied(varies)}}
     named |= {"backwards"} if "batch_size" in varies else set()
     for name, what in COUNTED.items():
-        idea, control = ([finite(run.metrics.get(name)) or 0.0 for run in arm.runs] for arm in (evidence.idea, reference))
-        if name == "images" and min(control) < reference.least("samples"):
+        idea, control = evidence.idea.most(name) or 0.0, reference.least(name)
+        if name == "images" and control < reference.least("samples"):
             continue  # a control that calls parts of the model, which nobody counts
-        if name not in named and max(idea) > min(control):
-            return f"its training took {max(idea):,.0f} {what}, the control's {min(control):,.0f}"
+        if name not in named and idea > control:
+            return f"its training took {idea:,.0f} {what}, the control's {control:,.0f}"
     return ""
 
 

@@ -107,7 +107,7 @@ class _Reader:
         self.tree = ast.parse(source)
         self.nodes = list(ast.walk(self.tree))
         self.origin = dict[str, str]()  # a local name -> what it is a name of, through imports and plain assignments
-        self.imported, self.of_protocol = set[str](), set[str]()
+        self.of_protocol = set[str]()
         for node in self.nodes:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 self._import(node)
@@ -121,7 +121,6 @@ class _Reader:
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         for alias in node.names:
             name = alias.asname or alias.name.split(".")[0]
-            self.imported.add(name)
             if isinstance(node, ast.Import):
                 self.origin[name] = alias.name if alias.asname else name
             else:
@@ -184,7 +183,7 @@ class _Reader:
         if isinstance(target, ast.Name):
             return f"sets {target.id}, which belongs to protocol.py" if target.id in self.of_protocol else ""
         path, root = _dotted(target), _root(target)
-        if root in self.imported or root in self.origin:
+        if root in self.origin:
             return f"changes {root}, which is not yours"
         if ".trainer." in f"{path}.":
             return "changes the Trainer, which belongs to protocol.py"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,11 @@ class Facts:
     order_differs: bool  # of the training images
     recipe: dict[str, tuple[str, str, str]]  # what differs: baseline, control, idea
     lines: tuple[int, ...]  # executed with the idea on
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What a judge is told: all but the lines."""
+        return {name: value for name, value in asdict(self).items() if name != "lines"}
 
 
 def read_trace(path: Path) -> tuple[Trace | None, str]:

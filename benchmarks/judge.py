@@ -18,7 +18,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -116,7 +116,9 @@ def items(base: str) -> list[Item]:
             last[idea] = source
     for idea, edits in BROKEN.items():
         for broken, *texts in edits:
-            found.append(Item(f"{idea}, not {broken}", idea, edited(last[idea], texts), broken))
+            found.append(
+                Item(f"{idea}, not {broken}", idea, cases.edited(last[idea], list(zip(texts[::2], texts[1::2], strict=True))), broken)
+            )
     found += [Item(f"{other} as {idea}", idea, last[other], ALL) for idea in IDEAS for other in IDEAS if other != idea]
     found += [Item(f"{case} as {IDEAS[0]}", IDEAS[0], cases.apply(case, base), ALL) for case in FOREIGN]
     return found
@@ -126,16 +128,8 @@ def versions(base: str, idea: str) -> Iterator[str]:
     """main.py after each reply of the shipped session."""
     for line in read_events(REPOSITORY / "ideas" / "sessions" / f"{idea}.jsonl"):
         if blocks := _BLOCK.findall(line.get("reply", "")):
-            base = edited(base, [text for block in blocks for text in block])
+            base = cases.edited(base, blocks)
             yield base
-
-
-def edited(source: str, texts: list[str]) -> str:
-    """texts: what is replaced and what comes in its place, in turn."""
-    for old, new in zip(texts[::2], texts[1::2], strict=True):
-        assert source.count(old) == 1, f"{source.count(old)} times: {old}"
-        source = source.replace(old, new)
-    return source
 
 
 class Gate:
@@ -167,8 +161,7 @@ Ask = Callable[[str, str], Answer]
 
 
 def judged(item: Item, facts: Facts, base: str, ask: Ask) -> Judgement:
-    shown = {name: value for name, value in asdict(facts).items() if name != "lines"}
-    return judge(criteria(item), base, item.source, set(facts.lines), shown, ask)
+    return judge(criteria(item), base, item.source, set(facts.lines), facts.shown, ask)
 
 
 def criteria(item: Item) -> Criteria:

@@ -109,7 +109,7 @@ FAULTS = [
     Fault("agent/forks.py", 'self._answer.sendall(b"k")', "pass", "test_runner.py -k forked", "a time limit ends nothing"),
     Fault(
         "agent/fairness.py",
-        "max(idea) > min(control):",
+        "idea > control:",
         "False:",
         "test_pitfalls.py -k last_batch",
         "extra training is free",

@@ -7,6 +7,8 @@ control is the baseline and what finds the cheat is the layer that is tested, no
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tests.replies import edit
 
 Edit = tuple[str, str]  # whole lines of main.py, and what comes in their place
@@ -573,8 +575,13 @@ def mixed(samples):
 
 def apply(name: str, source: str) -> str:
     """source, which is scaffold/main.py, with the edits of one case."""
-    for old, new in CASES[name]:
-        assert source.count(old) == 1, f"{name}: {source.count(old)} times in main.py:\n{old}"
+    return edited(source, CASES[name])
+
+
+def edited(source: str, edits: Iterable[Edit]) -> str:
+    """source with one text after the other in the place of another, each of which it holds once."""
+    for old, new in edits:
+        assert source.count(old) == 1, f"{source.count(old)} times in main.py:\n{old}"
         source = source.replace(old, new)
     return source
 
