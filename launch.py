@@ -95,12 +95,16 @@ def verdict(arguments: list[str]) -> int:
 
 
 def reproduce(arguments: list[str]) -> int:
+    from agent.preflight import find_sandbox
     from agent.report.review import find
     from agent.reproduce import reproduce
+    from agent.sandbox import Limits
 
     parser = _run_argument("reproduce", "Train one confirmed seed of each arm again and compare.", _places)
+    _confinement(parser)
     given = parser.parse_args(arguments)
-    return reproduce(find(given.run, given.runs_dir), given.data_dir, given.python)
+    sandbox = find_sandbox(given.sandbox, given.network, Limits.given(given.memory, given.processes, given.disk))
+    return reproduce(find(given.run, given.runs_dir), given.data_dir, given.python, sandbox)
 
 
 def baseline(arguments: list[str]) -> int:
@@ -123,9 +127,10 @@ def doctor(arguments: list[str]) -> int:
 
     parser = argparse.ArgumentParser(prog="launch.py doctor", description="What is there and what is missing.")
     _places(parser)
+    _sandbox(parser)
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     given = parser.parse_args(arguments)
-    return examine(given.runs_dir, given.data_dir, given.python)
+    return examine(given.runs_dir, given.data_dir, given.python, given.sandbox)
 
 
 def run_parser(command: str = "", ideas: str = "+") -> argparse.ArgumentParser:
@@ -150,12 +155,27 @@ def run_parser(command: str = "", ideas: str = "+") -> argparse.ArgumentParser:
     add("--confirm-seeds", type=_confirm_seeds, default=5, help="fresh seeds for the best run (default: 5)")
     add("--seed", type=int, default=0, help="seed of every explored run, and the first of the control's (default: 0)")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
+    _confinement(parser)
     add("--scaffold", type=Path, help="a folder with another main.py to start from")
     _places(parser)
     add("--fresh", action="store_true", help="run a finished experiment again")
     add("--dry-run", action="store_true", help="print the prompt and the plan; spend nothing")
     add("--debug", action="store_true", help="show tracebacks")
     return parser
+
+
+def _confinement(parser: argparse.ArgumentParser) -> None:
+    _sandbox(parser)
+    add = parser.add_argument
+    add("--network", action="store_true", help="let main.py use the network; the verdict says so")
+    add("--memory", type=_positive, metavar="GIB", help="memory that one run may take (default: 3/4 of this machine's)")
+    add("--processes", type=_whole, default=1024, help="processes that one run may have (default: 1024)")
+    add("--disk", type=_positive, metavar="GIB", default=10.0, help="GiB that one run may write (default: 10)")
+
+
+def _sandbox(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sandbox", choices=("auto", "bwrap", "landlock", "none"), default="auto",
+                        help="what confines main.py (default: auto: bwrap, else landlock, else refuse)")  # fmt: skip
 
 
 def _places(parser: argparse.ArgumentParser) -> None:

@@ -12,8 +12,10 @@ from pathlib import Path
 from agent.datasets import cache_folder
 from agent.environment import REQUIRED, existing, find_built
 from agent.errors import Fault, UserError
+from agent.preflight import find_sandbox, proofs
 from agent.provenance import HARNESS_PACKAGES, cores, version_of
 from agent.report.console import say
+from agent.sandbox import Limits
 from agent.secrets import clean_environment
 from agent.settings import MODELS_BY_KEY
 from agent.workspace import DEFAULT_SCAFFOLD, REQUIREMENTS
@@ -32,9 +34,17 @@ class Finding:
     needed: bool = True
 
 
-def examine(runs: Path, data_dir: Path | None, python: Path | None) -> int:
+def examine(runs: Path, data_dir: Path | None, python: Path | None, sandbox: str) -> int:
     """Print every finding; 0 when the main job can run, 1 when it cannot."""
-    findings = [_interpreter(), _packages(), *_experiments_interpreter(python), _data(data_dir), _model(), *_disk(runs)]
+    findings = [
+        _interpreter(),
+        _packages(),
+        *_experiments_interpreter(python),
+        *_confinement(sandbox),
+        _data(data_dir),
+        _model(),
+        *_disk(runs),
+    ]
     for finding in findings:
         mark = "ok     " if finding.ok else "MISSING" if finding.needed else "note   "
         say(f"{mark}  {finding.name:<12} {finding.text}")
@@ -69,6 +79,18 @@ def _experiments_interpreter(python: Path | None) -> list[Finding]:
     versions = ", ".join(f"{name} {environment.packages.get(name, 'missing')}" for name in REQUIRED)
     found = Finding("environment", all(name in environment.packages for name in REQUIRED), versions)
     return [found, _device(environment.python)]
+
+
+def _confinement(asked: str) -> list[Finding]:
+    """The sandbox in force, and three programs that try to get out of it."""
+    try:
+        sandbox = find_sandbox(asked, False, Limits())
+    except UserError as error:
+        return [Finding("sandbox", False, str(error))]
+    tried = [
+        Finding("  escape", bool(why) or sandbox.kind == "none", f"{name}: {why or 'NOT stopped'}") for name, why in proofs(sandbox).items()
+    ]
+    return [Finding("sandbox", sandbox.kind != "none", sandbox.described, needed=False), *tried]
 
 
 def _device(python: Path) -> Finding:

@@ -13,6 +13,7 @@ from agent.errors import Fault
 from agent.files import read_events, read_json
 from agent.judge import Criteria, Judgement
 from agent.run import Run, load_run
+from agent.sandbox import KINDS
 from agent.scoring import Score, load_score
 from agent.text import finite
 
@@ -65,6 +66,22 @@ class Evidence:
     judgement: Judgement | None
     criteria: Criteria
     cost: tuple[float | None, int]
+
+    @property
+    def sandbox(self) -> str:
+        """The weakest that any program of the coder's ran in: one run without is enough to plant something."""
+        return max((run.sandbox for run in self._coders), key=KINDS.index, default="none")
+
+    @property
+    def network(self) -> bool:
+        return any(run.network for run in self._coders)
+
+    @property
+    def _coders(self) -> list[Run]:
+        """The runs of code that the coder wrote."""
+        arms = [self.idea, *([self.control] if self.order and self.order["control"] == "own" else [])]
+        tried = [run for run in self.attempts if run.used]  # the others were stopped before a run
+        return [*tried, *self.checks, *(run for arm in arms for run in (*arm.runs, *arm.failed))]
 
     @property
     def on_gpu(self) -> bool:

@@ -12,10 +12,10 @@ _FRAME = re.compile(r'  File "(?P<path>[^"]*)", line (?P<line>\d+)(, in (?P<wher
 _START = "Traceback (most recent call last):"
 
 
-def explain(execution: Execution, stdout: str, stderr: str, timeout: float) -> str:
+def explain(execution: Execution, stdout: str, stderr: str) -> str:
     """The exception and the frames of main.py; else how it ended and its last lines. Bounded."""
-    if execution.timed_out:
-        return f"It ran longer than {timeout:g} s and was stopped. Its last lines:\n{_last(stdout, stderr)}"
+    if execution.limit:
+        return f"{execution.stopped} Its last lines:\n{_last(stdout, stderr)}"
     if _START in (errors := clean(stderr)):
         return bound(_own_frames(errors[errors.rindex(_START) :]))
     if execution.exit_code < 0:

@@ -1,54 +1,71 @@
 """Run as a program by the experiments' interpreter: import torch, Lightning and W&B once, then fork a process for each run.
 
-    python -I fork_server.py CONTROL
+    python -I fork_server.py CONTROL [MODULE ...]
 
-CONTROL is the number of a stream socket. A request on it is eight digits and so many bytes of JSON, {"folder",
-"environment", "threads", "arguments"}, with three descriptors: where to answer, the program's stdout, its stderr. A keeper
-is forked for it, which forks the program, adopts whatever the program leaves behind, and answers with one line of JSON,
-{"exit_code", "cpu_seconds"}, when nothing of it runs any more. A byte on, or the end of, the answer's socket ends the
-program early: so nothing outlives the harness, even if that is killed.
+CONTROL is the number of a stream socket, MODULEs are imported first. A request on the socket is eight digits and so many
+bytes of JSON, what agent/sandbox.py calls an Order, with three descriptors: where to answer, the program's stdout, its
+stderr. A keeper is forked for it, which makes the sandbox, forks the program into it, adopts whatever the program leaves
+behind, looks at what it uses, and answers with one line of JSON, {"exit_code", "cpu_seconds", "limit", "used"} or
+{"refused"}, when nothing of it runs any more. A byte on, or the end of, the answer's socket ends the program early: so nothing
+outlives the harness, even if that is killed.
 
 The program is main.py as `python main.py` would run it: its folder first on the path, its own session, its own environment.
-Not covered: a library that is configured by the environment at import sees the server's; a program that kills its keeper.
+Where modules were imported it starts as a copy of this process, else by executing the interpreter.
+Not covered: a library that is configured by the environment at import sees the server's; without a sandbox, a program that
+kills its keeper.
 """
 
-import atexit
-import ctypes
+from __future__ import annotations
+
 import importlib
+import importlib.util
 import json
 import os
 import select
 import signal
 import socket
+import subprocess
 import sys
 import time
 import traceback
 import types
 from pathlib import Path
 
-PRELOADED = ("numpy", "torch", "torchvision", "pytorch_lightning", "wandb", "pytorch_lightning.loggers.wandb")
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of <linux/prctl.h>
 POLL_SECONDS = 0.02
+PROCESSES_FACTOR = 4  # the kernel counts threads
 
 
-def serve(control: socket.socket) -> None:
+def beside(name: str) -> types.ModuleType:
+    """A module that lies beside this file, whose folder must not be on the path: it has names of the standard library."""
+    spec = importlib.util.spec_from_file_location(f"assay_{name}", Path(__file__).with_name(f"{name}.py"))
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+confine, program, watchdog = beside("confine"), beside("program"), beside("watchdog")
+
+
+def serve(control: socket.socket, warm: bool) -> None:
     adopt_orphans()
     keepers: set[int] = set()
     while True:
         ready, _, _ = select.select([control], [], [], 0.2 if keepers else None)
         while keepers and (ended := os.waitpid(-1, os.WNOHANG)[0]):
             keepers.discard(ended)
-            for stray in set(children_of().get(os.getpid(), [])) - keepers:  # of a keeper that was killed
+            for stray in set(watchdog.children_of().get(os.getpid(), [])) - keepers:  # of a keeper that was killed
                 kill_all(stray)
         if not ready:
             continue
         head, descriptors, _, _ = socket.recv_fds(control, 8, 3)
         if not head:
             return  # the harness has gone; every keeper sees that for itself
-        request = json.loads(receive(control, int(head)))
+        order = json.loads(receive(control, int(head)))
         if (keeper := os.fork()) == 0:
             control.close()
-            keep(request, *descriptors)
+            keep(order, warm, *descriptors)
         keepers.add(keeper)
         for descriptor in descriptors:
             os.close(descriptor)
@@ -61,87 +78,126 @@ def receive(control: socket.socket, size: int) -> bytes:
     return data
 
 
-def keep(request: dict, answer: int, out: int, err: int) -> None:
-    """Fork the program, wait for its end or the order to end it, leave nothing of it, answer. Never returns."""
+def keep(order: dict, warm: bool, answer: int, out: int, err: int) -> None:
+    """Start the program, wait for its end or the order to end it, leave nothing of it, answer. Never returns."""
     adopt_orphans()
-    program = os.fork()
-    if program == 0:
-        os.close(answer)
-        become(request, out, err)
+    try:
+        box = Box(order["bwrap"]) if order["bwrap"] else None
+        main, scratch = start(order, warm, box, answer, out, err)
+    except (OSError, ValueError) as error:
+        reply(answer, {"refused": str(error)})
     os.close(out)
     os.close(err)
-    status, seconds = None, 0.0
-    while status is None:
+    dog = watchdog.Watchdog(os.getpid(), order["folder"], order["limits"], scratch, box.own if box else set())
+    status, seconds, limit = None, 0.0, ""
+    while status is None and not limit:
         ended, how, used = reap()
         seconds += used
-        status = how if ended == program else None
-        if status is None and not ended and select.select([answer], [], [], POLL_SECONDS)[0]:
+        status = how if ended == main else None
+        if not ended and not (limit := dog.look()) and select.select([answer], [], [], POLL_SECONDS)[0]:
             break
-    while left := set(children_of().get(os.getpid(), [])):
+    while left := set(watchdog.children_of().get(os.getpid(), [])):
         for child in left:
             kill_all(child)
         ended, how, used = reap()
         seconds += used
-        status = how if ended == program else status
+        status = how if ended == main else status
         time.sleep(0 if ended else 0.005)
+    dog.used["disk"] = max(dog.used["disk"], watchdog.folder_bytes(order["folder"], order["limits"]["disk"]))
     code = os.waitstatus_to_exitcode(status) if status is not None else -signal.SIGKILL
+    reply(answer, {"exit_code": code, "cpu_seconds": round(seconds, 3), "limit": limit, "used": dog.used})
+
+
+def reply(answer: int, value: dict) -> None:
+    """Say the last word to the harness, and end."""
     try:
-        os.write(answer, json.dumps({"exit_code": code, "cpu_seconds": round(seconds, 3)}).encode() + b"\n")
+        os.write(answer, json.dumps(value).encode() + b"\n")
     except OSError:
         pass  # nobody waits for it any more
     os._exit(0)
 
 
-def become(request: dict, out: int, err: int) -> None:
-    """Turn this process into `python main.py`. Never returns."""
-    os.setsid()
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((nothing, 0), (out, 1), (err, 2)):
-        os.dup2(source, target)
-    os.closerange(3, 1024)
-    os.environ.clear()
-    os.environ.update(request["environment"])
-    os.chdir(request["folder"])
-    path = request["folder"] + "/main.py"
-    sys.argv, sys.path = [path, *request["arguments"]], [request["folder"], *sys.path]
+class Box:
+    """Name spaces that bubblewrap made, held open by a shell in them that waits. They end with any of its processes, or with us."""
+
+    def __init__(self, command: list[str]):
+        told, info = os.pipe()
+        command = [*command, "--info-fd", str(info), "--", "/bin/sh", "-c", "echo; read x"]
+        # Its first process is process 1 in there: whatever stands in its environment can be read by the program.
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                         pass_fds=[info], env={"PATH": "/usr/bin:/bin"})  # fmt: skip
+        os.close(info)
+        assert self._process.stdout and self._process.stderr
+        if self._process.stdout.read(1) != b"\n":
+            raise ValueError(self._process.stderr.read().decode(errors="replace").strip() or "bubblewrap said nothing")
+        self.pid: int = json.loads(os.read(told, 2**16))["child-pid"]
+        self.own = {self._process.pid, *watchdog.descendants(self._process.pid)}
+
+
+def start(order: dict, warm: bool, box: Box | None, answer: int, out: int, err: int) -> tuple[int, list[int]]:
+    """Fork the program, inside the box where there is one: its pid, and descriptors of the memory file systems in there."""
+    if box is None:
+        if (main := os.fork()) == 0:
+            become(order, warm, out, err)
+        return main, []
+    ours, theirs = socket.socketpair()
+    if (usher := os.fork()) == 0:  # whoever enters another pid name space stays outside; only its children are in
+        try:
+            confine.enter(box.pid)
+            places = [os.open(place, os.O_RDONLY) for place in order["scratch"]]
+            if (main := os.fork()) == 0:
+                become(order, warm, out, err)
+            socket.send_fds(theirs, [str(main).encode()], places)
+        except OSError as error:
+            theirs.send(f"entering the sandbox: {error}".encode())
+        finally:
+            os._exit(0)
+    os.waitpid(usher, 0)
+    said, scratch, _, _ = socket.recv_fds(ours, 4096, len(order["scratch"]))
+    ours.close()
+    theirs.close()
+    if not said.isdigit():
+        raise ValueError(said.decode(errors="replace"))
+    return int(said), list(scratch)
+
+
+def become(order: dict, warm: bool, out: int, err: int) -> None:
+    """Turn this process into `python main.py`, with no more rights than the order says. Never returns."""
+    try:
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((nothing, 0), (out, 1), (err, 2)):
+            os.dup2(source, target)
+        os.closerange(3, 65536)
+        os.chdir(order["folder"])
+        if order["kind"] != "none":
+            give_up_rights(order)
+        if not warm:
+            os.execve(order["python"], [order["python"], "main.py", *order["arguments"]], order["environment"])
+        os.environ.clear()
+        os.environ.update(order["environment"])
+    except BaseException:
+        traceback.print_exc()
+        os._exit(126)
     if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(request["threads"])
-    code = execute(path)
-    try:
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:
-        os._exit(code)
+        sys.modules["torch"].set_num_threads(order["threads"])
+    program.run(order["folder"], order["arguments"])
 
 
-def execute(path: str) -> int:
-    """Run the file as __main__; the exit code that Python would give it."""
-    main = types.ModuleType("__main__")
-    main.__file__ = path
-    sys.modules["__main__"] = main
-    try:
-        with open(path, "rb") as file:
-            source = compile(file.read(), path, "exec")
-        exec(source, main.__dict__)
-        return 0
-    except SystemExit as exit:
-        if exit.code is None or isinstance(exit.code, int):
-            return (exit.code or 0) & 0xFF
-        print(exit.code, file=sys.stderr)
-        return 1
-    except BaseException as error:
-        trace = error.__traceback__
-        while trace and trace.tb_frame.f_code.co_filename != path:  # our own frames are not the program's
-            trace = trace.tb_next
-        traceback.print_exception(type(error), error, trace)
-        return 1
+def give_up_rights(order: dict) -> None:
+    limits = order["limits"]
+    confine.limit(PROCESSES_FACTOR * limits["processes"], order["file_bytes"], order["data_bytes"], order["kind"] == "bwrap")
+    confine.drop_privileges()
+    if order["kind"] == "landlock":
+        confine.restrict(order["read"], order["write"], order["devices"], order["network"])
+    landlock = order["kind"] == "landlock"
+    confine.filter_calls(sockets=order["network"] or not landlock, truncate=not landlock or confine.landlock_version() >= 3)
 
 
 def adopt_orphans() -> None:
     """From now on the orphans among our descendants become our children (Linux; elsewhere they are lost to init)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+        confine.libc.prctl(SUBREAPER, 1, 0, 0, 0)
 
 
 def reap() -> tuple[int, int, float]:
@@ -155,32 +211,17 @@ def reap() -> tuple[int, int, float]:
 
 def kill_all(root: int) -> None:
     """SIGKILL a process and all its descendants."""
-    tree, found = children_of(), [root]
-    for pid in found:
-        found += tree.get(pid, [])
-    for pid in found:
+    for pid in (root, *watchdog.descendants(root)):
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
 
 
-def children_of() -> dict[int, list[int]]:
-    """Every process's children, zombies included."""
-    tree: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text(errors="replace").rpartition(")")[2].split()[1])
-        except OSError:
-            continue  # it has ended meanwhile
-        tree.setdefault(parent, []).append(int(stat.parent.name))
-    return tree
-
-
 if __name__ == "__main__":
-    for module in PRELOADED:
+    for module in sys.argv[2:]:
         try:
             importlib.import_module(module)
         except ImportError:
             continue  # a program that needs it says so itself
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(socket.socket(fileno=int(sys.argv[1])), warm=len(sys.argv) > 2)

@@ -19,7 +19,7 @@ from agent.lint import flake8
 from agent.liveness import Facts, Trace, changed_recipe, compare, not_live, read_trace
 from agent.plan import Setup
 from agent.run import RunStatus, environment_variables
-from agent.runner import Request, execute
+from agent.runner import execute
 from agent.source import unreadable
 from agent.text import bound, clean
 from agent.workspace import MAIN, Workspace
@@ -161,10 +161,10 @@ def smoke_arm(setup: Setup, code: Path, folder: Path, arm: str) -> tuple[Trace |
     copy_files(code, folder)
     logs = folder / "stdout.log", folder / "stderr.log"
     variables = environment_variables(setup.dataset, replace(setup.plan.budget, threads=threads, epochs=epochs), arm=arm, stage="smoke")
-    execution = execute(Request(setup.environment.python, folder, *logs, SMOKE_SECONDS, variables, threads, (), setup.server))
+    execution = execute(setup.request(folder, logs, SMOKE_SECONDS, variables, threads))
     if not execution.ok:
         output = [(read_untrusted(log) or b"").decode("utf-8", "replace") for log in logs]
-        return None, explain(execution, output[0], output[1], SMOKE_SECONDS), execution.seconds
+        return None, explain(execution, output[0], output[1]), execution.seconds
     return *read_trace(folder / "trace.json"), execution.seconds
 
 

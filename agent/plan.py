@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from agent.datasets import Dataset
@@ -13,6 +14,8 @@ from agent.idea import Idea, spoken
 from agent.judge import Criteria
 from agent.prompts import render
 from agent.run import Budget, Metric
+from agent.runner import Request
+from agent.sandbox import Sandbox
 from agent.workspace import Scaffold
 
 
@@ -63,7 +66,15 @@ class Setup:
     environment: Environment
     dataset: Dataset | None  # None: an open scaffold that brings its own
     baseline_key: dict[str, Any]
+    sandbox: Sandbox
     server: ForkServer | None = None  # starts the runs, where the scaffold has a protocol
+
+    def request(self, folder: Path, logs: tuple[Path, Path], timeout: float, variables: dict[str, str],
+                threads: int | None = None, arguments: tuple[str, ...] = ()) -> Request:  # fmt: skip
+        """One `python main.py` in folder: it may read the arrays that its variables name, or all of an open scaffold's."""
+        arrays = variables.get("ASSAY_ARRAYS")
+        return Request(self.environment.python, folder, *logs, timeout, self.sandbox, variables, threads or self.plan.budget.threads,
+                       arguments, self.server, (Path(arrays),) if arrays else (), gpu=self.plan.budget.device != "cpu")  # fmt: skip
 
 
 def start_prompt(plan: Plan, dataset: Dataset | None, criteria: Criteria, value: float | None, seconds: float | None) -> str:

@@ -15,9 +15,11 @@ from agent.environment import REQUIRED, Environment, ensure, existing
 from agent.files import append_event, write_bytes, write_json
 from agent.forks import ForkServer
 from agent.plan import Limits, Plan, Seeds, Setup
+from agent.preflight import find_sandbox
 from agent.provenance import cores, device_name, provenance
 from agent.report.console import progress, say
 from agent.run import Budget
+from agent.sandbox import Limits as SandboxLimits
 from agent.settings import Settings
 from agent.workspace import Workspace
 
@@ -32,6 +34,7 @@ def make_plan(settings: Settings) -> Plan:
 def make_setup(settings: Settings) -> Setup:
     """Environment and data, made on first need."""
     options, dataset = settings.options, None
+    sandbox = find_sandbox(options.sandbox, options.network, SandboxLimits.given(options.memory, options.processes, options.disk))
     with progress("preparing the experiments' environment"):
         if options.python:  # an open scaffold imports what it likes
             environment = existing(options.python, () if settings.scaffold.open else REQUIRED)
@@ -40,7 +43,7 @@ def make_setup(settings: Settings) -> Setup:
     if settings.dataset:
         with progress(f"preparing {settings.dataset}"):
             dataset = prepare(settings.dataset, environment.python, options.data_dir, options.train_size)
-    return Setup(make_plan(settings), environment, dataset, _baseline_key(settings, environment, dataset))
+    return Setup(make_plan(settings), environment, dataset, _baseline_key(settings, environment, dataset), sandbox)
 
 
 def serving(setup: Setup) -> AbstractContextManager[ForkServer | None]:
@@ -93,5 +96,5 @@ def _config(settings: Settings, setup: Setup) -> dict:
                   "python": str(options.python or "")}, "seeds": asdict(setup.plan.seeds),
         "open": settings.scaffold.open, "dataset": dataset.info if dataset else None, "budget": asdict(setup.plan.budget),
         "metric": asdict(setup.plan.metric), "limits": asdict(setup.plan.limits),
-        "baseline_key": setup.baseline_key, "sandbox": "none", "provenance": provenance(setup.environment),
+        "baseline_key": setup.baseline_key, "provenance": provenance(setup.environment),
     }  # fmt: skip

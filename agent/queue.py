@@ -77,6 +77,8 @@ def _conduct(settings: Settings, setup: Setup, found: Archive | None, archives: 
     """Begin an experiment, or go on with the one that was found; returns its archive."""
     if setup.dataset:
         say(f"  {data_line(setup.dataset.info)}")
+    if setup.sandbox.kind != "bwrap" or setup.sandbox.network:
+        say(f"  sandbox: {setup.sandbox.described}")
     archive = found or create(settings, setup)
     archives.append(archive)
 
@@ -127,7 +129,8 @@ def train_missing(setup: Setup, baseline: Baseline) -> None:
 def _sitting(settings: Settings, setup: Setup) -> dict[str, Any]:
     """What this command may change in an experiment that goes on, and with which Assay."""
     plan = setup.plan
-    return {"limits": asdict(plan.limits), "budget": asdict(plan.budget), "max_cost": settings.options.max_cost, "commit": commit()}
+    return {"limits": asdict(plan.limits), "budget": asdict(plan.budget), "max_cost": settings.options.max_cost, "commit": commit(),
+            "sandbox": asdict(setup.sandbox)}  # fmt: skip
 
 
 def _find(settings: Settings, key: str) -> Archive | None:

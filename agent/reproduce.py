@@ -23,6 +23,7 @@ from agent.prepare import serving
 from agent.provenance import commit, device_name
 from agent.report.console import progress, say
 from agent.run import Budget, Metric
+from agent.sandbox import Sandbox
 from agent.scoring import load_score
 from agent.training import DEV_AND_TEST, Training, train_and_score
 from agent.verdict import decide
@@ -51,14 +52,14 @@ class Reproduction:
         return "consistent" if abs(self.now - self.then) <= DEVIATIONS * deviation else "failed"
 
 
-def reproduce(archive: Archive, data_dir: Path | None, python: Path | None) -> int:
+def reproduce(archive: Archive, data_dir: Path | None, python: Path | None, sandbox: Sandbox) -> int:
     """0: bit-exact or consistent; 1: failed. Raises UserError for an experiment that has nothing to reproduce."""
     config, events = read_json(archive.config), read_events(archive.events)
     order = next((event for event in events if event["event"] == "confirm"), None)
     confirmed = [event for event in events if event["event"] == "confirmed" and event["status"] == "success"]
     if order is None or not confirmed:
         raise UserError(f"{archive.folder}: no run of it was confirmed, so there is nothing to reproduce")
-    setup = _rebuild(archive, config, data_dir, python)
+    setup = _rebuild(archive, config, data_dir, python, sandbox)
     differences = _differences(config, setup)
     for line in differences:
         say(f"  differs: {line}")
@@ -94,7 +95,7 @@ def _again(setup: Setup, archive: Archive, event: dict[str, Any], stamp: str) ->
     return Reproduction(arm, seed, then.accuracy("test"), now.accuracy("test"), then.fingerprint == now.fingerprint, name)
 
 
-def _rebuild(archive: Archive, config: dict[str, Any], data_dir: Path | None, python: Path | None) -> Setup:
+def _rebuild(archive: Archive, config: dict[str, Any], data_dir: Path | None, python: Path | None, sandbox: Sandbox) -> Setup:
     """Environment, data and budget as recorded. Raises Fault where the data are not those of the record."""
     asked, code = config["asked"], archive.run(0).code
     environment = _environment(code / REQUIREMENTS, config["provenance"]["environment"]["packages"], python)
@@ -103,7 +104,7 @@ def _rebuild(archive: Archive, config: dict[str, Any], data_dir: Path | None, py
     if dataset.info["split"] != config["dataset"]["split"]:
         raise Fault("data", f"the split is {dataset.info['split']}, not the recorded {config['dataset']['split']}: other data")
     plan = Plan(load_idea(archive.idea), Scaffold(code), Budget(**config["budget"]), Metric(**config["metric"]), Limits(**config["limits"]))
-    return Setup(plan, environment, dataset, config["baseline_key"])
+    return Setup(plan, environment, dataset, config["baseline_key"], sandbox)
 
 
 def _environment(requirements: Path, recorded: dict[str, str], python: Path | None) -> Environment:

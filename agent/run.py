@@ -37,7 +37,14 @@ class RunStatus(str, Enum):
     RECIPE_CHANGED = "recipe_changed"  # another learning rate, batch size, ... of which the idea says nothing
     CRASH = "crash"
     TIMEOUT = "timeout"
+    MEMORY_LIMIT = "memory_limit"  # these three: it took more than it may, and was stopped
+    PROCESS_LIMIT = "process_limit"
+    DISK_LIMIT = "disk_limit"
     NO_RESULT = "no_result"  # it ended well and left no readable result
+
+
+_OF_LIMIT = {"": RunStatus.CRASH, "time": RunStatus.TIMEOUT, "memory": RunStatus.MEMORY_LIMIT, "processes": RunStatus.PROCESS_LIMIT,
+             "disk": RunStatus.DISK_LIMIT}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,9 @@ class Run:
     cpu_seconds: float = 0.0  # of the same, with all that they started
     self_reported: bool = False  # the number comes from code that the coder edits
     variables: dict[str, str] = field(default_factory=dict)  # how the harness's decisions reached the program
+    used: dict[str, int] = field(default_factory=dict)  # the most at one time: memory (bytes), processes, disk (bytes)
+    sandbox: str = "none"  # that it was trained in
+    network: bool = False  # it could use the network
 
     @property
     def ok(self) -> bool:
@@ -85,11 +95,15 @@ class Run:
         return asdict(self) | {"status": self.status.value}
 
 
+_ADDED = ("used", "sandbox", "network")  # which older archives lack
+
+
 def load_run(folder: RunFolder) -> Run:
     """Raises Fault("archive", ...) where the result is gone or damaged."""
     stored = read_json(folder.result)
     try:
-        return Run(**{name: stored[name] for name in Run.__dataclass_fields__ if name != "status"}, status=RunStatus(stored["status"]))
+        kept = {name: stored[name] for name in Run.__dataclass_fields__ if name != "status" and (name in stored or name not in _ADDED)}
+        return Run(**kept, status=RunStatus(stored["status"]))
     except (KeyError, ValueError) as error:
         raise Fault("archive", f"{folder.result}: not a result of this version: {error}") from error
 
@@ -107,14 +121,14 @@ def environment_variables(
     }  # fmt: skip
 
 
-def read_run(number: int, folder: RunFolder, execution: Execution, metric: Metric, *, timeout: float) -> Run:
+def read_run(number: int, folder: RunFolder, execution: Execution, metric: Metric) -> Run:
     """What came out. Never raises for what the program did."""
     if (rows := read_untrusted(folder.work / "metrics.csv")) is not None:
         write_bytes(folder.metrics, rows)
-    run = Run(number, RunStatus.SUCCESS, "", seconds=execution.seconds, cpu_seconds=execution.cpu_seconds)
+    run = Run(number, RunStatus.SUCCESS, "", seconds=execution.seconds, cpu_seconds=execution.cpu_seconds, used=asdict(execution.used))
     if not execution.ok:
-        status = RunStatus.TIMEOUT if execution.timed_out else RunStatus.CRASH
-        return replace(run, status=status, message=explain(execution, _text(folder.stdout), _text(folder.stderr), timeout))
+        message = explain(execution, _text(folder.stdout), _text(folder.stderr))
+        return replace(run, status=_OF_LIMIT[execution.limit], message=message)
     info, problem = _final_info(folder.work)
     measured = finite(info.get(metric.name))
     if not problem and measured is None:

@@ -1,27 +1,25 @@
-"""One process in, one Execution out: time limit, process tree, bounded logs, nothing left running.
+"""One program in, one Execution out: confined, with limits of time, memory, processes and disk, bounded logs, nothing left running.
 
-What the process does is data here: a crash, a hang or a gigabyte of output ends in an Execution, never in an
-exception. Confinement will wrap the command; until it does, the program runs with the user's rights but without the
-user's environment (see agent/secrets.py). Not covered until then: memory limits, a child that cleans its environment.
+What the program does is data here: a crash, a hang, a fork bomb or a gigabyte of output ends in an Execution, never in an
+exception. How it is confined is agent/sandbox.py's.
 """
 
 from __future__ import annotations
 
 import os
 import selectors
-import signal
-import subprocess
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import psutil
 
 from agent.files import disk_faults
-from agent.forks import ForkServer
+from agent.forks import ForkServer, Used
+from agent.sandbox import Sandbox
 from agent.secrets import clean_environment
 
 LOG_HEAD_BYTES = LOG_TAIL_BYTES = 2 * 2**20  # of each stream that are kept; the middle is counted and dropped
@@ -35,14 +33,17 @@ class Request:
     """One `python main.py`."""
 
     python: Path
-    folder: Path  # working folder, with the main.py to run
+    folder: Path  # working folder, with the main.py to run; the only one that it may write
     stdout: Path
     stderr: Path
     timeout: float  # seconds of wall clock
+    sandbox: Sandbox
     environment: dict[str, str] = field(default_factory=dict)
     threads: int = 1
     arguments: tuple[str, ...] = ()
     server: ForkServer | None = None  # forks the program from a warm `python` instead of starting one
+    readable: tuple[Path, ...] = ()  # other folders that it may read
+    gpu: bool = False  # it may use the GPUs
 
 
 @dataclass(frozen=True)
@@ -50,102 +51,76 @@ class Execution:
     """How the program ended."""
 
     exit_code: int  # negative: killed by that signal
-    timed_out: bool
+    limit: str  # that it passed, and was ended for: time, memory, processes, disk; '' for none
     seconds: float  # wall clock
-    cpu_seconds: float  # user and system, of the program and the children it waited for
+    cpu_seconds: float  # user and system, of the program and of all that it started
     dropped_bytes: int  # of output
+    used: Used
+    stopped: str = ""  # a sentence about the limit, and what was used
 
     @property
     def ok(self) -> bool:
-        return self.exit_code == 0 and not self.timed_out
+        return self.exit_code == 0 and not self.limit
 
 
 def execute(request: Request, watch: Callable[[], None] = lambda: None) -> Execution:
-    """Run to the end or to the time limit, whichever is first; then kill whatever the program left behind.
+    """Run to the end or to a limit, whichever is first; then kill whatever the program left behind.
 
-    watch is called some twenty times a second while the program runs.
+    watch is called some twenty times a second while the program runs. Raises Fault("sandbox", ...) where it cannot be confined.
     """
+    if request.server is None:
+        with ForkServer(request.python, request.threads, warm=False) as server:
+            return execute(replace(request, server=server), watch)
     started = time.monotonic()
-    process = _start(request)
-    logs = {descriptor: _Log(path) for descriptor, path in zip(process.streams, (request.stdout, request.stderr), strict=True)}
-    timed_out, ended = False, None
+    program = request.server.start(_order(request))
+    logs: dict[int, _Log] = {}
+    ended, limit = None, ""
     try:
+        logs |= {descriptor: _Log(path) for descriptor, path in zip(program.streams, (request.stdout, request.stderr), strict=True)}
         with selectors.DefaultSelector() as selector:
             for descriptor in logs:
                 os.set_blocking(descriptor, False)
                 selector.register(descriptor, selectors.EVENT_READ)
-            while ended is None and not timed_out:
+            while ended is None and not limit:
                 _pump(selector, logs, wait=POLL_SECONDS)
                 watch()
-                ended = process.poll()
-                timed_out = ended is None and time.monotonic() - started > request.timeout
-            code, cpu_seconds = process.kill()
+                ended = program.poll()
+                limit = "time" if ended is None and time.monotonic() - started > request.timeout else ""
+            ended = program.kill()
             _pump(selector, logs, wait=0)
     finally:
-        process.kill()
+        program.kill()
         dropped = sum(log.close() for log in logs.values())
-        process.close()
-    return Execution(code, timed_out, round(time.monotonic() - started, 3), round(cpu_seconds, 3), dropped)
+        program.close()
+    seconds, limit = round(time.monotonic() - started, 3), limit or ended.limit
+    stopped = _stopped(limit, request, ended.used) if limit else ""
+    return Execution(ended.exit_code, limit, seconds, round(ended.cpu_seconds, 3), dropped, ended.used, stopped)
 
 
-class Process(Protocol):
-    """One program that runs: spawned here, or forked by a ForkServer (agent/forks.py)."""
-
-    streams: tuple[int, int]  # its stdout and stderr
-
-    def poll(self) -> tuple[int, float] | None:
-        """(exit code, CPU seconds) once it has ended."""
-        ...
-
-    def kill(self) -> tuple[int, float]:
-        """End it and all that it started, if that has not happened yet; how it ended."""
-        ...
-
-    def close(self) -> None: ...
+def _order(request: Request) -> dict[str, Any]:
+    """What fork_server.py is told."""
+    folder = request.folder.resolve()
+    readable = tuple(place.resolve() for place in request.readable)
+    asked = {"python": str(request.python), "folder": str(folder), "environment": _environment(request), "threads": request.threads,
+             "arguments": list(request.arguments)}  # fmt: skip
+    return asked | request.sandbox.order(request.python, folder, readable, request.gpu)
 
 
-class Spawned:
-    """A program started by its command."""
-
-    def __init__(self, command: tuple[str, ...], folder: Path, environment: dict[str, str]):
-        self._folder = folder
-        self._ended: float | None = None
-        self._process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
-                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
-        assert self._process.stdout and self._process.stderr
-        self.streams = self._process.stdout.fileno(), self._process.stderr.fileno()
-
-    def poll(self) -> tuple[int, float] | None:
-        if self._ended is None:
-            self._ended = _reap(self._process)
-        return None if self._ended is None else (self._process.returncode, self._ended)
-
-    def kill(self) -> tuple[int, float]:
-        kill_tree(self._folder, self._process)
-        if self._ended is None:
-            self._ended = _reap(self._process, block=True) or 0.0
-        return self._process.returncode, self._ended
-
-    def close(self) -> None:
-        assert self._process.stdout and self._process.stderr
-        self._process.stdout.close()
-        self._process.stderr.close()
+def _stopped(limit: str, request: Request, used: Used) -> str:
+    limits, gib = request.sandbox.limits, 2**30
+    memory, written = used.memory / gib, used.disk / gib
+    return {
+        "time": f"It ran longer than {request.timeout:g} s and was stopped.",
+        "memory": f"It took {memory:.2f} GiB of memory, more than the {limits.memory / gib:.2f} allowed, and was stopped.",
+        "processes": f"It had {used.processes} processes, more than the {limits.processes} allowed, and was stopped.",
+        "disk": f"It wrote {written:.2f} GiB, more than the {limits.disk / gib:.2f} allowed, and was stopped.",
+    }[limit]
 
 
-def _start(request: Request) -> Process:
-    environment = _environment(request)
-    if request.server:
-        return request.server.start(request.folder, environment, request.threads, request.arguments)
-    return Spawned((str(request.python), "main.py", *request.arguments), request.folder, environment)
-
-
-def kill_tree(folder: Path, process: subprocess.Popen | None = None) -> None:
-    """Kill the process group, and every process that carries the mark of `folder` or of a folder inside it; wait until they are dead."""
-    if process is not None and process.returncode is None:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+def kill_tree(folder: Path) -> None:
+    """Kill every process that carries the mark of `folder` or of a folder inside it, left by a harness that was killed together
+    with its keepers; wait until they are dead.
+    """
     prefix, killed = str(folder.resolve()), []
     for other in psutil.process_iter():
         try:
@@ -168,23 +143,15 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _environment(request: Request) -> dict[str, str]:
-    threads = str(max(1, request.threads))
-    return clean_environment(
-        **{_TAG: str(request.folder.resolve())},
-        HOME=str(request.folder.resolve()), PYTHONUNBUFFERED="1", PYTHONHASHSEED="0", MPLBACKEND="Agg", HF_HUB_OFFLINE="1",
+    threads, folder = str(max(1, request.threads)), str(request.folder.resolve())
+    scratch = {"TMPDIR": folder} if request.sandbox.kind == "landlock" else {}
+    return scratch | clean_environment(
+        **{_TAG: folder}, PATH=f"{request.python.parent}:/usr/local/bin:/usr/bin:/bin", HOME=folder, PYTHONUNBUFFERED="1",
+        PYTHONHASHSEED="0", MPLBACKEND="Agg", HF_HUB_OFFLINE="1",
         OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads,
         OMP_WAIT_POLICY="PASSIVE",  # spinning threads of two programs on one core waste more than half of it
         CUBLAS_WORKSPACE_CONFIG=":4096:8",
     ) | request.environment  # fmt: skip
-
-
-def _reap(process: subprocess.Popen, block: bool = False) -> float | None:
-    """CPU seconds of the ended process, None while it runs."""
-    pid, status, usage = os.wait4(process.pid, 0 if block else os.WNOHANG)
-    if pid == 0:
-        return None
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_utime + usage.ru_stime
 
 
 def _pump(selector: selectors.BaseSelector, logs: dict[int, _Log], wait: float) -> None:

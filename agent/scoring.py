@@ -83,7 +83,7 @@ def predict_and_grade(folder: RunFolder, request: Request, dataset: Dataset, spl
         remove(folder.predict / spent)
     if not execution.ok:
         output = [(read_untrusted(log) or b"").decode("utf-8", "replace") for log in (request.stdout, request.stderr)]
-        problem = f"Predicting with the trained model failed:\n{explain(execution, output[0], output[1], request.timeout)}"
+        problem = f"Predicting with the trained model failed:\n{explain(execution, output[0], output[1])}"
         return Graded(None, problem, *used)
     scores, problem = _read_scores(data, (len(labels), dataset.info["classes"]))
     if scores is None:

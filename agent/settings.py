@@ -12,6 +12,7 @@ from agent.errors import UserError
 from agent.idea import Idea
 from agent.replay import load_answers, load_replies
 from agent.run import Metric
+from agent.sandbox import GIB, Limits
 from agent.workspace import DEFAULT_SCAFFOLD, Scaffold, find_scaffold
 
 REPLAY = "replay:"
@@ -53,6 +54,11 @@ class Options:
     scaffold: Path | None = None
     python: Path | None = None
     runs_dir: Path = Path("runs")
+    sandbox: str = "auto"
+    network: bool = False
+    memory: float | None = None  # GiB
+    processes: int = Limits.processes
+    disk: float = Limits.disk / GIB
     fresh: bool = False
     dry_run: bool = False
 

@@ -10,7 +10,7 @@ from agent.errors import Fault
 from agent.files import copy_files, free_bytes
 from agent.plan import Setup
 from agent.run import Budget, Run, RunStatus, environment_variables, implausible, out_dir_arguments, read_run
-from agent.runner import Request, execute
+from agent.runner import execute
 from agent.scoring import predict_and_grade
 from agent.workspace import MAIN, Workspace
 
@@ -42,15 +42,15 @@ def train_and_score(setup: Setup, training: Training) -> Run:
         arguments = out_dir_arguments(folder.work / MAIN)
         if setup.dataset and not (folder.work / "data").exists():
             (folder.work / "data").symlink_to(setup.dataset.arrays, target_is_directory=True)
-    request = Request(setup.environment.python, folder.work, folder.stdout, folder.stderr, budget.timeout, variables,
-                      budget.threads, arguments, setup.server)  # fmt: skip
+    request = setup.request(folder.work, (folder.stdout, folder.stderr), budget.timeout, variables, arguments=arguments)
     execution = execute(request)
     if setup.dataset:
         check_intact(setup.dataset)
     if not execution.ok and free_bytes(folder.folder) < MIN_FREE_BYTES:
         raise Fault("disk", f"{folder.folder}: less than {MIN_FREE_BYTES >> 20} MiB free, so the run says nothing about its code")
-    run = read_run(training.number, folder, execution, plan.metric, timeout=budget.timeout)
-    run = replace(run, self_reported=plan.scaffold.open, variables=variables)
+    run = read_run(training.number, folder, execution, plan.metric)
+    network = setup.sandbox.network or setup.sandbox.kind == "none"
+    run = replace(run, self_reported=plan.scaffold.open, variables=variables, sandbox=setup.sandbox.kind, network=network)
     return run if plan.scaffold.open or not run.ok else _graded(setup, training, budget, run)
 
 
@@ -68,7 +68,7 @@ def _graded(setup: Setup, training: Training, budget: Budget, run: Run) -> Run:
         return replace(run, status=RunStatus.NO_RESULT, metrics={}, value=None, message=problem)
     variables = environment_variables(setup.dataset, budget, arm=training.arm, stage="predict")
     logs = folder.folder / "predict_stdout.log", folder.folder / "predict_stderr.log"
-    request = Request(setup.environment.python, folder.predict, *logs, budget.timeout, variables, budget.threads, (), setup.server)
+    request = setup.request(folder.predict, logs, budget.timeout, variables)
     graded = predict_and_grade(folder, request, setup.dataset, training.splits)
     run = replace(run, seconds=run.seconds + graded.seconds, cpu_seconds=run.cpu_seconds + graded.cpu_seconds)
     if graded.score is None:

@@ -159,8 +159,10 @@ def _qualifiers(evidence: Evidence, effect: Effect | None) -> list[str]:
     found += _judge_qualifiers(evidence)
     if evidence.config["open"]:
         found.append("self-reported")
-    if evidence.config["sandbox"] == "none":
+    if evidence.sandbox == "none":
         found.append("unsandboxed")
+    elif evidence.network:
+        found.append("network open")
     return found
 
 
@@ -200,7 +202,7 @@ def _budget(evidence: Evidence) -> dict[str, Any]:
 def _integrity(evidence: Evidence) -> dict[str, Any]:
     config, dataset = evidence.config, evidence.config["dataset"] or {}
     refused = [run.message.split("\n")[0][:200] for run in evidence.attempts if run.status is RunStatus.GUARD_FAILED]
-    return {"guard": refused, "sandbox": config["sandbox"], "network": config["sandbox"] == "none",
+    return {"guard": refused, "sandbox": evidence.sandbox, "network": evidence.network,
             "labels_visible": [] if config["open"] else ["train", "val"], "scaffold_sha": config["baseline_key"]["scaffold"],
             "dup_dropped": dataset.get("duplicates_dropped"), "test_count": dataset.get("test_count")}  # fmt: skip
 

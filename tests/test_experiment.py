@@ -20,12 +20,13 @@ from agent.files import append_event, read_events, write_json
 from agent.idea import load_idea
 from agent.plan import Limits, Plan, Setup, StopReason
 from agent.run import Budget, Metric
+from agent.sandbox import Sandbox
 from agent.training import train_baseline
 from agent.workspace import Scaffold, Workspace
 
 KEY = {"scaffold": "test", "device": "cpu"}
 CONFIG = {
-    "slug": "higher", "idea": "Higher", "idea_sha": "", "front_matter": {}, "open": True, "sandbox": "none", "model": "scripted",
+    "slug": "higher", "idea": "Higher", "idea_sha": "", "front_matter": {}, "open": True, "model": "scripted",
     "dataset": None, "baseline_key": KEY,
     "provenance": {"commit": None, "uncommitted": "", "python": "", "environment": {"key": "test", "packages": {}}},
 }  # fmt: skip
@@ -59,7 +60,7 @@ def experiment(quick):
             metric or Metric(),
             limits or Limits(),
         )
-        setup = Setup(plan, Environment(Path(sys.executable), "test", {}), None, KEY)
+        setup = Setup(plan, Environment(Path(sys.executable), "test", {}), None, KEY, Sandbox("bwrap"))
         write_json(archive.config, CONFIG | {"metric": asdict(plan.metric)})
         baseline = Baseline(quick / "runs", KEY, (0,))
         baseline.ensure(lambda folder, seed: train_baseline(setup, folder, seed))

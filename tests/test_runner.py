@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
 import psutil
@@ -15,27 +14,32 @@ from agent.archive import RunFolder
 from agent.errors import Fault
 from agent.failure import explain
 from agent.forks import ForkServer
+from agent.preflight import find_sandbox
 from agent.run import Metric, RunStatus, out_dir_arguments, read_run
 from agent.runner import Request, execute
+from agent.sandbox import Limits, Sandbox
 from agent.text import clean, fence
 from tests.conftest import REPOSITORY
 
 
-@pytest.fixture(params=["spawned", "forked"])
-def run(request):
-    """Run a text as main.py, by a process of its own and by one that a warm server forks."""
-    server = nullcontext() if request.param == "spawned" else ForkServer(Path(sys.executable), 1)
-    with server as warm:
+PYTHON = Path(sys.executable)
 
-        def start(folder: Path, code: str, timeout: float = 30):
+
+@pytest.fixture(params=["bwrap cold", "bwrap warm", "landlock warm", "none cold", "none warm"])
+def run(request):
+    """Run a text as main.py in each sandbox; cold: by an interpreter of its own, warm: by one that was forked."""
+    kind, start_as = request.param.split()
+    with ForkServer(PYTHON, 1, warm=start_as == "warm") as server:
+
+        def start(folder: Path, code: str, timeout: float = 30, limits: Limits | None = None):
+            sandbox = find_sandbox(kind, False, limits or Limits())
             (folder / "main.py").write_text(code)
-            return execute(Request(Path(sys.executable), folder, folder / "out", folder / "err", timeout, server=warm))
+            return execute(Request(PYTHON, folder, folder / "out", folder / "err", timeout, sandbox, server=server))
 
         yield start
 
 
-def test_the_time_limit_takes_the_whole_process_tree(tmp_path, run):
-    code = """
+DAEMON = """
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -47,13 +51,20 @@ if os.fork() == 0:           # a daemon: another session, no parent
     os._exit(0)
 time.sleep(600)
 """
+
+
+def test_the_time_limit_takes_the_whole_process_tree(tmp_path, run):
     started = time.monotonic()
-    execution = run(tmp_path, code, timeout=3)
-    assert execution.timed_out and not execution.ok
+    execution = run(tmp_path, DAEMON, timeout=3)
+    assert execution.limit == "time" and not execution.ok
     assert time.monotonic() - started < 10
     assert (tmp_path / "daemon").exists()
-    left = [other for other in psutil.process_iter() if _cwd(other) == str(tmp_path)]
-    assert left == []
+    assert left_in(tmp_path) == []
+
+
+def left_in(folder: Path) -> list[psutil.Process]:
+    """Processes that work in a folder."""
+    return [other for other in psutil.process_iter() if _cwd(other) == str(folder)]
 
 
 def _cwd(process: psutil.Process) -> str:
@@ -66,7 +77,7 @@ def _cwd(process: psutil.Process) -> str:
 def test_a_program_that_ends_leaves_no_child_behind(tmp_path, run):
     execution = run(tmp_path, "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n")
     assert execution.ok
-    assert [other for other in psutil.process_iter() if _cwd(other) == str(tmp_path)] == []
+    assert left_in(tmp_path) == []
 
 
 def test_a_gigabyte_of_output_is_kept_short_with_its_head_and_its_tail(tmp_path, run):
@@ -88,17 +99,17 @@ def test_a_traceback_keeps_the_frames_of_main_and_the_exception(tmp_path, run):
     work.mkdir()
     code = "import json\n\n\ndef load():\n    return json.loads('{')\n\n\nload()\n"
     execution = run(work, code)
-    text = explain(execution, "", (work / "err").read_text(), 30)
+    text = explain(execution, "", (work / "err").read_text())
     assert 'File "main.py", line 5, in load' in text and 'File "main.py", line 8' in text
     elsewhere = (work / "err").read_text().replace("/lib/python", "/work/lib/python")
-    assert "decoder.py" not in explain(execution, "", elsewhere, 30)
+    assert "decoder.py" not in explain(execution, "", elsewhere)
     assert "decoder.py" not in text and "json.decoder.JSONDecodeError: Expecting" in text
 
 
 def test_a_traceback_loses_the_frames_of_the_protocol(tmp_path, run):
     (tmp_path / "protocol.py").write_text("def run(model):\n    model()\n")
     code = "from protocol import run\n\n\ndef model():\n    raise ValueError('shape')\n\n\nrun(model)\n"
-    text = explain(run(tmp_path, code), "", (tmp_path / "err").read_text(), 30)
+    text = explain(run(tmp_path, code), "", (tmp_path / "err").read_text())
     assert text.count('File "main.py"') == 2 and "protocol.py" not in text and text.endswith("ValueError: shape")
 
 
@@ -112,7 +123,7 @@ def test_a_traceback_loses_the_frames_of_the_protocol(tmp_path, run):
 )
 def test_an_end_without_a_traceback_is_explained_too(tmp_path, code, said, run):
     execution = run(tmp_path, code, timeout=1)
-    assert said in explain(execution, (tmp_path / "out").read_text(), (tmp_path / "err").read_text(), 1)
+    assert said in explain(execution, (tmp_path / "out").read_text(), (tmp_path / "err").read_text())
 
 
 def test_output_loses_control_codes_and_overwritten_progress_bars():
@@ -144,7 +155,7 @@ def test_a_result_is_read_as_data_whatever_it_holds(tmp_path, info, status, said
     if info is not None:
         (folder.work / "final_info.json").write_text(info)
     execution = run(folder.work, "pass")
-    result = read_run(1, folder, execution, Metric(), timeout=30)
+    result = read_run(1, folder, execution, Metric())
     assert result.status is status and said in result.message
     assert (result.value == 0.5) == (status is RunStatus.SUCCESS)
 
@@ -154,7 +165,7 @@ def test_a_result_is_never_read_through_a_link(tmp_path, run):
     folder.work.mkdir()
     (tmp_path / "elsewhere.json").write_text('{"val_accuracy": 1.0}')
     (folder.work / "final_info.json").symlink_to(tmp_path / "elsewhere.json")
-    assert read_run(1, folder, run(folder.work, "pass"), Metric(), timeout=30).status is RunStatus.NO_RESULT
+    assert read_run(1, folder, run(folder.work, "pass"), Metric()).status is RunStatus.NO_RESULT
 
 
 def test_the_out_dir_option_of_a_scaffold_is_found(tmp_path):
@@ -180,31 +191,37 @@ sys.exit(3)
     (tmp_path / "main.py").write_text(code)
     with ForkServer(Path(sys.executable), 1) as server:
         for _ in range(2):
-            request = Request(Path(sys.executable), tmp_path, tmp_path / "out", tmp_path / "err", 30, {"MARK": "m"}, 1, ("--x",), server)
+            request = Request(
+                PYTHON, tmp_path, tmp_path / "out", tmp_path / "err", 30, Sandbox("bwrap"), {"MARK": "m"}, 1, ("--x",), server
+            )
             assert execute(request).exit_code == 3, (tmp_path / "err").read_text()
             assert (tmp_path / "out").read_text() == "7 m True True\n"
 
 
-def test_a_forked_program_does_not_outlive_the_harness(tmp_path):
-    (tmp_path / "main.py").write_text("import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)\n")
+@pytest.mark.parametrize("kind", ["bwrap", "landlock", "none"])
+def test_no_program_outlives_the_harness(tmp_path, kind):
+    (tmp_path / "main.py").write_text(DAEMON)
     code = f"""
 import sys
 from pathlib import Path
 sys.path.insert(0, {str(REPOSITORY)!r})
-from agent.forks import ForkServer
 from agent.runner import Request, execute
+from agent.sandbox import Sandbox
 folder = Path({str(tmp_path)!r})
-execute(Request(Path(sys.executable), folder, folder / "out", folder / "err", 600, server=ForkServer(Path(sys.executable), 1)))
+execute(Request(Path(sys.executable), folder, folder / "out", folder / "err", 600, Sandbox({kind!r})))
 """
     harness = subprocess.Popen([sys.executable, "-c", code])
     until = time.monotonic() + 30
-    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+    while not (tmp_path / "daemon").exists() or not (tmp_path / "daemon").read_text():
         assert time.monotonic() < until
         time.sleep(0.05)
-    program = psutil.Process(int((tmp_path / "pid").read_text()))
+    assert len(left_in(tmp_path)) >= 3
     harness.kill()
     harness.wait()
-    program.wait(10)
+    until = time.monotonic() + 10
+    while left_in(tmp_path):
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_a_server_that_cannot_start_is_a_fault_that_says_why(tmp_path):
@@ -214,4 +231,4 @@ def test_a_server_that_cannot_start_is_a_fault_that_says_why(tmp_path):
     broken.chmod(0o755)
     with ForkServer(broken, 1) as server, pytest.raises(Fault, match="no such library"):
         time.sleep(1)
-        execute(Request(broken, tmp_path, tmp_path / "out", tmp_path / "err", 30, server=server))
+        execute(Request(broken, tmp_path, tmp_path / "out", tmp_path / "err", 30, Sandbox("none"), server=server))

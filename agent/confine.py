@@ -1,0 +1,156 @@
+"""What the process that is about to become a model-written program does to itself: enter the sandbox, give up rights.
+
+Loaded by fork_server.py in the experiments' interpreter: the standard library alone. Linux, x86_64 and aarch64.
+Landlock's numbers are those of <linux/landlock.h>, the filter is classic BPF as <linux/seccomp.h> wants it.
+Not covered by Landlock: connecting to a Unix socket by its path, chmod and the like on hidden files, command lines in /proc,
+a private /dev/shm (see SECURITY.md).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import platform
+import resource
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "cgroup")
+PARENT_NAMESPACE = 0xB702  # NS_GET_PARENT of <linux/nsfs.h>
+DUMPABLE, NO_NEW_PRIVILEGES, SECCOMP, DROP_BOUND, AMBIENT = 4, 38, 22, 24, 47  # of prctl
+CAPABILITY_VERSION, LAST_CAPABILITY = 0x20080522, 63
+LANDLOCK_CREATE, LANDLOCK_RULE, LANDLOCK_RESTRICT = 444, 445, 446
+EXECUTE, WRITE, READ, LIST, CHAR_DEVICE, BLOCK_DEVICE, REFER, TRUNCATE, IOCTL = (1 << bit for bit in (0, 1, 2, 3, 6, 11, 13, 14, 15))
+LOOK = EXECUTE | READ | LIST
+OF_FILES = EXECUTE | WRITE | READ | TRUNCATE | IOCTL
+
+# Calls that no training needs and that widen what a program can reach in the kernel, by architecture.
+REFUSED = {
+    "x86_64": dict(ptrace=101, process_vm_readv=310, process_vm_writev=311, add_key=248, request_key=249, keyctl=250, bpf=321,
+                   userfaultfd=323, perf_event_open=298, io_uring_setup=425, io_uring_enter=426, io_uring_register=427, mount=165,
+                   umount2=166, pivot_root=155, chroot=161, move_mount=429, open_tree=428, fsopen=430, fsmount=432, mount_setattr=442,
+                   unshare=272, setns=308, kexec_load=246, init_module=175, finit_module=313, open_by_handle_at=304, personality=135,
+                   shmget=29),
+    "aarch64": dict(ptrace=117, process_vm_readv=270, process_vm_writev=271, add_key=217, request_key=218, keyctl=219, bpf=280,
+                    userfaultfd=282, perf_event_open=241, io_uring_setup=425, io_uring_enter=426, io_uring_register=427, mount=40,
+                    umount2=39, pivot_root=41, chroot=51, move_mount=429, open_tree=428, fsopen=430, fsmount=432, mount_setattr=442,
+                    unshare=97, setns=268, kexec_load=104, init_module=105, finit_module=273, open_by_handle_at=265, personality=92,
+                    shmget=194),
+}  # fmt: skip
+ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+SOCKET = {"x86_64": 41, "aarch64": 198}
+TRUNCATE_CALL = {"x86_64": 76, "aarch64": 45}
+LOAD, EQUAL, AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06  # of BPF
+ALLOW, KILL, ERROR = 0x7FFF0000, 0x80000000, 0x00050000
+EPERM, EAFNOSUPPORT = 1, 97
+UNIX = 1  # AF_UNIX: worker processes of a DataLoader pass tensors through it
+
+
+def enter(pid: int) -> None:
+    """Join all name spaces of a process in a sandbox that bubblewrap made. The caller has a single thread, and then forks."""
+    inner = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY)
+    spaces = [os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY) for name in NAMESPACES]
+    outer = str(Path("/proc/self/ns/user").readlink())
+    chain = [inner]  # bubblewrap makes the others from one user name space, and lives in another inside it
+    while _name(parent := fcntl.ioctl(chain[0], PARENT_NAMESPACE)) != outer:
+        chain.insert(0, parent)
+    for space in (chain[0], *spaces, *chain[1:]):
+        _check(libc.setns(space, 0), "setns")
+
+
+def _name(descriptor: int) -> str:
+    return str(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+
+def limit(processes: int, file_bytes: int, data_bytes: int, own_users: bool) -> None:
+    """Limits that the kernel keeps. The watchdog's are tighter; these bound what happens between two of its looks.
+
+    own_users: inside a user name space, where the kernel counts its processes alone.
+    data_bytes: of one process, 0 for none. A GPU's driver reserves far more than it uses.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for kind, wanted in ((resource.RLIMIT_FSIZE, file_bytes), (resource.RLIMIT_DATA, data_bytes)):
+        if wanted:
+            _lower(kind, wanted)
+    if own_users:
+        _lower(resource.RLIMIT_NPROC, processes)
+
+
+def _lower(kind: int, wanted: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    bound = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(kind, (bound, bound))
+
+
+def drop_privileges() -> None:
+    """No capability, and no way to gain one by executing a file."""
+    for capability in range(LAST_CAPABILITY + 1):
+        libc.prctl(DROP_BOUND, capability, 0, 0, 0)  # refused where it is not ours to drop, and where there is none of that number
+    libc.prctl(AMBIENT, 4, 0, 0, 0)  # PR_CAP_AMBIENT_CLEAR_ALL
+    _check(libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0), "no_new_privs")
+    header, none = ctypes.create_string_buffer(struct.pack("Ii", CAPABILITY_VERSION, 0)), ctypes.create_string_buffer(24)
+    _check(libc.capset(header, none), "capset")
+    libc.prctl(DUMPABLE, 1, 0, 0, 0)  # else /proc/self belongs to root, and a program cannot look at itself
+
+
+def landlock_version() -> int:
+    """0 where the kernel has no Landlock."""
+    return max(0, int(libc.syscall(ctypes.c_long(LANDLOCK_CREATE), None, ctypes.c_size_t(0), ctypes.c_uint(1))))
+
+
+def restrict(read: Iterable[str], write: Iterable[str], devices: Iterable[str], network: bool) -> None:
+    """Allow these places and no others, for this process and all that it starts. After drop_privileges."""
+    version = landlock_version()
+    handled = (1 << 13) - 1 | (REFER if version >= 2 else 0) | (TRUNCATE if version >= 3 else 0) | (IOCTL if version >= 5 else 0)
+    scoped = 0 if version < 6 else 2 if network else 3  # signals, and abstract Unix sockets
+    attributes = struct.pack("QQQ", handled, 0 if network or version < 4 else 3, scoped)[
+        : 24 if version >= 6 else 16 if version >= 4 else 8
+    ]
+    rules = _check(libc.syscall(ctypes.c_long(LANDLOCK_CREATE), attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint(0)), "landlock")
+    everything = handled & ~(CHAR_DEVICE | BLOCK_DEVICE | IOCTL)
+    for places, access in ((read, LOOK), (write, everything), (devices, LOOK | WRITE | IOCTL)):
+        for place in places:
+            _allow(rules, place, access & handled)
+    _check(libc.syscall(ctypes.c_long(LANDLOCK_RESTRICT), ctypes.c_int(rules), ctypes.c_uint(0)), "landlock_restrict_self")
+    os.close(rules)
+
+
+def _allow(rules: int, place: str, access: int) -> None:
+    try:
+        descriptor = os.open(place, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return  # not on this system
+    if not Path(place).is_dir():
+        access &= OF_FILES
+    rule = struct.pack("=Qi", access, descriptor)
+    _check(libc.syscall(ctypes.c_long(LANDLOCK_RULE), ctypes.c_int(rules), ctypes.c_int(1), rule, ctypes.c_uint(0)), place)
+    os.close(descriptor)
+
+
+def filter_calls(sockets: bool, truncate: bool) -> None:
+    """Refuse the calls of REFUSED. sockets False: those of the local machine only. truncate False: not by a path, which an
+    older Landlock does not see. After drop_privileges.
+    """
+    machine = platform.machine()
+    program = [(LOAD, 0, 0, 4), (EQUAL, 1, 0, ARCHITECTURE[machine]), (RETURN, 0, 0, KILL), (LOAD, 0, 0, 0)]
+    if machine == "x86_64":  # the x32 calls have numbers of their own
+        program += [(AT_LEAST, 0, 1, 0x40000000), (RETURN, 0, 0, ERROR | EPERM)]
+    refused = [*REFUSED[machine].values(), *([] if truncate else [TRUNCATE_CALL[machine]])]
+    for number in refused:
+        program += [(EQUAL, 0, 1, number), (RETURN, 0, 0, ERROR | EPERM)]
+    if not sockets:
+        program += [(EQUAL, 0, 3, SOCKET[machine]), (LOAD, 0, 0, 16), (EQUAL, 1, 0, UNIX), (RETURN, 0, 0, ERROR | EAFNOSUPPORT)]
+    program += [(RETURN, 0, 0, ALLOW)]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
+    wanted = struct.pack("HxxxxxxP", len(program), ctypes.addressof(code))
+    _check(libc.prctl(SECCOMP, 2, wanted, 0, 0), "seccomp")
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
+    return result

@@ -1,0 +1,130 @@
+"""How much a program and all that it started use: processes, memory, disk. Read from /proc by the keeper of the program.
+
+Loaded by fork_server.py in the experiments' interpreter: the standard library alone. What a program
+takes between two looks passes the limit: some hundred MiB of memory, at one GB/s of allocation.
+Not covered: kernel memory (pipes, sockets); systems without /proc.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from pathlib import Path
+
+LOOK_SECONDS, SHARE, LONGEST = 0.1, 20, 1.0  # a look's cost, times SHARE, is waited; never longer, however dear a program makes it
+DEEPEST = 200  # folders inside folders; no honest program nests so, and deeper ones cannot be counted
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def children_of() -> dict[int, list[int]]:
+    """Every process's children, zombies included."""
+    tree: dict[int, list[int]] = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(file.read_text(errors="replace").rpartition(")")[2].split()[1])
+        except (OSError, IndexError):
+            continue  # it has ended meanwhile
+        tree.setdefault(parent, []).append(int(file.parent.name))
+    return tree
+
+
+def descendants(root: int) -> list[int]:
+    """All processes below root, which is not among them."""
+    tree, found = children_of(), [root]
+    for pid in found:
+        found += tree.get(pid, [])
+    return found[1:]
+
+
+class Watchdog:
+    """Looks at everything below one process now and then, and remembers the most that it saw.
+
+    scratch: descriptors of the memory file systems that the program may fill. not_its_own: processes that are the sandbox's.
+    """
+
+    def __init__(self, root: int, folder: str, limits: dict[str, int], scratch: list[int], not_its_own: set[int]):
+        self.root, self.folder, self.limits, self.scratch, self.not_its_own = root, folder, limits, scratch, not_its_own
+        self.used = {"processes": 0, "memory": 0, "disk": 0}
+        self._next = self._next_disk = 0.0
+
+    def look(self) -> str:
+        """The name of the limit that is passed, '' for none; does nothing until it is time to look again."""
+        started = time.monotonic()
+        if started < self._next:
+            return ""
+        pids = [pid for pid in descendants(self.root) if pid not in self.not_its_own]
+        held, on_disk = _unlinked(pids, {os.fstat(place).st_dev for place in self.scratch}, Path(self.folder).stat().st_dev)
+        seen = {"processes": len(pids), "memory": held + _memory(pids, self.scratch)}
+        measured = time.monotonic()
+        if started >= self._next_disk:
+            seen["disk"] = on_disk + folder_bytes(self.folder, self.limits["disk"])
+            self._next_disk = time.monotonic() + max(5 * LOOK_SECONDS, min(5 * LONGEST, SHARE * (time.monotonic() - measured)))
+        self.used = {name: max(most, seen.get(name, 0)) for name, most in self.used.items()}
+        self._next = time.monotonic() + max(LOOK_SECONDS, min(LONGEST, SHARE * (measured - started)))
+        return next((name for name, value in seen.items() if value > self.limits[name]), "")
+
+
+def _memory(pids: list[int], scratch: list[int]) -> int:
+    """Bytes: what is the processes' own, shared pages split between those that share them, and what lies in memory files."""
+    own = shared = 0
+    for pid in pids:
+        try:
+            found = dict(line.split(":") for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
+            own += _kib(found["Pss_Anon"])
+            shared += _kib(found["Pss_Shmem"])
+        except (OSError, KeyError, ValueError):  # ended; or it forbids to be looked at, which statm ignores
+            own += _resident(pid)
+    files = [os.fstatvfs(place) for place in scratch]
+    return own + max(shared, sum((file.f_blocks - file.f_bfree) * file.f_frsize for file in files))
+
+
+def _kib(text: str) -> int:
+    return int(text.split()[0]) * 1024
+
+
+def _resident(pid: int) -> int:
+    try:
+        _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text().split())
+    except (OSError, ValueError):
+        return 0
+    return max(0, resident - shared) * PAGE
+
+
+def _unlinked(pids: list[int], counted: set[int], disk: int) -> tuple[int, int]:
+    """Bytes of open files that have no name: (in memory, on the disk of the folder). counted: devices that are counted whole."""
+    found: dict[tuple[int, int], int] = {}
+    for pid in pids:
+        try:
+            descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
+        except OSError:
+            continue
+        for descriptor in descriptors:
+            try:
+                status = descriptor.stat()
+            except OSError:
+                continue
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 0 and status.st_dev not in counted:
+                found[status.st_dev, status.st_ino] = status.st_blocks * 512
+    on_disk = sum(size for (device, _), size in found.items() if device == disk)
+    return sum(found.values()) - on_disk, on_disk
+
+
+def folder_bytes(folder: str, enough: int) -> int:
+    """Bytes on disk below a folder, every file at least one block; more than `enough` where it passes that or cannot be counted."""
+    total, waiting = 0, [(folder, 0)]
+    while waiting and total <= enough:
+        place, depth = waiting.pop()
+        if depth > DEEPEST:
+            return enough + 1
+        try:
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    total += max(4096, entry.stat(follow_symlinks=False).st_blocks * 512)
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append((entry.path, depth + 1))
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # it was removed meanwhile
+        except OSError:
+            return enough + 1  # closed to us, or its path is too long: it cannot be counted
+    return total
