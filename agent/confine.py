@@ -66,18 +66,17 @@ def _name(descriptor: int) -> str:
     return str(Path(f"/proc/self/fd/{descriptor}").readlink())
 
 
-def limit(processes: int, file_bytes: int, data_bytes: int, own_users: bool) -> None:
+def limit(threads: int, file_bytes: int, data_bytes: int) -> None:
     """Limits that the kernel keeps. The watchdog's are tighter; these bound what happens between two of its looks.
 
-    own_users: inside a user name space, where the kernel counts its processes alone.
+    threads: of this user, all processes counted; inside a user name space, of those in there. Root is exempt.
     data_bytes: of one process, 0 for none. A GPU's driver reserves far more than it uses.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for kind, wanted in ((resource.RLIMIT_FSIZE, file_bytes), (resource.RLIMIT_DATA, data_bytes)):
         if wanted:
             _lower(kind, wanted)
-    if own_users:
-        _lower(resource.RLIMIT_NPROC, processes)
+    _lower(resource.RLIMIT_NPROC, threads)
 
 
 def _lower(kind: int, wanted: int) -> None:

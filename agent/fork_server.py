@@ -26,13 +26,16 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 import types
 from pathlib import Path
+from typing import Any
 
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of <linux/prctl.h>
 POLL_SECONDS = 0.02
+NICE = 5  # so that the keeper of a fork bomb gets its turn
 PROCESSES_FACTOR = 4  # the kernel counts threads
 
 
@@ -45,7 +48,8 @@ def beside(name: str) -> types.ModuleType:
     return module
 
 
-confine, program, watchdog = beside("confine"), beside("program"), beside("watchdog")
+made_at_import: list[Path] = []  # folders for temporary files, of libraries that believe they still have them
+cgroups, confine, program, watchdog = map(beside, ("cgroups", "confine", "program", "watchdog"))
 
 
 def serve(control: socket.socket, warm: bool) -> None:
@@ -83,7 +87,8 @@ def keep(order: dict, warm: bool, answer: int, out: int, err: int) -> None:
     adopt_orphans()
     try:
         box = Box(order["bwrap"]) if order["bwrap"] else None
-        main, scratch = start(order, warm, box, answer, out, err)
+        group = cgroups.Group(order["limits"]["memory"], PROCESSES_FACTOR * order["limits"]["processes"])
+        main, scratch = start(order, warm, box, group, out, err)
     except (OSError, ValueError) as error:
         reply(answer, {"refused": str(error)})
     os.close(out)
@@ -96,13 +101,17 @@ def keep(order: dict, warm: bool, answer: int, out: int, err: int) -> None:
         status = how if ended == main else None
         if not ended and not (limit := dog.look()) and select.select([answer], [], [], POLL_SECONDS)[0]:
             break
-    while left := set(watchdog.children_of().get(os.getpid(), [])):
-        for child in left:
-            kill_all(child)
-        ended, how, used = reap()
-        seconds += used
-        status = how if ended == main else status
-        time.sleep(0 if ended else 0.005)
+    if box:
+        box.end()
+    while watchdog.children_of().get(os.getpid()):
+        kill_all(os.getpid())
+        time.sleep(0.005)
+        while (reaped := reap())[0]:
+            seconds += reaped[2]
+            status = reaped[1] if reaped[0] == main else status
+    if group.out_of_memory and not limit:
+        limit, dog.used["memory"] = "memory", max(dog.used["memory"], order["limits"]["memory"])
+    group.close()
     dog.used["disk"] = max(dog.used["disk"], watchdog.folder_bytes(order["folder"], order["limits"]["disk"]))
     code = os.waitstatus_to_exitcode(status) if status is not None else -signal.SIGKILL
     reply(answer, {"exit_code": code, "cpu_seconds": round(seconds, 3), "limit": limit, "used": dog.used})
@@ -133,16 +142,22 @@ class Box:
         self.pid: int = json.loads(os.read(told, 2**16))["child-pid"]
         self.own = {self._process.pid, *watchdog.descendants(self._process.pid)}
 
+    def end(self) -> None:
+        """With the first process of its name space the kernel ends all others in it, however many there are."""
+        send(signal.SIGKILL, {self.pid, self._process.pid})
 
-def start(order: dict, warm: bool, box: Box | None, answer: int, out: int, err: int) -> tuple[int, list[int]]:
+
+def start(order: dict, warm: bool, box: Box | None, group: Any, out: int, err: int) -> tuple[int, list[int]]:
     """Fork the program, inside the box where there is one: its pid, and descriptors of the memory file systems in there."""
     if box is None:
         if (main := os.fork()) == 0:
+            group.join()
             become(order, warm, out, err)
         return main, []
     ours, theirs = socket.socketpair()
     if (usher := os.fork()) == 0:  # whoever enters another pid name space stays outside; only its children are in
         try:
+            group.join()
             confine.enter(box.pid)
             places = [os.open(place, os.O_RDONLY) for place in order["scratch"]]
             if (main := os.fork()) == 0:
@@ -169,13 +184,18 @@ def become(order: dict, warm: bool, out: int, err: int) -> None:
         for source, target in ((nothing, 0), (out, 1), (err, 2)):
             os.dup2(source, target)
         os.closerange(3, 65536)
+        os.nice(NICE)
+        Path("/proc/self/oom_score_adj").write_text("1000")  # whoever has to kill something for memory kills this
         os.chdir(order["folder"])
-        if order["kind"] != "none":
-            give_up_rights(order)
+        give_up_rights(order)
         if not warm:
             os.execve(order["python"], [order["python"], "main.py", *order["arguments"]], order["environment"])
         os.environ.clear()
         os.environ.update(order["environment"])
+        tempfile.tempdir = None  # else it is the server's
+        for place in made_at_import:
+            if order["kind"] != "landlock":
+                place.mkdir(parents=True, exist_ok=True)
     except BaseException:
         traceback.print_exc()
         os._exit(126)
@@ -185,8 +205,11 @@ def become(order: dict, warm: bool, out: int, err: int) -> None:
 
 
 def give_up_rights(order: dict) -> None:
-    limits = order["limits"]
-    confine.limit(PROCESSES_FACTOR * limits["processes"], order["file_bytes"], order["data_bytes"], order["kind"] == "bwrap")
+    """Limits in any case; in a sandbox, capabilities, places and system calls too."""
+    others = 0 if order["kind"] == "bwrap" else watchdog.threads_of_user()
+    confine.limit(others + PROCESSES_FACTOR * order["limits"]["processes"], order["file_bytes"], order["data_bytes"])
+    if order["kind"] == "none":
+        return
     confine.drop_privileges()
     if order["kind"] == "landlock":
         confine.restrict(order["read"], order["write"], order["devices"], order["network"])
@@ -210,12 +233,22 @@ def reap() -> tuple[int, int, float]:
 
 
 def kill_all(root: int) -> None:
-    """SIGKILL a process and all its descendants."""
-    for pid in (root, *watchdog.descendants(root)):
+    """SIGKILL a process and all below it; of our own, only what is below. All are stopped first: a bomb forks faster than it is
+    killed.
+    """
+    found = {os.getpid()}
+    while new := {root, *watchdog.descendants(root)} - found:
+        send(signal.SIGSTOP, new)
+        found |= new
+    send(signal.SIGKILL, found - {os.getpid()})
+
+
+def send(which: signal.Signals, pids: set[int]) -> None:
+    for pid in pids:
         try:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, which)
         except ProcessLookupError:
-            continue
+            continue  # it has ended meanwhile
 
 
 if __name__ == "__main__":
@@ -224,4 +257,5 @@ if __name__ == "__main__":
             importlib.import_module(module)
         except ImportError:
             continue  # a program that needs it says so itself
+    made_at_import += [place for place in Path(tempfile.gettempdir()).rglob("*") if place.is_dir()]
     serve(socket.socket(fileno=int(sys.argv[1])), warm=len(sys.argv) > 2)

@@ -44,17 +44,19 @@ class Ended:
 
 
 class ForkServer:
-    """`with ForkServer(python, threads) as server`: processes of that interpreter; warm: with its libraries already imported."""
+    """`with ForkServer(python, threads) as server`: processes of that interpreter; modules: already imported."""
 
-    def __init__(self, python: Path, threads: int, warm: bool = True):
+    def __init__(self, python: Path, threads: int, modules: tuple[str, ...] = PRELOADED):
         self._lock = threading.Lock()
         self._home = tempfile.TemporaryDirectory(prefix="assay-server-")
         self._errors: IO[bytes] = open(Path(self._home.name) / "stderr", "wb+")  # noqa: SIM115
         self._control, theirs = socket.socketpair()
         # What libraries read while they are imported; what a run may see is in its request.
-        environment = clean_environment(HOME=self._home.name, PYTHONHASHSEED="0", MPLBACKEND="Agg", OMP_NUM_THREADS=str(threads),
-                                        OMP_WAIT_POLICY="PASSIVE", OPENBLAS_NUM_THREADS="1", CUBLAS_WORKSPACE_CONFIG=":4096:8")  # fmt: skip
-        command = [str(python), "-I", str(SERVER), str(theirs.fileno()), *(PRELOADED if warm else ())]
+        environment = clean_environment(
+            HOME=self._home.name, TMPDIR=self._home.name, PYTHONHASHSEED="0", MPLBACKEND="Agg", OMP_NUM_THREADS=str(threads),
+            OMP_WAIT_POLICY="PASSIVE", OPENBLAS_NUM_THREADS="1", CUBLAS_WORKSPACE_CONFIG=":4096:8",
+        )  # fmt: skip
+        command = [str(python), "-I", str(SERVER), str(theirs.fileno()), *modules]
         image = _image(python)
         try:
             self._process = subprocess.Popen(command, executable=f"/proc/self/fd/{image}" if image else None, stdin=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ from agent.baseline import Baseline
 from agent.datasets import Dataset, prepare
 from agent.environment import REQUIRED, Environment, ensure, existing
 from agent.files import append_event, write_bytes, write_json
-from agent.forks import ForkServer
+from agent.forks import PRELOADED, ForkServer
 from agent.plan import Limits, Plan, Seeds, Setup
 from agent.preflight import find_sandbox
 from agent.provenance import cores, device_name, provenance
@@ -48,7 +48,11 @@ def make_setup(settings: Settings) -> Setup:
 
 def serving(setup: Setup) -> AbstractContextManager[ForkServer | None]:
     """The server that starts the runs; an open scaffold may import what it likes, and starts by itself."""
-    return nullcontext() if setup.plan.scaffold.open else ForkServer(setup.environment.python, setup.plan.budget.threads)
+    if setup.plan.scaffold.open:
+        return nullcontext()
+    # Under Landlock W&B can neither open its loopback connection nor keep its temporary files.
+    modules = tuple(name for name in PRELOADED if setup.sandbox.kind != "landlock" or "wandb" not in name)
+    return ForkServer(setup.environment.python, setup.plan.budget.threads, modules)
 
 
 def baseline_of(setup: Setup, runs: Path) -> Baseline:

@@ -22,6 +22,7 @@ from agent.runner import Execution
 from agent.text import clean, finite
 
 MAX_FIELDS = 200
+_OUT_OF_MEMORY = re.compile(r"^(MemoryError|RuntimeError:.*(can't allocate memory|out of memory)|.*OutOfMemoryError)", re.M)
 _NAME = re.compile(r"[\w./ -]{1,80}")  # of a number in final_info.json; anything else is no name
 
 
@@ -128,7 +129,8 @@ def read_run(number: int, folder: RunFolder, execution: Execution, metric: Metri
     run = Run(number, RunStatus.SUCCESS, "", seconds=execution.seconds, cpu_seconds=execution.cpu_seconds, used=asdict(execution.used))
     if not execution.ok:
         message = explain(execution, _text(folder.stdout), _text(folder.stderr))
-        return replace(run, status=_OF_LIMIT[execution.limit], message=message)
+        limit = execution.limit or ("memory" if _OUT_OF_MEMORY.search(message) else "")
+        return replace(run, status=_OF_LIMIT[limit], message=message)
     info, problem = _final_info(folder.work)
     measured = finite(info.get(metric.name))
     if not problem and measured is None:

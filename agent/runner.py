@@ -69,7 +69,7 @@ def execute(request: Request, watch: Callable[[], None] = lambda: None) -> Execu
     watch is called some twenty times a second while the program runs. Raises Fault("sandbox", ...) where it cannot be confined.
     """
     if request.server is None:
-        with ForkServer(request.python, request.threads, warm=False) as server:
+        with ForkServer(request.python, request.threads, modules=()) as server:
             return execute(replace(request, server=server), watch)
     started = time.monotonic()
     program = request.server.start(_order(request))

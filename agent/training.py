@@ -11,6 +11,7 @@ from agent.files import copy_files, free_bytes
 from agent.plan import Setup
 from agent.run import Budget, Run, RunStatus, environment_variables, implausible, out_dir_arguments, read_run
 from agent.runner import execute
+from agent.sandbox import Sandbox
 from agent.scoring import predict_and_grade
 from agent.workspace import MAIN, Workspace
 
@@ -35,7 +36,9 @@ def train_and_score(setup: Setup, training: Training) -> Run:
     """Never raises for what the program did. Raises Fault when disk or data are to blame."""
     plan, folder = setup.plan, training.folder
     budget = replace(plan.budget, seed=training.seed)
-    variables = environment_variables(setup.dataset, budget, arm=training.arm, confirming=training.confirming) | _wandb(training)
+    variables = environment_variables(setup.dataset, budget, arm=training.arm, confirming=training.confirming) | _wandb(
+        training, setup.sandbox
+    )
     copy_files(folder.code, folder.work)
     arguments: tuple[str, ...] = ()
     if plan.scaffold.open:
@@ -77,8 +80,8 @@ def _graded(setup: Setup, training: Training, budget: Budget, run: Run) -> Run:
     return replace(run, value=graded.score.accuracy("val"))
 
 
-def _wandb(training: Training) -> dict[str, str]:
-    if training.wandb is None:
+def _wandb(training: Training, sandbox: Sandbox) -> dict[str, str]:
+    if training.wandb is None or sandbox.kind == "landlock":  # W&B needs a loopback connection of its own
         return {"WANDB_MODE": "disabled"}
     return {"WANDB_PROJECT": "assay", "WANDB_NAME": training.wandb[0], "WANDB_RUN_GROUP": training.wandb[1],
             "WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_CONSOLE": "off"}  # fmt: skip

@@ -21,7 +21,6 @@ from agent.sandbox import Limits, Sandbox
 from agent.text import clean, fence
 from tests.conftest import REPOSITORY
 
-
 PYTHON = Path(sys.executable)
 
 
@@ -29,7 +28,7 @@ PYTHON = Path(sys.executable)
 def run(request):
     """Run a text as main.py in each sandbox; cold: by an interpreter of its own, warm: by one that was forked."""
     kind, start_as = request.param.split()
-    with ForkServer(PYTHON, 1, warm=start_as == "warm") as server:
+    with ForkServer(PYTHON, 1, modules=("json",) if start_as == "warm" else ()) as server:
 
         def start(folder: Path, code: str, timeout: float = 30, limits: Limits | None = None):
             sandbox = find_sandbox(kind, False, limits or Limits())
