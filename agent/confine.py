@@ -53,7 +53,8 @@ UNIX = 1  # AF_UNIX: worker processes of a DataLoader pass tensors through it
 def enter(pid: int) -> None:
     """Join all name spaces of a process in a sandbox that bubblewrap made. The caller has a single thread, and then forks."""
     inner = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY)
-    spaces = [os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY) for name in NAMESPACES]
+    links = [(Path(f"/proc/{pid}/ns/{name}"), Path(f"/proc/self/ns/{name}")) for name in NAMESPACES]
+    spaces = [os.open(theirs, os.O_RDONLY) for theirs, ours in links if theirs.readlink() != ours.readlink()]  # the network may be ours
     outer = str(Path("/proc/self/ns/user").readlink())
     chain = [inner]  # bubblewrap makes the others from one user name space, and lives in another inside it
     while _name(parent := fcntl.ioctl(chain[0], PARENT_NAMESPACE)) != outer:

@@ -185,7 +185,7 @@ def become(order: dict, warm: bool, out: int, err: int) -> None:
             os.dup2(source, target)
         os.closerange(3, 65536)
         os.nice(NICE)
-        Path("/proc/self/oom_score_adj").write_text("1000")  # whoever has to kill something for memory kills this
+        die_first()
         os.chdir(order["folder"])
         give_up_rights(order)
         if not warm:
@@ -202,6 +202,14 @@ def become(order: dict, warm: bool, out: int, err: int) -> None:
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(order["threads"])
     program.run(order["folder"], order["arguments"])
+
+
+def die_first() -> None:
+    """Whoever has to kill something for memory takes this process and what it starts."""
+    try:
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    except OSError:
+        pass  # a /proc that is read-only
 
 
 def give_up_rights(order: dict) -> None:
