@@ -94,12 +94,13 @@ def keep(order: dict, warm: bool, answer: int, out: int, err: int) -> None:
     os.close(out)
     os.close(err)
     dog = watchdog.Watchdog(os.getpid(), order["folder"], order["limits"], scratch, box.own if box else set())
+    awaited = [answer, *([os.pidfd_open(main)] if hasattr(os, "pidfd_open") else [])]
     status, seconds, limit = None, 0.0, ""
     while status is None and not limit:
         ended, how, used = reap()
         seconds += used
         status = how if ended == main else None
-        if not ended and not (limit := dog.look()) and select.select([answer], [], [], POLL_SECONDS)[0]:
+        if not ended and not (limit := dog.look()) and answer in select.select(awaited, [], [], POLL_SECONDS)[0]:
             break
     if box:
         box.end()

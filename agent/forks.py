@@ -119,6 +119,7 @@ class Forked:
     def __init__(self, server: ForkServer, answer: socket.socket, streams: tuple[int, int]):
         self._server, self._answer, self.streams = server, answer, streams  # streams: its stdout and stderr
         self._answer.setblocking(False)
+        self.ending = answer.fileno()  # can be read once it has ended
         self._ended: Ended | None = None
 
     def poll(self) -> Ended | None:

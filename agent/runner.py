@@ -81,6 +81,7 @@ def execute(request: Request, watch: Callable[[], None] = lambda: None) -> Execu
             for descriptor in logs:
                 os.set_blocking(descriptor, False)
                 selector.register(descriptor, selectors.EVENT_READ)
+            selector.register(program.ending, selectors.EVENT_READ)
             while ended is None and not limit:
                 _pump(selector, logs, wait=POLL_SECONDS)
                 watch()
@@ -157,15 +158,13 @@ def _environment(request: Request) -> dict[str, str]:
 def _pump(selector: selectors.BaseSelector, logs: dict[int, _Log], wait: float) -> None:
     """Move what the program wrote into its logs; at most a second at a time, so that the clock is looked at."""
     until = time.monotonic() + 1
-    while (ready := selector.select(wait)) and time.monotonic() < until:
-        for key, _ in ready:
-            chunk = os.read(key.fd, 2**16)
+    while (ready := [key.fd for key, _ in selector.select(wait) if key.fd in logs]) and time.monotonic() < until:
+        for descriptor in ready:
+            chunk = os.read(descriptor, 2**16)
             if not chunk:
-                selector.unregister(key.fd)
-            logs[key.fd].write(chunk)
+                selector.unregister(descriptor)
+            logs[descriptor].write(chunk)
         wait = 0
-    if not selector.get_map():
-        time.sleep(wait)  # both streams are closed, the program is not: do not spin
 
 
 class _Log:
