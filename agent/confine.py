@@ -1,9 +1,8 @@
 """What the process that is about to become a model-written program does to itself: enter the sandbox, give up rights.
 
-Loaded by fork_server.py in the experiments' interpreter: the standard library alone. Linux, x86_64 and aarch64.
-Landlock's numbers are those of <linux/landlock.h>, the filter is classic BPF as <linux/seccomp.h> wants it.
-Not covered by Landlock: connecting to a Unix socket by its path, chmod and the like on hidden files, command lines in /proc,
-a private /dev/shm (see SECURITY.md).
+Loaded by fork_server.py in the experiments' interpreter: the standard library alone. Linux only.
+Landlock's numbers are those of <linux/landlock.h>. Not covered by it: connecting to a Unix socket by its path, command lines in
+/proc, a private /dev/shm (see SECURITY.md).
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
-import platform
 import resource
 import struct
 from collections.abc import Iterable
@@ -21,33 +19,12 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "cgroup")
 PARENT_NAMESPACE = 0xB702  # NS_GET_PARENT of <linux/nsfs.h>
-DUMPABLE, NO_NEW_PRIVILEGES, SECCOMP, DROP_BOUND, AMBIENT = 4, 38, 22, 24, 47  # of prctl
+DUMPABLE, NO_NEW_PRIVILEGES, DROP_BOUND, AMBIENT = 4, 38, 24, 47  # of prctl
 CAPABILITY_VERSION, LAST_CAPABILITY = 0x20080522, 63
 LANDLOCK_CREATE, LANDLOCK_RULE, LANDLOCK_RESTRICT = 444, 445, 446
 EXECUTE, WRITE, READ, LIST, CHAR_DEVICE, BLOCK_DEVICE, REFER, TRUNCATE, IOCTL = (1 << bit for bit in (0, 1, 2, 3, 6, 11, 13, 14, 15))
 LOOK = EXECUTE | READ | LIST
 OF_FILES = EXECUTE | WRITE | READ | TRUNCATE | IOCTL
-
-# Calls that no training needs and that widen what a program can reach in the kernel, by architecture.
-REFUSED = {
-    "x86_64": dict(ptrace=101, process_vm_readv=310, process_vm_writev=311, add_key=248, request_key=249, keyctl=250, bpf=321,
-                   userfaultfd=323, perf_event_open=298, io_uring_setup=425, io_uring_enter=426, io_uring_register=427, mount=165,
-                   umount2=166, pivot_root=155, chroot=161, move_mount=429, open_tree=428, fsopen=430, fsmount=432, mount_setattr=442,
-                   unshare=272, setns=308, kexec_load=246, init_module=175, finit_module=313, open_by_handle_at=304, personality=135,
-                   shmget=29),
-    "aarch64": dict(ptrace=117, process_vm_readv=270, process_vm_writev=271, add_key=217, request_key=218, keyctl=219, bpf=280,
-                    userfaultfd=282, perf_event_open=241, io_uring_setup=425, io_uring_enter=426, io_uring_register=427, mount=40,
-                    umount2=39, pivot_root=41, chroot=51, move_mount=429, open_tree=428, fsopen=430, fsmount=432, mount_setattr=442,
-                    unshare=97, setns=268, kexec_load=104, init_module=105, finit_module=273, open_by_handle_at=265, personality=92,
-                    shmget=194),
-}  # fmt: skip
-ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-SOCKET = {"x86_64": 41, "aarch64": 198}
-TRUNCATE_CALL = {"x86_64": 76, "aarch64": 45}
-LOAD, EQUAL, AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06  # of BPF
-ALLOW, KILL, ERROR = 0x7FFF0000, 0x80000000, 0x00050000
-EPERM, EAFNOSUPPORT = 1, 97
-UNIX = 1  # AF_UNIX: worker processes of a DataLoader pass tensors through it
 
 
 def enter(pid: int) -> None:
@@ -129,25 +106,6 @@ def _allow(rules: int, place: str, access: int) -> None:
     rule = struct.pack("=Qi", access, descriptor)
     _check(libc.syscall(ctypes.c_long(LANDLOCK_RULE), ctypes.c_int(rules), ctypes.c_int(1), rule, ctypes.c_uint(0)), place)
     os.close(descriptor)
-
-
-def filter_calls(sockets: bool, truncate: bool) -> None:
-    """Refuse the calls of REFUSED. sockets False: those of the local machine only. truncate False: not by a path, which an
-    older Landlock does not see. After drop_privileges.
-    """
-    machine = platform.machine()
-    program = [(LOAD, 0, 0, 4), (EQUAL, 1, 0, ARCHITECTURE[machine]), (RETURN, 0, 0, KILL), (LOAD, 0, 0, 0)]
-    if machine == "x86_64":  # the x32 calls have numbers of their own
-        program += [(AT_LEAST, 0, 1, 0x40000000), (RETURN, 0, 0, ERROR | EPERM)]
-    refused = [*REFUSED[machine].values(), *([] if truncate else [TRUNCATE_CALL[machine]])]
-    for number in refused:
-        program += [(EQUAL, 0, 1, number), (RETURN, 0, 0, ERROR | EPERM)]
-    if not sockets:
-        program += [(EQUAL, 0, 3, SOCKET[machine]), (LOAD, 0, 0, 16), (EQUAL, 1, 0, UNIX), (RETURN, 0, 0, ERROR | EAFNOSUPPORT)]
-    program += [(RETURN, 0, 0, ALLOW)]
-    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
-    wanted = struct.pack("HxxxxxxP", len(program), ctypes.addressof(code))
-    _check(libc.prctl(SECCOMP, 2, wanted, 0, 0), "seccomp")
 
 
 def _check(result: int, what: str) -> int:

@@ -24,7 +24,6 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -49,7 +48,7 @@ def beside(name: str) -> types.ModuleType:
 
 
 made_at_import: list[Path] = []  # folders for temporary files, of libraries that believe they still have them
-cgroups, confine, program, watchdog = map(beside, ("cgroups", "confine", "program", "watchdog"))
+boxes, cgroups, confine, program, syscalls, watchdog = map(beside, ("boxes", "cgroups", "confine", "program", "syscalls", "watchdog"))
 
 
 def serve(control: socket.socket, warm: bool) -> None:
@@ -86,7 +85,7 @@ def keep(order: dict, warm: bool, answer: int, out: int, err: int) -> None:
     """Start the program, wait for its end or the order to end it, leave nothing of it, answer. Never returns."""
     adopt_orphans()
     try:
-        box = Box(order["bwrap"]) if order["bwrap"] else None
+        box = boxes.Box(order["bwrap"], watchdog.descendants) if order["bwrap"] else None
         group = cgroups.Group(order["limits"]["memory"], PROCESSES_FACTOR * order["limits"]["processes"])
         main, scratch = start(order, warm, box, group, out, err)
     except (OSError, ValueError) as error:
@@ -127,54 +126,14 @@ def reply(answer: int, value: dict) -> None:
     os._exit(0)
 
 
-class Box:
-    """Name spaces that bubblewrap made, held open by a shell in them that waits. They end with any of its processes, or with us."""
-
-    def __init__(self, command: list[str]):
-        told, info = os.pipe()
-        command = [*command, "--info-fd", str(info), "--", "/bin/sh", "-c", "echo; read x"]
-        # Its first process is process 1 in there: whatever stands in its environment can be read by the program.
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                         pass_fds=[info], env={"PATH": "/usr/bin:/bin"})  # fmt: skip
-        os.close(info)
-        assert self._process.stdout and self._process.stderr
-        if self._process.stdout.read(1) != b"\n":
-            raise ValueError(self._process.stderr.read().decode(errors="replace").strip() or "bubblewrap said nothing")
-        self.pid: int = json.loads(os.read(told, 2**16))["child-pid"]
-        self.own = {self._process.pid, *watchdog.descendants(self._process.pid)}
-
-    def end(self) -> None:
-        """With the first process of its name space the kernel ends all others in it, however many there are."""
-        send(signal.SIGKILL, {self.pid, self._process.pid})
-
-
-def start(order: dict, warm: bool, box: Box | None, group: Any, out: int, err: int) -> tuple[int, list[int]]:
+def start(order: dict, warm: bool, box: Any, group: Any, out: int, err: int) -> tuple[int, list[int]]:
     """Fork the program, inside the box where there is one: its pid, and descriptors of the memory file systems in there."""
-    if box is None:
-        if (main := os.fork()) == 0:
-            group.join()
-            become(order, warm, out, err)
-        return main, []
-    ours, theirs = socket.socketpair()
-    if (usher := os.fork()) == 0:  # whoever enters another pid name space stays outside; only its children are in
-        try:
-            group.join()
-            confine.enter(box.pid)
-            places = [os.open(place, os.O_RDONLY) for place in order["scratch"]]
-            if (main := os.fork()) == 0:
-                become(order, warm, out, err)
-            socket.send_fds(theirs, [str(main).encode()], places)
-        except OSError as error:
-            theirs.send(f"entering the sandbox: {error}".encode())
-        finally:
-            os._exit(0)
-    os.waitpid(usher, 0)
-    said, scratch, _, _ = socket.recv_fds(ours, 4096, len(order["scratch"]))
-    ours.close()
-    theirs.close()
-    if not said.isdigit():
-        raise ValueError(said.decode(errors="replace"))
-    return int(said), list(scratch)
+    if box:
+        return box.start(order["scratch"], confine.enter, group.join, lambda: become(order, warm, out, err))
+    if (main := os.fork()) == 0:
+        group.join()
+        become(order, warm, out, err)
+    return main, []
 
 
 def become(order: dict, warm: bool, out: int, err: int) -> None:
@@ -220,10 +179,10 @@ def give_up_rights(order: dict) -> None:
     if order["kind"] == "none":
         return
     confine.drop_privileges()
-    if order["kind"] == "landlock":
+    shared, version = order["kind"] == "landlock", confine.landlock_version()
+    if shared:
         confine.restrict(order["read"], order["write"], order["devices"], order["network"])
-    landlock = order["kind"] == "landlock"
-    confine.filter_calls(sockets=order["network"] or not landlock, truncate=not landlock or confine.landlock_version() >= 3)
+    syscalls.filter_calls(shared, order["network"], old=shared and version < 3)
 
 
 def adopt_orphans() -> None:
