@@ -2,8 +2,7 @@
 
 A run sees `Dataset.arrays` (train and validation), a confirm run `Dataset.confirming` (validation is a part of train), a
 prediction `Dataset.unlabelled` (without the labels of validation). The hidden test lies under another root, in a folder that
-only its owner can open, and whose path no run is told. Until runs are confined, a program with its owner's rights that looks
-for it can find it.
+only its owner can open, and whose path no run is told; what confines a run does not show it.
 Images are uint8 (or float32 in 0..1), [n, size, size, channels]; labels are int64 in 0..classes-1.
 Not covered: image folders, HDF5, images that are not square.
 """
@@ -100,7 +99,7 @@ def file_hash(file: Path) -> str:
 
 
 def check_intact(dataset: Dataset) -> None:
-    """Raises Fault("data", ...) where the arrays are not those that were stored: no sandbox keeps a run from them yet."""
+    """Raises Fault("data", ...) where the arrays are not those that were stored: without a sandbox a run can change them."""
     for name, stored in dataset.info["files"].items():
         if not (dataset.arrays / name).is_file() or file_hash(dataset.arrays / name) != stored:
             raise Fault("data", f"{dataset.arrays / name} was changed since it was prepared: remove {dataset.folder} and start again")

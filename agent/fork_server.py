@@ -129,7 +129,8 @@ def reply(answer: int, value: dict) -> None:
 def start(order: dict, warm: bool, box: Any, group: Any, out: int, err: int) -> tuple[int, list[int]]:
     """Fork the program, inside the box where there is one: its pid, and descriptors of the memory file systems in there."""
     if box:
-        return box.start(order["scratch"], confine.enter, group.join, lambda: become(order, warm, out, err))
+        started: tuple[int, list[int]] = box.start(order["scratch"], confine.enter, group.join, lambda: become(order, warm, out, err))
+        return started
     if (main := os.fork()) == 0:
         group.join()
         become(order, warm, out, err)

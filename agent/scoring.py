@@ -2,8 +2,8 @@
 
 A run's own accuracy is a claim. What counts is graded from `predictions.npy`, scores [n, classes], read as plain numbers,
 brought back into order and compared with labels that the process was not given.
-Not covered: a program that adapts to all images of a prediction at once; one that finds the labels on the disk while runs
-are not confined.
+Not covered: a program that adapts to all images of a prediction at once; without a sandbox, one
+that finds the labels on the disk.
 """
 
 from __future__ import annotations

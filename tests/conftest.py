@@ -14,7 +14,10 @@ import pytest
 
 from agent.archive import Archive, experiments
 from agent.environment import Environment, ensure, existing
+from agent.errors import UserError
 from agent.files import read_events
+from agent.preflight import find_sandbox
+from agent.sandbox import Limits, Sandbox
 from agent.workspace import DEFAULT_SCAFFOLD, REQUIREMENTS
 from tests.bench import Bench
 from tests.endpoint import Endpoint
@@ -38,6 +41,14 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.endswith(("_API_KEY", "_API_BASE", "_BASE_URL")) or name == "ASSAY_DATA":
             monkeypatch.delenv(name)
+
+
+def confined(kind: str, limits: Limits | None = None) -> Sandbox:
+    """This sandbox, or a skipped test that says why there is none here."""
+    try:
+        return find_sandbox(kind, False, limits or Limits())
+    except UserError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from agent.files import read_events
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, confined
 from tests.replies import edit
 
 STUBBORN = """import os, signal, subprocess, sys, time
@@ -94,6 +94,7 @@ CASES = [("bwrap", name) for name in ENDS] + [(kind, name) for kind in ("landloc
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_nothing_outlives_a_command_however_it_ends(begin, quick, kind, name):
+    confined(kind)
     end, code = ENDS[name]
     process = begin(kind, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert len(left(quick)) >= 3

@@ -19,8 +19,9 @@ from agent.experiment import Experiment
 from agent.files import append_event, read_events, write_json
 from agent.idea import load_idea
 from agent.plan import Limits, Plan, Setup, StopReason
+from agent.preflight import find_sandbox
 from agent.run import Budget, Metric
-from agent.sandbox import Sandbox
+from agent.sandbox import Limits as SandboxLimits
 from agent.training import train_baseline
 from agent.workspace import Scaffold, Workspace
 
@@ -60,7 +61,7 @@ def experiment(quick):
             metric or Metric(),
             limits or Limits(),
         )
-        setup = Setup(plan, Environment(Path(sys.executable), "test", {}), None, KEY, Sandbox("bwrap"))
+        setup = Setup(plan, Environment(Path(sys.executable), "test", {}), None, KEY, find_sandbox("auto", False, SandboxLimits()))
         write_json(archive.config, CONFIG | {"metric": asdict(plan.metric)})
         baseline = Baseline(quick / "runs", KEY, (0,))
         baseline.ensure(lambda folder, seed: train_baseline(setup, folder, seed))

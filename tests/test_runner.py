@@ -19,7 +19,7 @@ from agent.run import Metric, RunStatus, out_dir_arguments, read_run
 from agent.runner import Request, execute
 from agent.sandbox import Limits, Sandbox
 from agent.text import clean, fence
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, confined
 
 PYTHON = Path(sys.executable)
 
@@ -31,7 +31,7 @@ def run(request):
     with ForkServer(PYTHON, 1, modules=("json",) if start_as == "warm" else ()) as server:
 
         def start(folder: Path, code: str, timeout: float = 30, limits: Limits | None = None):
-            sandbox = find_sandbox(kind, False, limits or Limits())
+            sandbox = confined(kind, limits)
             (folder / "main.py").write_text(code)
             return execute(Request(PYTHON, folder, folder / "out", folder / "err", timeout, sandbox, server=server))
 
@@ -191,7 +191,16 @@ sys.exit(3)
     with ForkServer(Path(sys.executable), 1) as server:
         for _ in range(2):
             request = Request(
-                PYTHON, tmp_path, tmp_path / "out", tmp_path / "err", 30, Sandbox("bwrap"), {"MARK": "m"}, 1, ("--x",), server
+                PYTHON,
+                tmp_path,
+                tmp_path / "out",
+                tmp_path / "err",
+                30,
+                find_sandbox("auto", False, Limits()),
+                {"MARK": "m"},
+                1,
+                ("--x",),
+                server,
             )
             assert execute(request).exit_code == 3, (tmp_path / "err").read_text()
             assert (tmp_path / "out").read_text() == "7 m True True\n"
@@ -199,6 +208,7 @@ sys.exit(3)
 
 @pytest.mark.parametrize("kind", ["bwrap", "landlock", "none"])
 def test_no_program_outlives_the_harness(tmp_path, kind):
+    confined(kind)
     (tmp_path / "main.py").write_text(DAEMON)
     code = f"""
 import sys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from agent.preflight import find_sandbox, proofs
 from agent.run import Metric, RunStatus, read_run
 from agent.runner import Request, execute
 from agent.sandbox import Limits, Sandbox
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, confined
 from tests.test_runner import left_in
 
 PYTHON = Path(sys.executable)
@@ -28,7 +29,7 @@ KINDS = ["bwrap", "landlock", "none"]
 def run(kind: str, folder: Path, code: str, limits: Limits = SMALL, python: Path = PYTHON, timeout: float = 60):
     (folder / "work").mkdir(exist_ok=True)
     (folder / "work" / "main.py").write_text(code)
-    sandbox = find_sandbox(kind, False, limits)
+    sandbox = confined(kind, limits)
     return execute(Request(python, folder / "work", folder / "stdout.log", folder / "stderr.log", timeout, sandbox))
 
 
@@ -139,7 +140,7 @@ def test_only_what_a_run_needs_is_in_its_environment(tmp_path, monkeypatch):
 
 
 def test_in_a_container_that_forbids_to_mount_proc_its_own_is_shown(tmp_path):
-    sandbox = replace(find_sandbox("bwrap", False, SMALL), own_proc=False)
+    sandbox = replace(confined("bwrap", SMALL), own_proc=False)
     ours = f"/proc/{os.getpid()}"
     (tmp_path / "main.py").write_text(f"import os\nprint(os.path.exists({ours!r}))\nopen('{ours}/environ').read()\n")
     execute(Request(PYTHON, tmp_path, tmp_path / "out", tmp_path / "err", 30, sandbox))
@@ -147,11 +148,13 @@ def test_in_a_container_that_forbids_to_mount_proc_its_own_is_shown(tmp_path):
 
 
 def test_with_the_network_open_a_program_reaches_it_and_still_nothing_else(tmp_path):
+    confined("bwrap")
     stopped = proofs(find_sandbox("bwrap", True, SMALL))
     assert [bool(why) for why in stopped.values()] == [True, False, True]
 
 
 def test_a_sandbox_that_cannot_be_made_is_a_fault_that_says_why(tmp_path):
+    confined("bwrap")
     (tmp_path / "main.py").write_text("")
     request = Request(PYTHON, tmp_path, tmp_path / "out", tmp_path / "err", 30, Sandbox("bwrap"), readable=(tmp_path / "absent",))
     with pytest.raises(Fault, match=r"sandbox: bwrap: .*absent"):
@@ -174,14 +177,15 @@ except UserError as error:
 @pytest.mark.parametrize(("asked", "said"), [("auto", "landlock"), ("bwrap", "--sandbox bwrap does not work here: bwrap: ")])
 def test_where_there_are_no_name_spaces_landlock_is_taken_or_the_run_is_refused(asked, said):
     """Inside another sandbox that forbids to make name spaces, as a cluster or a container may."""
+    confined("bwrap")
+    confined("landlock")
     outer = ["bwrap", "--unshare-user", "--disable-userns", "--dev-bind", "/", "/", "--tmpfs", "/run", "--proc", "/proc"]
     done = subprocess.run([*outer, sys.executable, "-c", INSIDE, asked], capture_output=True, text=True, check=True)
     assert done.stdout.startswith(said), done
 
 
 def test_a_socket_that_would_start_programs_outside_rules_landlock_out(tmp_path, monkeypatch):
-    import socket
-
+    confined("landlock")
     with socket.socket(socket.AF_UNIX) as server:
         (tmp_path / "bus").parent.mkdir(exist_ok=True)
         server.bind(str(tmp_path / "bus"))
