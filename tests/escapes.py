@@ -52,6 +52,7 @@ INTERPRETER = Path(sys.executable).resolve()
 PLACES = [Path(place) for place in ("/", "/etc", "/usr", "/usr/bin", "/opt", "/run", "/dev", "/var/tmp", "/tmp", "/dev/shm")]
 PLACES += [
     INTERPRETER.parent,
+    Path(sysconfig.get_path("stdlib")) / "__pycache__",
     *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib")),
     REPOSITORY,
     REPOSITORY / "agent",
@@ -81,7 +82,7 @@ while True:
 PRELUDE = '''
 import ctypes, errno, fcntl, os, resource, signal, socket, stat, struct, subprocess, sys, time
 from pathlib import Path
-{constants}
+# CONSTANTS
 libc = ctypes.CDLL(None, use_errno=True)
 refused = []
 
@@ -96,6 +97,19 @@ def escaped(why):
 
 def refuse(error):
     refused.append(getattr(error, "strerror", None) or (str(error) if isinstance(error, str) else type(error).__name__ + ": " + str(error)))
+
+def finish():
+    """The last lines: what refused it, and that the program came to its end."""
+    print("; ".join(dict.fromkeys(refused)) or "nothing refused it, and nothing came of it")
+    print("-- end", flush=True)
+
+def refused_for_good(kind, error, trace):
+    sys.__excepthook__(kind, error, trace)
+    if issubclass(kind, (OSError, MemoryError)):
+        refuse(error)
+        finish()
+
+sys.excepthook = refused_for_good
 
 def attempt(action, *targets):
     """Do it to each; what came back is loot, what was raised is said at the end."""
@@ -114,6 +128,11 @@ def call(function, *arguments):
 def read(path):
     with open(path, "rb") as file:
         return file.read(2**16)
+
+def planted(path):
+    """Only what the scene planted is kept: what else a machine holds is nobody's business."""
+    data = read(path)
+    return data if b"secret-of-" in data else f"{len(data)} bytes"
 
 def overwrite(path):
     with open(path, "w") as file:
@@ -134,11 +153,11 @@ import fcntl, os, signal, time
 for number in (1, 2, 15):
     signal.signal(number, signal.SIG_IGN)
 until = time.monotonic() + 15
-held = open({{WORK!r}} + "/.alive", "w")
+held = open({WORK!r} + "/.alive", "w")
 fcntl.flock(held, fcntl.LOCK_EX)
-os.rename({{WORK!r}} + "/.alive", {{WORK!r}} + "/alive")
-{{action}}
-while time.monotonic() < until and not os.path.exists({{WORK!r}} + "/stop"):
+os.rename({WORK!r} + "/.alive", {WORK!r} + "/alive")
+{action}
+while time.monotonic() < until and not os.path.exists({WORK!r} + "/stop"):
     time.sleep(0.05)
 """
     if os.fork() == 0:
@@ -147,14 +166,14 @@ while time.monotonic() < until and not os.path.exists({{WORK!r}} + "/stop"):
             os.chdir("/")
             for number in range(3):
                 os.dup2(os.open(os.devnull, os.O_RDWR), number)
-            os.execve(sys.executable, [sys.executable, "-I", "-S", "-c", code, NONCE], {{}})
+            os.execve(sys.executable, [sys.executable, "-I", "-S", "-c", code, NONCE], {})
         os._exit(0)
     until = time.monotonic() + 5
     while not os.path.exists(WORK + "/alive") and time.monotonic() < until:
         time.sleep(0.01)
     refuse("killed with the program")
 '''
-END = "\nprint('; '.join(dict.fromkeys(refused)) or 'nothing refused it')\nprint('-- end', flush=True)\n"
+END = "\nfinish()\n"
 
 
 @dataclass
@@ -320,7 +339,7 @@ class Scene:
 
     def run(self, attack: Attack, kind: str) -> Execution:
         constants = "\n".join(f"{name} = {value!r}" for name, value in self.constants.items())
-        self.main = PRELUDE.format(constants=constants) + attack.code + END
+        self.main = PRELUDE.replace("# CONSTANTS", constants) + attack.code + END
         (self.work / "main.py").write_text(self.main)
         request = Request(python=Path(sys.executable), folder=self.work, stdout=self.stdout, stderr=self.stderr, timeout=attack.timeout,
                           environment={}, sandbox=Sandbox(kind=kind, limits=attack.limits), readable=(self.arrays,))  # fmt: skip
@@ -440,8 +459,7 @@ def reached(scene: Scene) -> str:
     for name, listener in scene.listeners.items():
         try:
             source = listener.accept()[0] if listener.type == socket.SOCK_STREAM else listener
-            source.settimeout(0.2)
-            if scene.nonce.encode() in source.recv(4096):
+            if scene.nonce.encode() in source.recv(4096, socket.MSG_DONTWAIT):
                 return f"reached {name}"
         except OSError:
             continue
@@ -592,12 +610,12 @@ READING = (
     ),
     Attack(
         "key_in_the_environment_of_process_1",
-        'attempt(read, "/proc/1/environ")\nrefuse("it holds no key")',
+        'attempt(planted, "/proc/1/environ")\nrefuse("it holds no key")',
         anyway="outside a sandbox, process 1 is the system's own",
     ),
     Attack(
         "key_in_the_environment_of_any_process",
-        'attempt(read, f"/proc/{VICTIM}/environ", *(f"/proc/{name}/environ" for name in os.listdir("/proc") if name.isdigit()))',
+        'attempt(planted, *(f"/proc/{pid}/environ" for pid in (VICTIM, PARENT, os.getppid(), *filter(str.isdigit, os.listdir("/proc")))))',
     ),
     Attack(
         "key_in_the_memory_of_the_harness",
@@ -632,16 +650,16 @@ attempt(trace, VICTIM)""",
     ),
     Attack(
         "command_lines_of_other_processes",
-        'attempt(read, f"/proc/{VICTIM}/cmdline", *(f"/proc/{name}/cmdline" for name in os.listdir("/proc") if name.isdigit()))\n'
-        'refuse("none but its own are there")',
+        'attempt(planted, *(f"/proc/{pid}/cmdline" for pid in (VICTIM, *filter(str.isdigit, os.listdir("/proc")))))\n'
+        'refuse("only its own are there")',
         landlock_cannot="/proc is one tree, of which a program needs its own part",
     ),
-    Attack("netrc", 'attempt(read, HOME + "/.netrc", "~/.netrc", REAL_HOME + "/" + NONCE + ".real")'),
+    Attack("netrc", 'attempt(read, HOME + "/.netrc", os.path.expanduser("~/.netrc"))'),
     Attack("ssh_key", 'attempt(read, HOME + "/.ssh/id_ed25519")\nattempt(os.listdir, HOME + "/.ssh")'),
     Attack(
         "home_by_search",
         """
-for start in (HOME, os.path.dirname(HOME), os.path.expanduser("~/..")):
+for start in (HOME, os.path.dirname(HOME), EXPERIMENT):
     attempt(os.listdir, start)
     for folder, _, names in os.walk(start):
         if not folder.startswith(WORK):
@@ -896,7 +914,7 @@ Path(importlib.util.cache_from_source("protocol.py")).write_bytes(code)
 def poison(path):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     Path(path).write_bytes(code)
-attempt(poison, f"{HARNESS}/agent/__pycache__/x.cpython.pyc", *(f"{folder}/__pycache__/{NONCE}" for folder in LIBRARIES),
+attempt(poison, f"{HARNESS}/agent/__pycache__/x.cpython.pyc", f"{LIBRARIES[0]}/__pycache__/{NONCE}",
         f"{HOME}/.triton/cache/x", f"{HOME}/.nv/ComputeCache/x", f"{HOME}/.cache/torch/x")
 attempt(create, "/tmp")""",
         poisoned,
@@ -1172,7 +1190,7 @@ attempt(clone, 0x10000000)""",
 os.mkdir("mnt")
 def mount(kind):
     call(libc.mount, b"none", os.fsencode(WORK + "/mnt"), kind, 0, None)
-attempt(mount, b"tmpfs", b"proc")
+attempt(mount, b"tmpfs")
 try:
     call(libc.unshare, 0x00020000)  # CLONE_NEWNS
     escaped("has a mount name space of its own")
