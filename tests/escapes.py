@@ -44,6 +44,7 @@ from agent.runner import Execution, Request, execute
 from agent.sandbox import Limits, Sandbox
 from tests.conftest import REPOSITORY
 
+GRACE = 1.0  # seconds
 LIMITS = Limits(memory=512 * 2**20, processes=64, disk=256 * 2**20)
 REAL_HOME = Path(pwd.getpwuid(os.getuid()).pw_dir)
 REAL_HIDDEN = hidden_folder()
@@ -116,7 +117,7 @@ def attempt(action, *targets):
     for target in targets:
         try:
             loot(repr((action.__name__, target, action(target))))
-        except Exception as error:
+        except OSError as error:
             refuse(error)
 
 def call(function, *arguments):
@@ -372,7 +373,8 @@ class Scene:
         state = path.lstat()
         if not stat.S_ISREG(state.st_mode):
             return state.st_mode, state.st_uid
-        content = hashlib.sha256(path.read_bytes()).hexdigest() if path != INTERPRETER else ""
+        readable = path != INTERPRETER and state.st_mode & stat.S_IRUSR
+        content = hashlib.sha256(path.read_bytes()).hexdigest() if readable else ""
         return state.st_mode, state.st_uid, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_nlink, content
 
     def changed(self) -> list[str]:
@@ -381,7 +383,13 @@ class Scene:
         return sorted(path.removeprefix(f"{self.root}/") for path in changed)
 
     def alive(self) -> bool:
-        """Whether the process still lives that a program left behind."""
+        """Whether a process still lives that a program left behind; what was killed may take a moment to be gone."""
+        until = time.monotonic() + GRACE
+        while (alive := self._alive()) and time.monotonic() < until:
+            time.sleep(0.02)
+        return alive
+
+    def _alive(self) -> bool:
         try:
             with open(self.work / "alive") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -525,7 +533,7 @@ def password_hashes(scene: Scene) -> str:
     try:
         digest = hashlib.sha256(Path("/etc/shadow").read_bytes()).hexdigest()
     except OSError:
-        digest = "/etc/shadow was read"  # which this user cannot check
+        return harm(scene)  # the program's own word, where this user cannot check it
     return "read /etc/shadow" if digest.encode() in scene.output() else harm(scene)
 
 
