@@ -6,7 +6,7 @@ outside (a device that opened, memory that was held) does the program's own word
 
 The programs are bounded, so that they endanger no machine where nothing stops them: a GiB of memory or disk, 300 processes,
 files opened for writing but not written, no signal to any process but those of the scene.
-Not covered: faults of the kernel, side channels, GPU memory, io_uring, a program that is forked from a warm server.
+Not covered: faults of the kernel, side channels, GPU memory, io_uring.
 """
 
 from __future__ import annotations
@@ -574,7 +574,7 @@ def replaced_later(scene: Scene) -> str:
 def not_in_time(scene: Scene) -> str:
     execution = scene.execution
     assert execution
-    return harm(scene) if execution.timed_out and execution.seconds < 10 else f"ran for {execution.seconds} s"
+    return harm(scene) if execution.limit == "time" and execution.seconds < 10 else f"ran for {execution.seconds} s"
 
 
 def flooded(scene: Scene) -> str:
@@ -1203,13 +1203,18 @@ for _ in range(BIG // 2**26):
     pieces.append(bytearray(b"x") * 2**26)
 hold("memory")"""),
     Attack("memory_of_children", """
-for _ in range(5):
+for number in range(5):
     if os.fork() == 0:
         piece = bytearray(b"x") * (BIG // 5)
-        time.sleep(5)
+        open(f"held{number}", "w")
+        time.sleep(9)
         os._exit(0)
-time.sleep(2)
-hold("memory in children")"""),
+until = time.monotonic() + 6
+while time.monotonic() < until and not (ended := os.waitpid(-1, os.WNOHANG)[0]):
+    time.sleep(0.05)
+if not ended and len(list(Path(".").glob("held*"))) == 5:
+    escaped("held memory in children")
+refuse("a child was killed")"""),
     Attack("memory_in_a_file_without_a_name", """
 descriptor, piece = os.memfd_create("x"), b"x" * 2**24
 for _ in range(BIG // 2**24):

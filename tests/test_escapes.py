@@ -85,7 +85,7 @@ def what_stopped(attack: Attack, scene: Scene, execution: Execution) -> str:
     lines = scene.stdout.read_text(errors="replace").splitlines()
     said = lines[-2] if lines[-1:] == ["-- end"] and len(lines) > 1 else ""
     if attack.anyway or not said:
-        said = attack.anyway or ("limit: time" if execution.timed_out else f"it ended with {execution.exit_code}")
+        said = attack.anyway or (f"limit: {execution.limit}" if execution.limit else f"it ended with {execution.exit_code}")
     return said.replace("|", "/")[-160:]
 
 
@@ -97,7 +97,7 @@ def named_in_security(attack: Attack) -> bool:
 def test_no_attack_succeeds(attack: Attack, kind: str, scene: Scene) -> None:
     execution = run(attack, kind, scene)
     errors = scene.stderr.read_text(errors="replace")
-    ran = b"-- end" in scene.output() or execution.limit or execution.timed_out or execution.exit_code not in (0, 1)
+    ran = b"-- end" in scene.output() or execution.limit or execution.exit_code not in (0, 1)
     assert ran, f"the program broke before it was stopped: {errors[-2000:]}"
     evidence = attack.check(scene)
     ROWS.append(f"| {attack} | {kind} | {USER} | {f'NOTHING: {evidence[:160]}' if evidence else what_stopped(attack, scene, execution)} |")
