@@ -612,8 +612,8 @@ class Attack:
         return self.name
 
 
-NO_PATH_RULE = "Landlock has no rule for it"
-SAME_USER = "every process of a user may do it to another of his, and Landlock has no rule for it"
+SOCKET_FILES = "Landlock has no rule for connecting to a socket that is a file"
+WHOLE_FOLDERS = "a rule holds for a folder and all in it; the harness compares the code afterwards"
 
 READING = (
     Attack(
@@ -760,7 +760,6 @@ def attach(key):
     libc.shmat.restype = ctypes.c_void_p
     return ctypes.string_at(libc.shmat(call(libc.shmget, key, 0, 0), None, 0))
 attempt(attach, MEMORY)""",
-        landlock_cannot=f"{SAME_USER}: System V shared memory",
     ),
     Attack(
         "link_to_a_secret_as_result",
@@ -807,6 +806,7 @@ def force(name):
 attempt(overwrite, "protocol.py", "main.py", "/proc/self/cwd/protocol.py")
 attempt(force, "protocol.py", "main.py")""",
         code_or_harm,
+        landlock_cannot=WHOLE_FOLDERS,
     ),
     Attack(
         "replace_protocol",
@@ -820,8 +820,9 @@ def link(name):
     os.replace("link.py", name)
 attempt(link, "protocol.py", "main.py")""",
         code_or_harm,
+        landlock_cannot=WHOLE_FOLDERS,
     ),
-    Attack("remove_protocol", 'attempt(os.unlink, "protocol.py", "main.py")', code_or_harm),
+    Attack("remove_protocol", 'attempt(os.unlink, "protocol.py", "main.py")', code_or_harm, landlock_cannot=WHOLE_FOLDERS),
     Attack(
         "protocol_by_hard_link",
         """
@@ -831,6 +832,7 @@ def link(name):
     overwrite("copy")
 attempt(link, "protocol.py", "main.py")""",
         code_or_harm,
+        landlock_cannot=WHOLE_FOLDERS,
     ),
     Attack(
         "write_to_another_run",
@@ -924,7 +926,6 @@ def give(path):
     os.chown(path, os.getuid(), os.getgid())
 attempt(open_to_all, HOME + "/.ssh", HOME + "/.ssh/id_ed25519")
 attempt(give, HOME + "/.netrc")""",
-        landlock_cannot=f"{NO_PATH_RULE}: modes and owners",
     ),
     Attack(
         "utime_the_home",
@@ -932,7 +933,6 @@ attempt(give, HOME + "/.netrc")""",
 def touch(path):
     os.utime(path, (0, 0))
 attempt(touch, HOME + "/.netrc")""",
-        landlock_cannot=f"{NO_PATH_RULE}: times",
     ),
     Attack(
         "xattr_the_home",
@@ -940,7 +940,6 @@ attempt(touch, HOME + "/.netrc")""",
 def mark(path):
     os.setxattr(path, "user.mark", b"1")
 attempt(mark, HOME + "/.netrc")""",
-        landlock_cannot=f"{NO_PATH_RULE}: extended attributes",
     ),
     Attack(
         "write_to_the_arrays",
@@ -959,7 +958,6 @@ attempt(os.unlink, ARRAYS + "/train_labels.npy")""",
 def shut(path):
     os.chmod(path, 0)
 attempt(shut, ARRAYS + "/train_labels.npy")""",
-        landlock_cannot=f"{NO_PATH_RULE}: modes and owners",
     ),
     Attack(
         "write_to_the_interpreter",
@@ -976,7 +974,6 @@ attempt(create, os.path.dirname(INTERPRETER), *LIBRARIES)""",
 def same(path):
     os.chmod(path, stat.S_IMODE(os.stat(path).st_mode))
 attempt(same, INTERPRETER, "/proc/self/exe")""",
-        landlock_cannot=f"{NO_PATH_RULE}: modes and owners",
     ),
     Attack("write_to_the_system", 'attempt(create, "/", "/etc", "/usr", "/usr/bin", "/opt", "/run", "/dev", "/var/tmp")'),
     Attack(
@@ -999,7 +996,6 @@ def segment(key):
     return call(libc.shmget, key, 4096, 0o1600)
 attempt(segment, MEMORY + 1)
 refuse("it is gone with the program")""",
-        landlock_cannot=f"{NO_PATH_RULE}: System V shared memory",
     ),
     Attack(
         "leave_a_setuid_file",
@@ -1037,7 +1033,7 @@ attempt(plant, WORK, RUN, HARNESS)""",
     Attack(
         "poison_compiled_code",
         """
-import importlib.util, marshal, getpass
+import importlib.util, marshal
 state = os.stat("protocol.py")
 head = importlib.util.MAGIC_NUMBER + struct.pack("<III", 0, int(state.st_mtime), state.st_size)
 code = head + marshal.dumps(compile("VALUE = 8", "protocol.py", "exec"))
@@ -1101,7 +1097,7 @@ def send(path):
     made.connect(path)
     made.sendall(NONCE.encode())
 attempt(send, SOCKET)""",
-        landlock_cannot=f"{NO_PATH_RULE}: connecting to a socket that is a file",
+        landlock_cannot=SOCKET_FILES,
     ),
     Attack(
         "abstract_socket",
@@ -1129,7 +1125,7 @@ def greet(path):
     made.sendall(NONCE.encode() if path == SERVICE else b"")
     escaped("reached " + path)
 attempt(greet, *dict.fromkeys(found))""",
-        landlock_cannot=f"{NO_PATH_RULE}: connecting to a socket that is a file",
+        landlock_cannot=SOCKET_FILES,
     ),
     Attack(
         "metadata_of_the_cloud",
@@ -1145,9 +1141,7 @@ attempt(reach, ("169.254.169.254", 80))""",
 def make(kind):
     socket.socket(*kind).close()
     escaped(f"has a socket {kind}")
-attempt(make, (socket.AF_PACKET, socket.SOCK_RAW, 768))
-if "CapEff:\\t0000000000000000" in open("/proc/self/status").read() or socket.if_nameindex() != [(1, "lo")]:
-    attempt(make, (socket.AF_INET, socket.SOCK_RAW, 1))""",
+attempt(make, (socket.AF_PACKET, socket.SOCK_RAW, 768), (socket.AF_INET, socket.SOCK_RAW, 1), (socket.AF_INET6, socket.SOCK_RAW, 58))""",
     ),
     Attack(
         "sockets_of_the_hypervisor",
@@ -1329,12 +1323,10 @@ for action in (by_kill, by_thread, by_descriptor):
 attempt(lambda pid: os.kill(pid, signal.SIGTERM), VICTIM)
 attempt(lambda pid: os.kill(pid, signal.SIGKILL), VICTIM)
 time.sleep(0.2)"""),
-    Attack("limits_of_the_harness", "attempt(lambda pid: resource.prlimit(pid, resource.RLIMIT_NOFILE, (64, 64)), VICTIM)",
-           landlock_cannot=f"{SAME_USER}: resource limits"),
+    Attack("limits_of_the_harness", "attempt(lambda pid: resource.prlimit(pid, resource.RLIMIT_NOFILE, (64, 64)), VICTIM)"),
     Attack("priority_of_the_harness", """
 attempt(lambda pid: os.setpriority(os.PRIO_PROCESS, pid, 15), VICTIM)
-attempt(lambda pid: os.sched_setaffinity(pid, {min(os.sched_getaffinity(0))}), VICTIM)""",
-           landlock_cannot=f"{SAME_USER}: priorities"),
+attempt(lambda pid: os.sched_setaffinity(pid, {min(os.sched_getaffinity(0))}), VICTIM)"""),
     Attack("harness_to_the_out_of_memory_killer", """
 def offer(pid):
     with open(f"/proc/{pid}/oom_score_adj", "w") as file:

@@ -235,11 +235,7 @@ def test_no_attack_succeeds_as_an_ordinary_user(ordinary_user: User) -> None:
         shutil.chown(base, ordinary_user.uid, ordinary_user.gid)
         stash = base / "stash"
         become = f"exec setpriv --reuid={ordinary_user.uid} --regid={ordinary_user.gid} --clear-groups --bounding-set=-all --inh-caps=-all"
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if name in ("PATH", "LANG", "ASSAY_TEST_SANDBOX", "PYTHONPATH", "PYTEST_PLUGINS")
-        }
+        environment = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "ASSAY_TEST_SANDBOX")}
         environment |= {"HOME": str(ordinary_user.home), "PYTHONDONTWRITEBYTECODE": "1"}
         tests = [f"tests/test_escapes.py::{name}" for name in ("test_no_attack_succeeds", "test_an_honest_program_is_not_hindered")]
         command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", f"--basetemp={base / 'pytest'}", *tests]
