@@ -24,8 +24,9 @@ class Group:
         self._folders: list[Path] = []
         self._events: Path | None = None
         for version, controller, parent in _parents():
-            for left in parent.glob(f"{PREFIX}*"):  # of keepers that were killed; those in use refuse
-                _remove(left)
+            for left in parent.glob(f"{PREFIX}*"):
+                if not Path(f"/proc/{left.name.removeprefix(PREFIX)}").exists():  # its keeper was killed
+                    _remove(left)
             folder = parent / f"{PREFIX}{os.getpid()}"
             limit, events = FILES[version][controller]
             try:

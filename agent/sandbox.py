@@ -26,6 +26,7 @@ SCRATCH = ("/tmp", "/dev/shm")  # memory file systems of the program's own, wher
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "passwd", "group", "nsswitch.conf", "localtime", "ssl/certs", "ca-certificates",
         "pki/tls", "pki/ca-trust", "alternatives", "hosts", "fonts", "mime.types", "protocols", "services")  # fmt: skip
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/nix/store")
+_KERNEL = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi")  # of /proc: settings of the whole machine, which root may write
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _GPU = ("nvidia*", "nvidia-caps", "dri", "kfd", "dxg", "infiniband")
 
@@ -88,6 +89,8 @@ class Sandbox:
             link = Path(place).is_symlink() and place in _SYSTEM
             command += ["--symlink", str(Path(place).readlink()), place] if link else ["--ro-bind", place, place]
         command += ["--proc", "/proc"] if self.own_proc else ["--ro-bind", "/proc", "/proc"]
+        for name in _KERNEL if self.own_proc else ():
+            command += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
         command += ["--ro-bind", "/sys", "/sys"] if gpu else ["--ro-bind-try", "/sys/devices/system", "/sys/devices/system"]
         command += ["--dev", "/dev"]
         for place in SCRATCH:
