@@ -39,6 +39,7 @@ import pytest
 
 from agent.datasets import hidden_folder
 from agent.files import copy_files, read_untrusted
+from agent.forks import ForkServer
 from agent.lint import flake8
 from agent.runner import Execution, Request, execute
 from agent.sandbox import Limits, Sandbox
@@ -339,12 +340,13 @@ class Scene:
             "MEMORY": self.memory_key, "BIG": 1280 * 2**20, "MANY": 300,
         }  # fmt: skip
 
-    def run(self, attack: Attack, kind: str) -> Execution:
+    def run(self, attack: Attack, kind: str, server: ForkServer | None) -> Execution:
+        """server: a warm one that forks the program, as runs are; None: it is executed, as those of open scaffolds are."""
         constants = "\n".join(f"{name} = {value!r}" for name, value in self.constants.items())
         self.main = PRELUDE.replace("# CONSTANTS", constants) + attack.code + END
         (self.work / "main.py").write_text(self.main)
         request = Request(python=Path(sys.executable), folder=self.work, stdout=self.stdout, stderr=self.stderr, timeout=attack.timeout,
-                          environment={}, sandbox=Sandbox(kind=kind, limits=attack.limits), readable=(self.arrays,))  # fmt: skip
+                          environment={}, sandbox=Sandbox(kind=kind, limits=attack.limits), server=server, readable=(self.arrays,))  # fmt: skip
         self.execution = execute(request)
         return self.execution
 

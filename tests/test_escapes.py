@@ -1,7 +1,8 @@
 """No program gets out of a sandbox: the attacks of tests/escapes.py under each, as this user and as an ordinary one.
 
-ASSAY_TEST_SANDBOX=none runs them with the sandbox switched off: then they succeed, and nearly every test fails. With -s a
-table is printed at the end: attack, sandbox, user, what stopped it.
+ASSAY_TEST_SANDBOX=none runs them with the sandbox switched off: then they succeed, and nearly every test fails. With
+"bwrap cold,landlock cold" the programs are executed, not forked from a warm interpreter. With -s a table is printed at the end:
+attack, sandbox, user, what stopped it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import psutil
 import pytest
 
 from agent.errors import UserError
+from agent.forks import ForkServer
 from agent.runner import Execution
 from tests.conftest import REPOSITORY
 from tests.escapes import ATTACKS, Attack, Scene
@@ -30,6 +32,7 @@ from tests.replies import edit, scores
 
 SECURITY = REPOSITORY / "SECURITY.md"
 KINDS = os.environ.get("ASSAY_TEST_SANDBOX", "bwrap,landlock").split(",")
+COLD = " cold"
 USER = pwd.getpwuid(os.getuid()).pw_name
 ATTACK_SECONDS = 900  # for all attacks in a process of its own
 ROWS: list[str] = []
@@ -50,6 +53,13 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     made.close()
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[ForkServer]:
+    """One for all attacks, as the runs of an experiment share one: none may harm the next."""
+    with ForkServer(Path(sys.executable), 1, modules=("json", "multiprocessing", "socket", "tempfile")) as made:
+        yield made
+
+
 def unavailable(kind: str) -> str:
     """Why this sandbox cannot be tried here, or ''."""
     if kind == "bwrap":
@@ -64,16 +74,16 @@ def unavailable(kind: str) -> str:
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
-    if why := unavailable(request.param):
+    if why := unavailable(request.param.removesuffix(COLD)):
         pytest.skip(why)
     return str(request.param)
 
 
-def run(attack: Attack, kind: str, scene: Scene) -> Execution:
+def run(attack: Attack, kind: str, scene: Scene, server: ForkServer) -> Execution:
     try:
-        return scene.run(attack, kind)
+        return scene.run(attack, kind.removesuffix(COLD), None if kind.endswith(COLD) else server)
     except UserError as error:
-        if kind != "landlock":
+        if not kind.startswith("landlock"):
             raise
         pytest.skip(str(error))  # for instance as root, whose capabilities reach past it
 
@@ -94,14 +104,14 @@ def named_in_security(attack: Attack) -> bool:
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=str)
-def test_no_attack_succeeds(attack: Attack, kind: str, scene: Scene) -> None:
-    execution = run(attack, kind, scene)
+def test_no_attack_succeeds(attack: Attack, kind: str, scene: Scene, server: ForkServer) -> None:
+    execution = run(attack, kind, scene, server)
     errors = scene.stderr.read_text(errors="replace")
     ran = b"-- end" in scene.output() or execution.limit or execution.exit_code not in (0, 1)
     assert ran, f"the program broke before it was stopped: {errors[-2000:]}"
     evidence = attack.check(scene)
     ROWS.append(f"| {attack} | {kind} | {USER} | {f'NOTHING: {evidence[:160]}' if evidence else what_stopped(attack, scene, execution)} |")
-    if evidence and kind == "landlock" and attack.landlock_cannot:
+    if evidence and kind.startswith("landlock") and attack.landlock_cannot:
         assert named_in_security(attack), f"SECURITY.md does not name `{attack}`, which Landlock does not stop"
     else:
         assert not evidence, f"{evidence}; it said:\n{scene.stdout.read_text(errors='replace')[-2000:]}"
@@ -145,8 +155,8 @@ if __name__ == "__main__":
 """
 
 
-def test_an_honest_program_is_not_hindered(kind: str, scene: Scene) -> None:
-    execution = run(Attack("honest", HONEST), kind, scene)
+def test_an_honest_program_is_not_hindered(kind: str, scene: Scene, server: ForkServer) -> None:
+    execution = run(Attack("honest", HONEST), kind, scene, server)
     assert execution.ok and not execution.limit, scene.stderr.read_text()
     assert (scene.work / "final_info.json").read_text() == '{"val_accuracy": 0.5}'
     assert (scene.work / "logs" / "version_0" / "metrics.csv").is_file()
