@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,6 +53,7 @@ class Options:
     device: str = "auto"
     scaffold: Path | None = None
     python: Path | None = None
+    allow_packages: Sequence[str] = ()
     runs_dir: Path = Path("runs")
     fresh: bool = False
     dry_run: bool = False

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from agent.archive import RunFolder
 from agent.datasets import check_intact
 from agent.errors import Fault
-from agent.files import copy_files, free_bytes
+from agent.files import copy_files, free_bytes, write_json
 from agent.plan import Setup
 from agent.run import Budget, Run, RunStatus, environment_variables, implausible, out_dir_arguments, read_run
 from agent.runner import Request, execute
@@ -35,14 +35,17 @@ def train_and_score(setup: Setup, training: Training) -> Run:
     """Never raises for what the program did. Raises Fault when disk or data are to blame."""
     plan, folder = setup.plan, training.folder
     budget = replace(plan.budget, seed=training.seed)
+    environment = setup.environment_of(folder)
+    write_json(folder.environment, environment.record())
     variables = environment_variables(setup.dataset, budget, arm=training.arm, confirming=training.confirming) | _wandb(training)
+    variables |= environment.variables
     copy_files(folder.code, folder.work)
     arguments: tuple[str, ...] = ()
     if plan.scaffold.open:
         arguments = out_dir_arguments(folder.work / MAIN)
         if setup.dataset and not (folder.work / "data").exists():
             (folder.work / "data").symlink_to(setup.dataset.arrays, target_is_directory=True)
-    request = Request(setup.environment.python, folder.work, folder.stdout, folder.stderr, budget.timeout, variables,
+    request = Request(environment.python, folder.work, folder.stdout, folder.stderr, budget.timeout, variables,
                       budget.threads, arguments, setup.server)  # fmt: skip
     execution = execute(request)
     if setup.dataset:
@@ -50,7 +53,7 @@ def train_and_score(setup: Setup, training: Training) -> Run:
     if not execution.ok and free_bytes(folder.folder) < MIN_FREE_BYTES:
         raise Fault("disk", f"{folder.folder}: less than {MIN_FREE_BYTES >> 20} MiB free, so the run says nothing about its code")
     run = read_run(training.number, folder, execution, plan.metric, timeout=budget.timeout)
-    run = replace(run, self_reported=plan.scaffold.open, variables=variables)
+    run = replace(run, self_reported=plan.scaffold.open, environment=environment.key, variables=variables)
     return run if plan.scaffold.open or not run.ok else _graded(setup, training, budget, run)
 
 
@@ -67,8 +70,10 @@ def _graded(setup: Setup, training: Training, budget: Budget, run: Run) -> Run:
     if problem := implausible(run.metrics, budget):
         return replace(run, status=RunStatus.NO_RESULT, metrics={}, value=None, message=problem)
     variables = environment_variables(setup.dataset, budget, arm=training.arm, stage="predict")
+    environment = setup.environment_of(folder)
+    variables |= environment.variables
     logs = folder.folder / "predict_stdout.log", folder.folder / "predict_stderr.log"
-    request = Request(setup.environment.python, folder.predict, *logs, budget.timeout, variables, budget.threads, (), setup.server)
+    request = Request(environment.python, folder.predict, *logs, budget.timeout, variables, budget.threads, (), setup.server)
     graded = predict_and_grade(folder, request, setup.dataset, training.splits)
     run = replace(run, seconds=run.seconds + graded.seconds, cpu_seconds=run.cpu_seconds + graded.cpu_seconds)
     if graded.score is None:
