@@ -106,7 +106,7 @@ def _resolve(base: Environment, folder: Path, lines: tuple[str, ...], until: flo
     done = _compile(base, "\n".join(lines), until, "--constraints", str(constraints))
     if done.code and UNSOLVABLE in done.err:
         _compile(base, KNOWN, until, "--no-deps", "--no-cache").or_fault(f"asking the package index for {KNOWN}")
-        return [], _told(done.err)
+        return [], f"{_told(done.err)}\nOnly wheels are installed, and what the baseline runs with keeps its version."
     pins = done.or_fault(f"resolving {', '.join(lines)}").split()
     return [pin for pin in pins if pin.partition("==")[0] not in base.packages], ""
 
