@@ -121,8 +121,9 @@ def _install(base: Environment, folder: Path, lines: tuple[str, ...], pins: list
         for left in folder.glob("site-*"):  # of a killed process
             shutil.rmtree(left, ignore_errors=True)
         site = Path(tempfile.mkdtemp(prefix="site-", dir=folder))  # its uv may still be writing there, so never the same
-    uv("pip", "install", *WHEELS, "--no-deps", "--compile-bytecode", "--python", str(base.python), "--target", str(site), *pins,
-       seconds=until - time.monotonic()).or_fault(f"installing {', '.join(pins)}")  # fmt: skip
+    # Copies: through a link, a program that is not confined could change uv's cache for everybody.
+    uv("pip", "install", *WHEELS, "--no-deps", "--compile-bytecode", "--link-mode", "copy", "--python", str(base.python),
+       "--target", str(site), *pins, seconds=until - time.monotonic()).or_fault(f"installing {', '.join(pins)}")  # fmt: skip
     packages = {canonicalize_name(found.metadata["Name"]): found.version for found in distributions(path=[str(site)])}
     write_json(folder / RECORD, {"lines": lines, "site": site.name, "packages": packages})
 

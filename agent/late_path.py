@@ -9,6 +9,8 @@ runs in the server, and none can take the place of what the baseline imports.
 import os
 import sys
 
+AT_START = ("sitecustomize", "usercustomize")  # imported by Python itself, in a program that is started and not forked
+
 
 class LatePath:
     """A finder that finds nothing itself."""
@@ -16,7 +18,7 @@ class LatePath:
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> None:
         folder = os.environ.get("ASSAY_PACKAGES")
-        if folder and folder not in sys.path:
+        if folder and folder not in sys.path and name not in AT_START:
             sys.path.append(folder)
 
 

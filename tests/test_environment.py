@@ -199,10 +199,10 @@ def test_what_was_added_is_there_for_the_run_that_asked_and_for_no_other(base, s
 def test_no_code_of_an_added_package_runs_before_the_run_imports_it_and_it_shadows_nothing(base, wheel, start, tmp_path):
     mark = f"open({str(tmp_path / 'mark')!r}, 'a').write(__name__ + ' ')\n"
     traps = ("sitecustomize.py", "usercustomize.py", "numpy/__init__.py", "torch/__init__.py", "json/__init__.py", "typing_extensions.py")
-    entry = {"trap-1.0.dist-info/entry_points.txt": "[torch.backends]\ntrap = trap:load\n"}
-    wheel("trap", dict.fromkeys(traps, mark) | {"trap.pth": f"import os; {mark}", "trap/__init__.py": mark} | entry)
-    environment = add(base, "trap")
-    assert environment.folder and (environment.folder / "trap.pth").is_file()
+    entry = {"assay_trap-1.0.dist-info/entry_points.txt": "[torch.backends]\ntrap = assay_trap:load\n"}
+    wheel("assay_trap", dict.fromkeys(traps, mark) | {"assay_trap.pth": f"import os; {mark}", "assay_trap/__init__.py": mark} | entry)
+    environment = add(base, "assay-trap")
+    assert environment.folder and (environment.folder / "assay_trap.pth").is_file()
     with ForkServer(base.python, 1) as server:  # imports numpy and torch, were they there
         program = "import json, typing_extensions\nprint(json.__file__, typing_extensions.__file__)\n"
         done, said = start(program, environment)
@@ -210,17 +210,17 @@ def test_no_code_of_an_added_package_runs_before_the_run_imports_it_and_it_shado
     for warm in (True, False):
         assert start("import json, typing_extensions\n", environment, warm)[0].ok
     assert not (tmp_path / "mark").exists()
-    assert start("import trap\n", environment)[0].ok and (tmp_path / "mark").read_text() == "trap "
+    assert start("import assay_trap\n", environment)[0].ok and (tmp_path / "mark").read_text() == "assay_trap "
 
 
 def test_the_base_keeps_its_bytes_and_its_versions(base, wheel):
     site = next(base.python.parent.parent.glob("lib/python*/site-packages"))
     before = {path: path.read_bytes() for path in site.rglob("*") if path.is_file()}
-    wheel("needy", {"needy.py": ""}, requires="typing-extensions")
-    assert add(base, "needy", "einops").added == ("einops", "needy")
-    wheel("picky", {"picky.py": ""}, requires="typing-extensions<4")
-    assert "typing-extensions" in problem_of(base, "picky") and "keeps its version" in problem_of(base, "picky")
-    assert {path: path.read_bytes() for path in site.rglob("*") if path.is_file()} == before
+    wheel("assay_needy", {"assay_needy.py": ""}, requires="typing-extensions")
+    assert add(base, "assay-needy", "einops").added == ("assay-needy", "einops")
+    wheel("assay_picky", {"assay_picky.py": ""}, requires="typing-extensions<4")
+    assert "typing-extensions" in problem_of(base, "assay-picky") and "keeps its version" in problem_of(base, "assay-picky")
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_an_invented_name_is_the_coder_s_to_mend_and_says_no_address(base):
@@ -231,11 +231,11 @@ def test_an_invented_name_is_the_coder_s_to_mend_and_says_no_address(base):
 
 def test_a_package_without_a_wheel_is_refused_and_its_setup_never_runs(base, wheel, tmp_path):
     wheel(
-        "sourceonly",
+        "assay_source",
         {},
-        setup=f"open({str(tmp_path / 'mark')!r}, 'w')\nfrom setuptools import setup\nsetup(name='sourceonly', version='1.0')\n",
+        setup=f"open({str(tmp_path / 'mark')!r}, 'w')\nfrom setuptools import setup\nsetup(name='assay_source')\n",
     )
-    assert "no usable wheels" in problem_of(base, "sourceonly")
+    assert "no usable wheels" in problem_of(base, "assay-source")
     assert not (tmp_path / "mark").exists()
 
 
@@ -353,11 +353,9 @@ def test_a_refused_line_is_an_attempt_whose_message_the_coder_mends(quick_launch
     replies = [edit("", "einops_magic", REQUIREMENTS), edit("einops_magic", "# nothing", REQUIREMENTS), *scores(0.7)]
     done = quick_launch("--model", f"replay:{session(*replies)}", "--runs", "2")
     assert done.code == 0 and done.statuses == ["requirements_failed", "success", "success"], done
+    mended = "Mend it in `requirements.txt`"
     prompt = (done.archives[-1].folder / "run_1" / "prompt.md").read_text()
-    assert (
-        "line 1, `einops_magic`: einops-magic is not there, and nothing is installed" in prompt
-        and "Mend it in `requirements.txt`" in prompt
-    )
+    assert "line 1, `einops_magic`: einops-magic is not there, and nothing is installed" in prompt and mended in prompt
     first = (done.archives[-1].folder / "run_1.failed_1" / "prompt.md").read_text()
     assert "Nothing else can be installed." in first and "You may" not in first.split("requirements.txt")[1].split("\n")[0]
 
