@@ -217,7 +217,9 @@ def test_the_base_keeps_its_bytes_and_its_versions(base, wheel):
     site = next(base.python.parent.parent.glob("lib/python*/site-packages"))
     before = {path: path.read_bytes() for path in site.rglob("*") if path.is_file()}
     wheel("assay_needy", {"assay_needy.py": ""}, requires="typing-extensions")
-    assert add(base, "assay-needy", "einops").added == ("assay-needy", "einops")
+    environment = add(base, "assay-needy", "einops")
+    assert environment.added == ("assay-needy", "einops") and environment.folder
+    assert {path.stat().st_nlink for path in environment.folder.rglob("*") if path.is_file()} == {1}, "no way into uv's cache"
     wheel("assay_picky", {"assay_picky.py": ""}, requires="typing-extensions<4")
     assert "typing-extensions" in problem_of(base, "assay-picky") and "keeps its version" in problem_of(base, "assay-picky")
     assert {path: path.read_bytes() for path in before} == before
