@@ -176,7 +176,7 @@ def smoke_arm(setup: Setup, environment: Environment, code: Path, folder: Path, 
     logs = folder / "stdout.log", folder / "stderr.log"
     variables = environment_variables(setup.dataset, replace(setup.plan.budget, threads=threads, epochs=epochs), arm=arm, stage="smoke")
     variables |= environment.variables
-    execution = execute(Request(environment.python, folder, *logs, SMOKE_SECONDS, variables, threads, (), setup.server))
+    execution = execute(Request(setup.environment.python, folder, *logs, SMOKE_SECONDS, variables, threads, (), setup.server))
     if not execution.ok:
         output = [(read_untrusted(log) or b"").decode("utf-8", "replace") for log in logs]
         return None, explain(execution, output[0], output[1], SMOKE_SECONDS), execution.seconds

@@ -35,17 +35,17 @@ def train_and_score(setup: Setup, training: Training) -> Run:
     """Never raises for what the program did. Raises Fault when disk or data are to blame."""
     plan, folder = setup.plan, training.folder
     budget = replace(plan.budget, seed=training.seed)
+    variables = environment_variables(setup.dataset, budget, arm=training.arm, confirming=training.confirming) | _wandb(training)
+    copy_files(folder.code, folder.work)
     environment = setup.environment_of(folder)
     write_json(folder.environment, environment.record())
-    variables = environment_variables(setup.dataset, budget, arm=training.arm, confirming=training.confirming) | _wandb(training)
     variables |= environment.variables
-    copy_files(folder.code, folder.work)
     arguments: tuple[str, ...] = ()
     if plan.scaffold.open:
         arguments = out_dir_arguments(folder.work / MAIN)
         if setup.dataset and not (folder.work / "data").exists():
             (folder.work / "data").symlink_to(setup.dataset.arrays, target_is_directory=True)
-    request = Request(environment.python, folder.work, folder.stdout, folder.stderr, budget.timeout, variables,
+    request = Request(setup.environment.python, folder.work, folder.stdout, folder.stderr, budget.timeout, variables,
                       budget.threads, arguments, setup.server)  # fmt: skip
     execution = execute(request)
     if setup.dataset:
@@ -70,10 +70,9 @@ def _graded(setup: Setup, training: Training, budget: Budget, run: Run) -> Run:
     if problem := implausible(run.metrics, budget):
         return replace(run, status=RunStatus.NO_RESULT, metrics={}, value=None, message=problem)
     variables = environment_variables(setup.dataset, budget, arm=training.arm, stage="predict")
-    environment = setup.environment_of(folder)
-    variables |= environment.variables
+    variables |= setup.environment_of(folder).variables
     logs = folder.folder / "predict_stdout.log", folder.folder / "predict_stderr.log"
-    request = Request(environment.python, folder.predict, *logs, budget.timeout, variables, budget.threads, (), setup.server)
+    request = Request(setup.environment.python, folder.predict, *logs, budget.timeout, variables, budget.threads, (), setup.server)
     graded = predict_and_grade(folder, request, setup.dataset, training.splits)
     run = replace(run, seconds=run.seconds + graded.seconds, cpu_seconds=run.cpu_seconds + graded.cpu_seconds)
     if graded.score is None:

@@ -54,7 +54,7 @@ FAULTS = [
         "agent/late_path.py",
         "sys.path.append(folder)",
         "sys.path.insert(0, folder)",
-        "test_environment.py -k shadows",
+        "test_environment.py -k no_code",
         "additions shadow torch",
     ),
     Fault(
