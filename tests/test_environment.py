@@ -197,20 +197,22 @@ def test_what_was_added_is_there_for_the_run_that_asked_and_for_no_other(base, s
 
 
 def test_no_code_of_an_added_package_runs_before_the_run_imports_it_and_it_shadows_nothing(base, wheel, start, tmp_path):
-    mark = f"open({str(tmp_path / 'mark')!r}, 'a').write(__name__ + ' ')\n"
+    seen = tmp_path / "run" / "mark"  # where a run may write
+    mark = f"open({str(seen)!r}, 'a').write(__name__ + ' ')\n"
     traps = ("sitecustomize.py", "usercustomize.py", "numpy/__init__.py", "torch/__init__.py", "json/__init__.py", "typing_extensions.py")
     entry = {"assay_trap-1.0.dist-info/entry_points.txt": "[torch.backends]\ntrap = assay_trap:load\n"}
     wheel("assay_trap", dict.fromkeys(traps, mark) | {"assay_trap.pth": f"import os; {mark}", "assay_trap/__init__.py": mark} | entry)
     environment = add(base, "assay-trap")
     assert environment.folder and (environment.folder / "assay_trap.pth").is_file()
+    seen.parent.mkdir()
     with ForkServer(base.python, 1) as server:  # imports numpy and torch, were they there
         program = "import json, typing_extensions\nprint(json.__file__, typing_extensions.__file__)\n"
         done, said = start(program, environment)
         assert server.alive and done.ok and "additions" not in said
     for warm in (True, False):
         assert start("import json, typing_extensions\n", environment, warm)[0].ok
-    assert not (tmp_path / "mark").exists()
-    assert start("import assay_trap\n", environment)[0].ok and (tmp_path / "mark").read_text() == "assay_trap "
+    assert not seen.exists()
+    assert start("import assay_trap\n", environment)[0].ok and seen.read_text() == "assay_trap "
 
 
 def test_the_base_keeps_its_bytes_and_its_versions(base, wheel):
