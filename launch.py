@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 import traceback
@@ -157,6 +158,8 @@ def run_parser(command: str = "", ideas: str = "+") -> argparse.ArgumentParser:
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
     _confinement(parser)
     add("--scaffold", type=Path, help="a folder with another main.py to start from")
+    add("--allow-package", dest="allow_packages", type=_package, action="append", default=[], metavar="NAME",
+        help="a package that the coder may add, besides well-known ones; may be repeated")  # fmt: skip
     _places(parser)
     add("--fresh", action="store_true", help="run a finished experiment again")
     add("--dry-run", action="store_true", help="print the prompt and the plan; spend nothing")
@@ -212,6 +215,12 @@ def _positive(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value
+
+
+def _package(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a package")
+    return text
 
 
 def _price(text: str) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from agent.files import disk_faults, read_events
+from agent.files import copy_files, disk_faults, read_events, write_bytes
 
 FAILED, INTERRUPTED, PENDING, FOREIGN = "failed", "interrupted", "pending", "foreign"
 
@@ -98,6 +98,12 @@ class RunFolder:
         """The workspace as it was run. No process of the run works in here."""
         return self.folder / "code"
 
+    def copy_code(self, target: RunFolder) -> None:
+        """Give another run folder the same code, to be run with the same packages."""
+        copy_files(self.code, target.code)
+        if self.environment.is_file():
+            write_bytes(target.environment, self.environment.read_bytes())
+
     @property
     def work(self) -> Path:
         """The working folder of the run: a copy of the code, and what it left."""
@@ -116,6 +122,11 @@ class RunFolder:
     def score(self) -> Path:
         """What the harness graded: which examples were predicted correctly."""
         return self.folder / "score.json"
+
+    @property
+    def environment(self) -> Path:
+        """Every package that its programs could import, with its version."""
+        return self.folder / "environment.json"
 
     @property
     def prompt(self) -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 
 from agent.archive import FAILED, PENDING, RunFolder, rename, unused
 from agent.errors import Fault
-from agent.files import copy_files, disk_faults, locked, write_json
+from agent.files import disk_faults, locked, write_json
 from agent.run import Run, load_run
 from agent.runner import kill_tree
 
@@ -62,7 +62,7 @@ class Baseline:
     def copy(self, seed: int, target: RunFolder, *, scored: bool) -> Run:
         """Put one seed's run into an archive, without its working folder; its score only where no coder follows."""
         source, aside = self.run(seed), RunFolder(target.folder.with_name(f"{target.folder.name}.{PENDING}"))
-        copy_files(source.code, aside.code)
+        source.copy_code(aside)
         kept = (source.stdout, source.stderr, source.metrics, source.result, *([source.score] if scored else []))
         with disk_faults(aside.folder):
             for path in kept:

@@ -19,7 +19,7 @@ import numpy as np
 from agent.archive import INTERRUPTED, PENDING, Archive, RunFolder, rename, unused
 from agent.baseline import Baseline
 from agent.errors import Fault
-from agent.files import append_event, copy_files, read_events, write_json
+from agent.files import append_event, read_events, write_json
 from agent.gate import load_facts
 from agent.plan import Setup
 from agent.run import Run, load_run
@@ -116,7 +116,7 @@ class Confirmation:
         target, run_0 = self._free(name, seed), self.archive.run(0)
         source = RunFolder(self.archive.folder / chosen["folder"]) if chosen else run_0
         pending = RunFolder(target.folder.with_name(f"{target.folder.name}.{PENDING}"))
-        copy_files(source.code, pending.code)
+        source.copy_code(pending)
         with self.progress(f"confirm: {name.replace('_', ' ')}, seed {seed}", pending):
             run = train_and_score(self.setup, Training(pending, load_run(source).number, arm, seed, confirming=True, splits=DEV_AND_TEST))
         run = replace(run, folder=f"confirm/{target.folder.name}")

@@ -1,33 +1,34 @@
 """requirements.txt -> the interpreter that runs main.py. Never the harness's own: Aider pins about a hundred packages.
 
 An environment is built once by uv, byte-compiled (importing torch uncompiled takes three times as long), and found
-again by the hash of what it was built from. Wheels only: no code of a package runs while it is installed.
+again by the hash of what it was built from. Wheels only: no code of a package runs while it is installed. What a coder
+adds lies beside it and changes nothing of it (agent/additions.py).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from uv import find_uv_bin
+from packaging.utils import canonicalize_name
 
 from agent.datasets import cache_folder
-from agent.errors import Fault, UserError
-from agent.files import disk_faults, locked, read_json, write_json
-from agent.secrets import clean_environment
+from agent.errors import UserError
+from agent.files import locked, read_json, write_json, write_text
+from agent.installer import check_room, uv
 
 REQUIRED = ("torch", "torchvision", "pytorch-lightning")
 INSTALL_SECONDS = 3600
+NEEDED_BYTES = 6 * 2**30  # torch with CUDA takes 5.5 GiB
 RECORD = "environment.json"  # written last: without it the environment is not whole
-# What uv itself listens to; a mirror or a proxy is the user's business, a key is not uv's.
-_UV_VARIABLES = ("HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
+_LATE_PATH = Path(__file__).with_name("late_path.py")
+_VARIABLE = "ASSAY_PACKAGES"  # that late_path.py reads
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,18 @@ class Environment:
     python: Path
     key: str
     packages: dict[str, str]  # name -> version
+    fixed: bool = False  # the user's own: nothing is installed for it
+    folder: Path | None = None  # of the packages that a coder added; runs see them last on their path
+    added: tuple[str, ...] = ()  # their names, out of packages
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What a run in it is told besides."""
+        return {_VARIABLE: str(self.folder)} if self.folder else {}
+
+    def record(self) -> dict[str, Any]:
+        """For environment.json of a run folder."""
+        return {"key": self.key, "packages": self.packages, "added": {name: self.packages[name] for name in self.added}}
 
 
 def find_built(requirements: Path) -> Environment | None:
@@ -48,17 +61,17 @@ def find_built(requirements: Path) -> Environment | None:
 
 
 def ensure(requirements: Path, announce: Callable[[str], None] = lambda text: None) -> Environment:
-    """The environment of a requirements file, built on first need. Raises Fault("environment", ...)."""
-    if built := find_built(requirements):
-        return built
+    """The environment of a requirements file, built on first need. Raises Fault("environment" or "disk", ...)."""
     folder = _folder(requirements)
-    with locked(folder.with_name(f"{folder.name}.lock"), wait=True):
-        if built := find_built(requirements):  # by the process that was waited for
-            return built
-        announce(f"building the experiments' environment from {requirements.name} (once; about 5 GB with CUDA)")
-        _build(folder, requirements)
-        record = {"requirements": requirements.read_text(encoding="utf-8"), "platform": _platform()}
-        write_json(folder / RECORD, record | {"packages": _packages(_python(folder))})
+    if not find_built(requirements) or _late_path(folder):
+        with locked(folder.with_name(f"{folder.name}.lock"), wait=True):
+            if not find_built(requirements):  # by the process that was waited for
+                announce(f"building the experiments' environment from {requirements.name} (once; about 5 GB with CUDA)")
+                _build(folder, requirements)
+                record = {"requirements": requirements.read_text(encoding="utf-8"), "platform": _platform()}
+                write_json(folder / RECORD, record | {"packages": _packages(_python(folder))})
+            for path, text in _late_path(folder).items():  # before any server starts there
+                write_text(path, text)
     built = find_built(requirements)
     assert built
     return built
@@ -72,7 +85,12 @@ def existing(python: Path, required: tuple[str, ...] = REQUIRED) -> Environment:
     if missing := [name for name in required if name not in packages]:
         raise UserError(f"--python {python}: lacks {', '.join(missing)}: install scaffold/requirements.txt there")
     digest = hashlib.sha256(json.dumps([packages, _platform()]).encode()).hexdigest()[:12]
-    return Environment(python.absolute(), digest, packages)
+    return Environment(python.absolute(), digest, packages, fixed=True)
+
+
+def _packages(python: Path) -> dict[str, str]:
+    listed = uv("pip", "list", "--quiet", "--format", "json", "--python", str(python), seconds=INSTALL_SECONDS).or_fault("listing packages")
+    return {canonicalize_name(item["name"]): item["version"] for item in json.loads(listed)}
 
 
 def _folder(requirements: Path) -> Path:
@@ -81,31 +99,17 @@ def _folder(requirements: Path) -> Path:
 
 
 def _build(folder: Path, requirements: Path) -> None:
-    with disk_faults(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
-    _uv("pip", "install", "--quiet", "--only-binary", ":all:", "--compile-bytecode",
-        "--python", str(_python(folder)), "--requirements", str(requirements))  # fmt: skip
+    check_room(folder, NEEDED_BYTES)
+    uv("venv", "--quiet", "--clear", "--python", sys.executable, str(folder), seconds=INSTALL_SECONDS).or_fault("making an environment")
+    uv("pip", "install", "--quiet", "--only-binary", ":all:", "--compile-bytecode", "--python", str(_python(folder)),
+       "--requirements", str(requirements), seconds=INSTALL_SECONDS).or_fault(f"installing {requirements.name}")  # fmt: skip
 
 
-def _packages(python: Path) -> dict[str, str]:
-    listed = json.loads(_uv("pip", "list", "--quiet", "--format", "json", "--python", str(python)))
-    return {item["name"].lower(): item["version"] for item in listed}
-
-
-def _uv(*arguments: str) -> str:
-    kept = {name: value for name, value in os.environ.items() if name in _UV_VARIABLES or name.startswith("UV_")}
-    if "PIP_INDEX_URL" in os.environ:  # uv does not read pip's settings
-        kept.setdefault("UV_DEFAULT_INDEX", os.environ["PIP_INDEX_URL"])
-    try:
-        done = subprocess.run([find_uv_bin(), *arguments], capture_output=True, text=True, check=False,
-                              env=clean_environment(**kept), timeout=INSTALL_SECONDS)  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise Fault("environment", f"uv {arguments[0]} took more than {INSTALL_SECONDS} s") from error
-    if done.returncode:
-        reason = " ".join(done.stderr.split())
-        raise Fault("environment", f"uv {' '.join(arguments[:2])} failed: {reason[:600]}")
-    return done.stdout
+def _late_path(folder: Path) -> dict[Path, str]:
+    """The files that have yet to be written so that late_path.py is in force."""
+    (site,) = folder.glob("lib/python*/site-packages")
+    files = {site / "assay_packages.py": _LATE_PATH.read_text(), site / "assay_packages.pth": "import assay_packages\n"}
+    return {path: text for path, text in files.items() if not path.is_file() or path.read_text() != text}
 
 
 def _python(folder: Path) -> Path:

@@ -211,7 +211,7 @@ class Experiment:
         attempts = self.archive.attempts()
         baseline, last = load_run(self.archive.run(0)), load_run(attempts[-1]) if attempts else None
         if last is None:
-            return start_prompt(self.plan, self.setup.dataset, self.criteria, baseline.value, baseline.seconds)
+            return start_prompt(self.plan, self.setup.environment, self.setup.dataset, self.criteria, baseline.value, baseline.seconds)
         if last.ok:
             return self._after_run(baseline, attempts[-1], [baseline, *(run for run in map(load_run, attempts) if run.ok)])
         left = self.plan.limits.failures - self._failures_in_a_row()

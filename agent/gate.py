@@ -1,4 +1,4 @@
-"""The checks before a run is spent: guard (files), lint, code (what main.py may not do), smoke, liveness. They cost seconds.
+"""The checks before a run is spent: guard (files), requirements, lint, code (what main.py may not do), smoke, liveness. They cost seconds.
 
 Each is a function from a Candidate to a Check; the first that fails is the last, and its message goes to the coder. The
 judge is asked afterwards (agent/judge.py): its doubts are told and printed, and stop nothing.
@@ -6,12 +6,14 @@ judge is asked afterwards (agent/judge.py): its doubts are told and printed, and
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from agent.archive import RunFolder
+from agent.environment import Environment
 from agent.failure import explain
 from agent.files import copy_files, read_json, read_untrusted, write_json
 from agent.guard import breaches
@@ -22,7 +24,7 @@ from agent.run import RunStatus, environment_variables
 from agent.runner import execute
 from agent.source import unreadable
 from agent.text import bound, clean
-from agent.workspace import MAIN, Workspace
+from agent.workspace import MAIN, REQUIREMENTS, Workspace
 
 SMOKE_SECONDS, SMOKE_EPOCHS = 180, 3
 MAX_MAIN_BYTES = 2**18
@@ -76,10 +78,10 @@ class Candidate:
 
 
 def inspect(candidate: Candidate) -> GateReport:
-    """Guard, lint, code, smoke, liveness; stops at the first that fails."""
+    """Guard, requirements, lint, code, smoke, liveness; stops at the first that fails."""
     checks: list[Check] = []
     facts: Facts | None = None
-    for check in (guard, lint, forbidden):
+    for check in (guard, requirements, lint, forbidden):
         checks.append(check(candidate))
         if checks[-1].status:
             break
@@ -104,6 +106,16 @@ def guard(candidate: Candidate) -> Check:
         files = " and ".join(workspace.editable)
         return Check("guard", RunStatus.GUARD_FAILED, f"{', '.join(touched)} may not be changed: put everything in {files}.")
     return Check("guard")
+
+
+def requirements(candidate: Candidate) -> Check:
+    """What the coder added to requirements.txt may be added, and is installed."""
+    started = time.monotonic()
+    problem = candidate.setup.provide(candidate.workspace.folder / REQUIREMENTS, candidate.folder)
+    seconds = round(time.monotonic() - started, 1)  # nothing to say of where nothing is installed
+    if problem:
+        return Check("requirements", RunStatus.REQUIREMENTS_FAILED, f"{REQUIREMENTS} cannot be installed:\n{clean(problem)}", seconds)
+    return Check("requirements", seconds=seconds)
 
 
 def lint(candidate: Candidate) -> Check:
@@ -133,8 +145,10 @@ def smoke(candidate: Candidate) -> tuple[Check, tuple[Trace, Trace] | None]:
     """A few steps of every early epoch and a prediction, in both arms, side by side."""
     if candidate.setup.plan.scaffold.open or candidate.setup.dataset is None:
         return Check("smoke", message="skipped: an open scaffold has no protocol to stop it after a few steps"), None
+    setup, code, folder = candidate.setup, candidate.workspace.folder, candidate.folder
+    environment = setup.environment_of(folder)
     with ThreadPoolExecutor(len(ARMS)) as pool:
-        results = list(pool.map(lambda arm: smoke_arm(candidate.setup, candidate.workspace.folder, candidate.folder.smoke(arm), arm), ARMS))
+        results = list(pool.map(lambda arm: smoke_arm(setup, environment, code, folder.smoke(arm), arm), ARMS))
     seconds = max(seconds for _, _, seconds in results)
     for arm, (_, problem, _) in zip(ARMS, results, strict=True):
         if problem:
@@ -154,13 +168,14 @@ def liveness(candidate: Candidate, facts: Facts) -> Check:
     return Check("liveness")
 
 
-def smoke_arm(setup: Setup, code: Path, folder: Path, arm: str) -> tuple[Trace | None, str, float]:
+def smoke_arm(setup: Setup, environment: Environment, code: Path, folder: Path, arm: str) -> tuple[Trace | None, str, float]:
     """The trace of one arm of this code, what is wrong with it ('' for nothing), and the seconds it took."""
     threads = max(1, setup.plan.budget.threads // 2)
     epochs = min(setup.plan.budget.epochs, SMOKE_EPOCHS)  # what begins at a part of EPOCHS begins within these
     copy_files(code, folder)
     logs = folder / "stdout.log", folder / "stderr.log"
     variables = environment_variables(setup.dataset, replace(setup.plan.budget, threads=threads, epochs=epochs), arm=arm, stage="smoke")
+    variables |= environment.variables
     execution = execute(setup.request(folder, logs, SMOKE_SECONDS, variables, threads))
     if not execution.ok:
         output = [(read_untrusted(log) or b"").decode("utf-8", "replace") for log in logs]
@@ -170,9 +185,10 @@ def smoke_arm(setup: Setup, code: Path, folder: Path, arm: str) -> tuple[Trace |
 
 def smoke_baseline(setup: Setup, run_0: RunFolder) -> str:
     """Leave the trace of the scaffold as it is beside run_0; twice where the device may not repeat itself. What went wrong, or ''."""
-    trace, problem, _ = smoke_arm(setup, run_0.code, run_0.smoke("control"), "control")
+    environment = setup.environment_of(run_0)
+    trace, problem, _ = smoke_arm(setup, environment, run_0.code, run_0.smoke("control"), "control")
     if trace and trace.device != "cpu":
-        _, problem, _ = smoke_arm(setup, run_0.code, run_0.smoke("control_again"), "control")
+        _, problem, _ = smoke_arm(setup, environment, run_0.code, run_0.smoke("control_again"), "control")
     return problem
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from agent.archive import Archive, new_experiment
 from agent.baseline import Baseline
 from agent.datasets import Dataset, prepare
-from agent.environment import REQUIRED, Environment, ensure, existing
+from agent.environment import REQUIRED, Environment, ensure, existing, find_built
 from agent.files import append_event, write_bytes, write_json
 from agent.forks import PRELOADED, ForkServer
 from agent.plan import Limits, Plan, Seeds, Setup
 from agent.preflight import find_sandbox
 from agent.provenance import cores, device_name, provenance
 from agent.report.console import progress, say
+from agent.requirements import addable
 from agent.run import Budget
 from agent.sandbox import Limits as SandboxLimits
 from agent.settings import Settings
@@ -28,7 +29,9 @@ def make_plan(settings: Settings) -> Plan:
     options = settings.options
     budget = Budget(settings.epochs, options.seed, options.timeout, options.device, cores())
     seeds = Seeds(1 if settings.scaffold.open else options.baseline_seeds, options.confirm_seeds)
-    return Plan(settings.idea, settings.scaffold, budget, settings.metric, Limits(settings.runs, options.max_failures), seeds)
+    limits = Limits(settings.runs, options.max_failures)
+    return Plan(settings.idea, settings.scaffold, budget, settings.metric, limits, seeds,
+                addable(settings.scaffold.open, options.allow_packages))  # fmt: skip
 
 
 def make_setup(settings: Settings) -> Setup:
@@ -36,14 +39,22 @@ def make_setup(settings: Settings) -> Setup:
     options, dataset = settings.options, None
     sandbox = find_sandbox(options.sandbox, options.network, SandboxLimits.given(options.memory, options.processes, options.disk))
     with progress("preparing the experiments' environment"):
-        if options.python:  # an open scaffold imports what it likes
-            environment = existing(options.python, () if settings.scaffold.open else REQUIRED)
-        else:
-            environment = ensure(settings.scaffold.requirements, say)
+        environment = _existing(settings) or ensure(settings.scaffold.requirements, say)
     if settings.dataset:
         with progress(f"preparing {settings.dataset}"):
             dataset = prepare(settings.dataset, environment.python, options.data_dir, options.train_size)
-    return Setup(make_plan(settings), environment, dataset, _baseline_key(settings, environment, dataset), sandbox)
+    return Setup(make_plan(settings), environment, dataset, _baseline_key(settings, environment, dataset), sandbox, announce=say)
+
+
+def look_up(settings: Settings) -> Environment | None:
+    """The environment, if it is there already."""
+    return _existing(settings) or find_built(settings.scaffold.requirements)
+
+
+def _existing(settings: Settings) -> Environment | None:
+    """That of --python; an open scaffold imports what it likes."""
+    python = settings.options.python
+    return existing(python, () if settings.scaffold.open else REQUIRED) if python else None
 
 
 def serving(setup: Setup) -> AbstractContextManager[ForkServer | None]:

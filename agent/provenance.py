@@ -13,7 +13,7 @@ from typing import Any
 from agent.environment import Environment
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-HARNESS_PACKAGES = ("aider-chat", "litellm", "openai", "jinja2", "numpy", "scikit-learn", "flake8", "uv")
+HARNESS_PACKAGES = ("aider-chat", "litellm", "openai", "jinja2", "numpy", "scikit-learn", "flake8", "packaging", "uv")
 
 
 def provenance(environment: Environment) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from agent.files import append_event, locked, read_events, read_json
 from agent.idea import Idea, find_ideas
 from agent.judge import criteria_of
 from agent.plan import Setup, start_prompt
-from agent.prepare import baseline_of, create, experiment_key, make_plan, make_setup, serving
+from agent.prepare import baseline_of, create, experiment_key, look_up, make_plan, make_setup, serving
 from agent.provenance import commit
 from agent.report.console import console, progress, say, show
 from agent.report.tables import data_line, experiment_table, run_line
@@ -129,8 +129,8 @@ def train_missing(setup: Setup, baseline: Baseline) -> None:
 def _sitting(settings: Settings, setup: Setup) -> dict[str, Any]:
     """What this command may change in an experiment that goes on, and with which Assay."""
     plan = setup.plan
-    return {"limits": asdict(plan.limits), "budget": asdict(plan.budget), "max_cost": settings.options.max_cost, "commit": commit(),
-            "sandbox": asdict(setup.sandbox)}  # fmt: skip
+    return {"limits": asdict(plan.limits), "budget": asdict(plan.budget), "max_cost": settings.options.max_cost,
+            "addable": sorted(plan.addable), "sandbox": asdict(setup.sandbox), "commit": commit()}  # fmt: skip
 
 
 def _find(settings: Settings, key: str) -> Archive | None:
@@ -178,5 +178,6 @@ def dry_run(queue: Iterable[Settings]) -> int:
         data = f"{settings.dataset or 'its own data'}{'' if dataset or not settings.dataset else ' (not prepared yet)'}"
         say(f"{settings.idea.path}: baseline and {settings.runs} runs, {settings.epochs} epochs each, on {data}; "
             f"model {settings.model.name}; archive under {options.runs_dir / settings.idea.slug}\n")  # fmt: skip
-        say(start_prompt(make_plan(settings), dataset, criteria_of(settings.idea, lambda purpose, prompt: Answer(None)), None, None))
+        criteria = criteria_of(settings.idea, lambda purpose, prompt: Answer(None))
+        say(start_prompt(make_plan(settings), look_up(settings), dataset, criteria, None, None))
     return 0

@@ -16,7 +16,7 @@ from agent.archive import Archive, RunFolder
 from agent.datasets import prepare
 from agent.environment import REQUIRED, Environment, ensure, existing, find_built
 from agent.errors import Fault, UserError
-from agent.files import append_line, copy_files, read_events, read_json, write_json
+from agent.files import append_line, read_events, read_json, write_json
 from agent.idea import load_idea
 from agent.plan import Limits, Plan, Setup
 from agent.prepare import serving
@@ -83,7 +83,7 @@ def reproduce(archive: Archive, data_dir: Path | None, python: Path | None, sand
 def _again(setup: Setup, archive: Archive, event: dict[str, Any], stamp: str) -> Reproduction:
     arm, seed, recorded = event["arm"], event["seed"], RunFolder(archive.folder / event["folder"])
     folder = RunFolder(archive.folder / "reproduce" / stamp / recorded.folder.name)
-    copy_files(recorded.code, folder.code)
+    recorded.copy_code(folder)
     training = Training(folder, 0, arm, seed, confirming=True, splits=DEV_AND_TEST)
     with progress(f"{arm}, seed {seed}: training", folder):
         run = train_and_score(setup, training)

@@ -35,6 +35,7 @@ class RunStatus(str, Enum):
     LINT_FAILED = "lint_failed"
     SMOKE_FAILED = "smoke_failed"  # a few steps already crash, hang, or give a loss that is not a number
     NOT_LIVE = "not_live"  # switching the idea on changes nothing
+    REQUIREMENTS_FAILED = "requirements_failed"  # requirements.txt names what may not, or cannot, be installed
     RECIPE_CHANGED = "recipe_changed"  # another learning rate, batch size, ... of which the idea says nothing
     CRASH = "crash"
     TIMEOUT = "timeout"
@@ -83,6 +84,7 @@ class Run:
     seconds: float = 0.0  # wall clock of the training process, and of the prediction: work may be moved from one to the other
     cpu_seconds: float = 0.0  # of the same, with all that they started
     self_reported: bool = False  # the number comes from code that the coder edits
+    environment: str = ""  # key of what it ran with; the packages are in its environment.json
     variables: dict[str, str] = field(default_factory=dict)  # how the harness's decisions reached the program
     used: dict[str, int] = field(default_factory=dict)  # the most at one time: memory (bytes), processes, disk (bytes)
     sandbox: str = "none"  # that it was trained in
@@ -96,7 +98,7 @@ class Run:
         return asdict(self) | {"status": self.status.value}
 
 
-_ADDED = ("used", "sandbox", "network")  # which older archives lack
+_ADDED = ("environment", "used", "sandbox", "network")  # which older archives lack
 
 
 def load_run(folder: RunFolder) -> Run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,6 +54,7 @@ class Options:
     device: str = "auto"
     scaffold: Path | None = None
     python: Path | None = None
+    allow_packages: Sequence[str] = ()
     runs_dir: Path = Path("runs")
     sandbox: str = "auto"
     network: bool = False

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from agent.archive import RunFolder
 from agent.datasets import check_intact
 from agent.errors import Fault
-from agent.files import copy_files, free_bytes
+from agent.files import copy_files, free_bytes, write_json
 from agent.plan import Setup
 from agent.run import Budget, Run, RunStatus, environment_variables, implausible, out_dir_arguments, read_run
 from agent.runner import execute
@@ -36,10 +36,12 @@ def train_and_score(setup: Setup, training: Training) -> Run:
     """Never raises for what the program did. Raises Fault when disk or data are to blame."""
     plan, folder = setup.plan, training.folder
     budget = replace(plan.budget, seed=training.seed)
-    variables = environment_variables(setup.dataset, budget, arm=training.arm, confirming=training.confirming) | _wandb(
-        training, setup.sandbox
-    )
+    variables = environment_variables(setup.dataset, budget, arm=training.arm, confirming=training.confirming)
+    variables |= _wandb(training, setup.sandbox)
     copy_files(folder.code, folder.work)
+    environment = setup.environment_of(folder)
+    write_json(folder.environment, environment.record())
+    variables |= environment.variables
     arguments: tuple[str, ...] = ()
     if plan.scaffold.open:
         arguments = out_dir_arguments(folder.work / MAIN)
@@ -53,7 +55,8 @@ def train_and_score(setup: Setup, training: Training) -> Run:
         raise Fault("disk", f"{folder.folder}: less than {MIN_FREE_BYTES >> 20} MiB free, so the run says nothing about its code")
     run = read_run(training.number, folder, execution, plan.metric)
     network = setup.sandbox.network or setup.sandbox.kind == "none"
-    run = replace(run, self_reported=plan.scaffold.open, variables=variables, sandbox=setup.sandbox.kind, network=network)
+    run = replace(run, self_reported=plan.scaffold.open, environment=environment.key, variables=variables, sandbox=setup.sandbox.kind,
+                  network=network)  # fmt: skip
     return run if plan.scaffold.open or not run.ok else _graded(setup, training, budget, run)
 
 
@@ -70,6 +73,7 @@ def _graded(setup: Setup, training: Training, budget: Budget, run: Run) -> Run:
     if problem := implausible(run.metrics, budget):
         return replace(run, status=RunStatus.NO_RESULT, metrics={}, value=None, message=problem)
     variables = environment_variables(setup.dataset, budget, arm=training.arm, stage="predict")
+    variables |= setup.environment_of(folder).variables
     logs = folder.folder / "predict_stdout.log", folder.folder / "predict_stderr.log"
     request = setup.request(folder.predict, logs, budget.timeout, variables)
     graded = predict_and_grade(folder, request, setup.dataset, training.splits)

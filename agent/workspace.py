@@ -33,6 +33,12 @@ class Scaffold:
         return own if own.is_file() else DEFAULT_SCAFFOLD / REQUIREMENTS
 
     @property
+    def own_requirements(self) -> str:
+        """The text of its own requirements.txt, '' where it has none: what a workspace begins with."""
+        own = self.folder / REQUIREMENTS
+        return own.read_text(encoding="utf-8") if own.is_file() else ""
+
+    @property
     def fingerprint(self) -> str:
         """A hash over the names and the bytes of all its files."""
         digest = hashlib.sha256()

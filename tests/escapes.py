@@ -345,8 +345,9 @@ class Scene:
         constants = "\n".join(f"{name} = {value!r}" for name, value in self.constants.items())
         self.main = PRELUDE.replace("# CONSTANTS", constants) + attack.code + END
         (self.work / "main.py").write_text(self.main)
-        request = Request(python=Path(sys.executable), folder=self.work, stdout=self.stdout, stderr=self.stderr, timeout=attack.timeout,
-                          environment={}, sandbox=Sandbox(kind=kind, limits=attack.limits), server=server, readable=(self.arrays,))  # fmt: skip
+        sandbox = Sandbox(kind=kind, limits=attack.limits)
+        request = Request(Path(sys.executable), self.work, self.stdout, self.stderr, attack.timeout, sandbox, server=server,
+                          readable=(self.arrays,))  # fmt: skip
         self.execution = execute(request)
         return self.execution
 

@@ -162,7 +162,7 @@ def test_review_is_plain_in_a_pipe_and_shows_tables_gate_and_diffs(quick_launch,
     assert overview.code == one.code == folder.code == 0 and one.out.splitlines()[:-1] == folder.out.splitlines()[:-1]
     assert "0.5000" in overview.out and "+0.2000" in overview.out and "run_limit" in overview.out
     assert "run_1.failed_1: crash" in one.out and "ZeroDivisionError" in one.out
-    assert "-SCORE = 0.5" in one.out and "+SCORE = 0.7" in one.out and "gate: guard passed, lint passed" in one.out
+    assert "-SCORE = 0.5" in one.out and "+SCORE = 0.7" in one.out and "gate: guard passed, requirements passed, lint passed" in one.out
     assert "\x1b" not in overview.out + one.out
 
 
