@@ -69,8 +69,8 @@ class Evidence:
 
     @property
     def sandbox(self) -> str:
-        """The weakest that any program of the coder's ran in: one run without is enough to plant something."""
-        return max((run.sandbox for run in self._coders), key=KINDS.index, default="none")
+        """The weakest that any program of the coder's ran in, for one without is enough to plant something; '' where none ran."""
+        return max((run.sandbox for run in self._coders), key=KINDS.index, default="")
 
     @property
     def network(self) -> bool:

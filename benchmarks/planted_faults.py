@@ -169,6 +169,62 @@ FAULTS = [
     ),
     Fault("agent/verdict.py", "beside.low <= 0", "False", "test_pitfalls.py -k made_worse", "a worse control makes a win"),
     Fault("scaffold/loading.py", "[:count]", "", "test_scaffold.py -k budget", "a longer order trains longer"),
+    Fault("agent/sandbox.py", 'else ["--unshare-net"]', "else []", "test_escapes.py -k tcp", "the network is open"),
+    Fault("agent/sandbox.py", '["--ro-bind", root, root]', '["--bind", root, root]', "test_escapes.py -k arrays", "data can be written"),
+    Fault(
+        "agent/sandbox.py",
+        'command += ["--ro-bind", str(code), str(code)]',
+        "pass",
+        "test_sandbox.py -k read_only",
+        "main.py changes itself",
+    ),
+    Fault(
+        "agent/sandbox.py",
+        "for name in _KERNEL if self.own_proc else ():",
+        "for name in ():",
+        "test_escapes.py -k settings",
+        "root sets the kernel's settings",
+    ),
+    Fault(
+        "agent/boxes.py", 'env={"PATH": "/usr/bin:/bin"}', "env=None", "test_sandbox.py -k environment", "process 1 shows its environment"
+    ),
+    Fault(
+        "agent/forks.py",
+        'if not hasattr(os, "memfd_create"):',
+        "if True:",
+        "test_escapes.py -k interpreter",
+        "the interpreter can be changed",
+    ),
+    Fault("agent/confine.py", "*chain[1:])", ")", "test_escapes.py -k clone", "it stays in the outer user name space"),
+    Fault("agent/syscalls.py", "*REFUSED[machine].values(), ", "", "test_escapes.py -k keyring", "the keyring is open"),
+    Fault(
+        "agent/watchdog.py",
+        "if len(pids) > self.limits",
+        "if False and self.limits",
+        "test_sandbox.py -k bomb",
+        "processes are not counted",
+    ),
+    Fault(
+        "agent/fork_server.py",
+        "send(signal.SIGSTOP, new)",
+        "send(signal.SIGKILL, new)",
+        "test_sandbox.py -k bomb",
+        "a bomb outruns its end",
+    ),
+    Fault(
+        "agent/evidence.py",
+        "max((run.sandbox for run in self._coders)",
+        "min((run.sandbox for run in self._coders)",
+        "test_verdict.py -k weakest",
+        "one unsandboxed run is forgotten",
+    ),
+    Fault(
+        "agent/preflight.py",
+        'if problem else (sandbox, "")',
+        'if False else (sandbox, "")',
+        "test_sandbox.py -k name_spaces",
+        "a sandbox is believed untried",
+    ),
 ]
 
 

@@ -24,7 +24,7 @@ from agent.scoring import load_score
 from agent.settings import decide as settle
 from agent.verdict import CLASSES, decide
 from tests.bench import Bench, Outcome
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, confined
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_an_idea_that_truly_helps_is_supported_with_its_price(helpful: Outcome):
     assert verdict["verdict"] == "supported" and verdict["effect"]["ci95"][0] > 0
     assert verdict["effect"]["n_cand"] == 5 and verdict["effect"]["n_base"] == 8
     first = block.splitlines()[0]
-    assert "SUPPORTED +" in first and "x time" in first and "unsandboxed" in first and "judge absent" in first
+    assert "SUPPORTED +" in first and "x time" in first and "unsandboxed" not in first and "judge absent" in first
 
 
 def test_ten_ideas_that_change_nothing_but_the_seed_are_never_supported(bench: Bench, helpful: Outcome):
@@ -126,6 +126,19 @@ def test_on_a_gpu_the_price_is_the_seconds_for_which_a_run_held_it(copied: Archi
     assert verdict["budget"]["time_ratio"] > 20 and verdict["cost"]["gpu_s"] == verdict["cost"]["wall_s"] > 0
 
 
+def test_the_verdict_takes_the_weakest_sandbox_of_all_runs_of_the_coder_s_code(copied: Archive):
+    assert decide(copied)["integrity"]["sandbox"] == confined("auto").kind and "network open" not in headline(decide(copied))
+    folder = confirmed(copied, "idea")[1]
+    write_json(folder.result, read_json(folder.result) | {"network": True})
+    assert "network open" in decide(copied)["qualifiers"]
+    write_json(folder.result, read_json(folder.result) | {"sandbox": "none"})
+    assert "unsandboxed" in decide(copied)["qualifiers"]
+    for shared in confirmed(copied, "control"):
+        write_json(shared.result, read_json(shared.result) | {"sandbox": "none"})
+    write_json(folder.result, read_json(folder.result) | {"sandbox": "landlock", "network": False})
+    assert decide(copied)["integrity"]["sandbox"] == "landlock" and "unsandboxed" not in decide(copied)["qualifiers"]
+
+
 def test_the_cost_counts_every_training_that_was_made_for_the_idea(copied: Archive):
     made = [path for path in copied.folder.glob("*/result.json")] + [path for path in copied.folder.glob("confirm/*/result.json")]
     shared = [path for path in made if path.parent.name == "run_0" or path.parent.name.startswith("control_")]
@@ -187,7 +200,7 @@ def test_a_lost_seed_is_no_reason_to_stop_on_the_other_alone(bench: Bench, copie
 
 
 def test_reproducing_on_the_same_machine_is_bit_exact_and_is_recorded(helpful: Outcome, bench: Bench, capsys):
-    assert reproduce(helpful.archive, None, bench.options.python) == 0
+    assert reproduce(helpful.archive, None, bench.options.python, confined("auto")) == 0
     said = capsys.readouterr().out
     record = json.loads(helpful.archive.reproductions.read_text().splitlines()[-1])
     assert record["outcome"] == "bit-exact" and [run["same_predictions"] for run in record["runs"]] == [True, True]
@@ -200,7 +213,7 @@ def test_reproducing_names_another_version_and_other_code_is_no_longer_exact(cop
     write_json(copied.config, config)
     main = confirmed(copied, "idea")[0].code / "main.py"
     main.write_text(main.read_text().replace("nn.Dropout(0.25)", "nn.Dropout(0.26)"))
-    reproduce(copied, None, bench.options.python)
+    reproduce(copied, None, bench.options.python, confined("auto"))
     said = capsys.readouterr().out
     assert "differs: torch 2.0.99 then," in said
     record = json.loads(copied.reproductions.read_text().splitlines()[-1])
@@ -209,7 +222,7 @@ def test_reproducing_names_another_version_and_other_code_is_no_longer_exact(cop
 
 def test_what_was_never_confirmed_cannot_be_reproduced(bench: Bench):
     with pytest.raises(UserError, match="nothing to reproduce"):
-        reproduce(bench.conduct("dead_class").archive, None, bench.options.python)
+        reproduce(bench.conduct("dead_class").archive, None, bench.options.python, confined("auto"))
 
 
 def test_a_confirmation_that_was_killed_goes_on_with_its_seeds(bench: Bench, helpful: Outcome, tmp_path: Path):
