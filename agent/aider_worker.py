@@ -88,7 +88,7 @@ class Terminal(InputOutput):
 
     def confirm_ask(self, question, *args, **kwargs):
         if question.startswith("Try to proceed anyway?"):  # else aider goes on as if the model had answered nothing
-            raise NoReply("context", "ContextWindowExceeded: by Aider's estimate the conversation is longer than the model can read")
+            raise NoReply("provider", "ContextWindowExceeded: by Aider's estimate the conversation is longer than the model can read")
         self.yes = question.startswith("Attempt to fix lint errors?")
         return super().confirm_ask(question, *args, **kwargs)
 
@@ -119,6 +119,10 @@ class Coder(EditBlockCoder):
         self.done_messages = history
         self.refused: list[str] = []
         self.unmatched = False
+
+    def get_abs_fnames_content(self):
+        """In one order: aider keeps the names in a set, and no prompt would be the same again in another process."""
+        return sorted(super().get_abs_fnames_content())
 
     def get_edits(self):
         """Paths are judged before aider opens them: even its dry run reads the file that a reply names."""

@@ -29,9 +29,7 @@ from agent.secrets import redact
 ATTEMPTS, FIRST_WAIT = 4, 2.0  # requests for one reply; seconds before the second, doubled each time
 REPLIES_A_TURN = 4  # aider's first reply and three repairs
 OWN_SECONDS = 60.0  # what Aider does with one reply: it lints a line of 60,000 signs for 20 s
-HOPELESS = {"AuthenticationError", "PermissionDeniedError", "NotFoundError", "BadRequestError", "UnsupportedParamsError",
-            "ContentPolicyViolationError", "UnprocessableEntityError", "ContextWindowExceededError"}  # fmt: skip
-PAYMENT_REQUIRED = 402
+PASSING = {408, 409, 425, 429}  # of the codes that say that the request is at fault
 
 
 def waits(timeout: float) -> list[float]:
@@ -137,9 +135,10 @@ class Desk:
             record, error = self._ask(request)
             if error is None:
                 return record
-            name, text = type(error).__name__, f"{type(error).__name__}: {error}"
-            if name in HOPELESS or getattr(error, "status_code", None) == PAYMENT_REQUIRED or "quota" in text:
-                raise NoReply("context" if name == "ContextWindowExceededError" else "provider", text)
+            text = f"{type(error).__name__}: {error}"
+            code = getattr(error, "status_code", None) or 0
+            if (400 <= code < 500 and code not in PASSING) or "quota" in text:
+                raise NoReply("provider", text)
             if wait is None:
                 raise NoReply("provider", f"{text} (after {attempt} requests)")
             time.sleep(wait)

@@ -19,7 +19,7 @@ from agent.worker import START_SECONDS, Worker, held
 
 COMPLETED = "ALL_COMPLETED"
 NO_MODEL = "no model is at hand"
-FAULTS = {"provider": "provider", "context": "provider", "disk": "disk"}  # a status of the worker's -> the kind of fault that it is
+FAULTS = ("provider", "disk")  # those statuses of a turn that end a command
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class AiderCoder:
         started = time.monotonic()
         answer = self._worker.receive(turn_seconds(self._model.timeout))
         if answer["status"] in FAULTS:
-            raise Fault(FAULTS[answer["status"]], answer["detail"])
+            raise Fault(answer["status"], answer["detail"])
         return _reply(answer, time.monotonic() - started)
 
     def ask(self, purpose: str, prompt: str, model: str | None = None) -> Answer:
