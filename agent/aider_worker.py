@@ -22,7 +22,6 @@ from typing import Any
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # no price list from the network
 os.environ["LITELLM_MODE"] = "PRODUCTION"  # no .env picked up from folders
 os.environ["HF_HUB_OFFLINE"] = "1"  # no tokenizer download
-os.environ.pop("GITHUB_COPILOT_TOKEN", None)  # aider would write it over OPENAI_API_KEY
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import litellm
@@ -31,12 +30,14 @@ from aider.coders import base_coder
 from aider.coders.editblock_coder import EditBlockCoder
 from aider.io import InputOutput
 from aider.models import model_info_manager
+from litellm.llms.openai import openai as openai_handler
 
-from agent.asking import Desk, NoReply, Wire, providers, record_of
+from agent.asking import Desk, NoReply, drop_or_raise, providers, record_of
 from agent.edits import check_blocks, check_search, editable_name, not_plain
 from agent.files import append_line
 from agent.lint import flake8
 from agent.secrets import redact
+from agent.wire import Wire
 
 TEMPERATURE = 1.0  # of a single question: at 0 three votes would be one vote
 # The harness is the one who asks and retries; aider looks nothing up and repeats nothing.
@@ -44,6 +45,8 @@ model_info_manager._update_cache = lambda: None
 model_info_manager.openrouter_manager._update_cache = lambda: None
 model_info_manager.fetch_openrouter_model_info = lambda model: {}
 base_coder.RETRY_TIMEOUT = aider_models.RETRY_TIMEOUT = 0
+drop = openai_handler.drop_params_from_unprocessable_entity_error
+openai_handler.drop_params_from_unprocessable_entity_error = drop_or_raise(drop)
 
 
 class Model(aider_models.Model):

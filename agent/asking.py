@@ -9,22 +9,17 @@ harness's side ends.
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import queue
 import signal
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from agent.errors import Fault
 from agent.files import append_line
 from agent.secrets import redact
+from agent.wire import Wire
 
 ATTEMPTS, FIRST_WAIT = 4, 2.0  # requests for one reply; seconds before the second, doubled each time
 REPLIES_A_TURN = 4  # aider's first reply and three repairs
@@ -193,50 +188,17 @@ def _count(usage: Any, info: dict[str, Any]) -> dict[str, Any]:
     return {"prompt_tokens": sent, "completion_tokens": received, "cost": cost}
 
 
+def drop_or_raise(drop: Callable[[Any, dict], dict]) -> Callable[[Any, dict], dict]:
+    """LiteLLM's answer to a 422: ask again without the parameters that it names. Where it names none, the error is the answer."""
+
+    def changed(error: Any, parameters: dict) -> dict:
+        if (kept := drop(error, parameters)) == parameters:
+            raise error
+        return kept
+
+    return changed
+
+
 def providers(config: dict[str, Any]) -> list[str]:
     """The models that may be asked; a recording is none."""
     return [name for name in (config["model"] if config["replies"] is None else None, config["judge"]) if name]
-
-
-class Wire:
-    """One JSON line in, one out. The process ends when its input does: at once, or with the request that is under way."""
-
-    def __init__(self) -> None:
-        self._answers = os.fdopen(os.dup(1), "w")
-        os.dup2(2, 1)  # aider prints; only answers go to the harness
-        self._lines: queue.Queue[str] = queue.Queue()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._alone, self._request = threading.Event(), threading.Lock()
-
-    def _read(self) -> None:
-        for line in sys.stdin:
-            self._lines.put(line)
-        self._alone.set()
-        with self._request:
-            os._exit(0)
-
-    @contextmanager
-    def open(self) -> Iterator[None]:
-        """A request: while inside the process does not end. None is begun, and nothing is done with its reply, without a harness."""
-        with self._request:
-            self._end_if_alone()
-            try:
-                yield
-            finally:
-                self._end_if_alone()
-
-    def _end_if_alone(self) -> None:
-        if self._alone.is_set():
-            os._exit(0)
-
-    def first(self) -> dict[str, Any]:
-        return dict(json.loads(sys.stdin.readline()))
-
-    def next(self) -> dict[str, Any]:
-        """A line after the first. The reader starts here: a process that ends at once must not be holding its input."""
-        if not self._reader.is_alive():
-            self._reader.start()
-        return dict(json.loads(self._lines.get()))
-
-    def answer(self, value: dict[str, Any]) -> None:
-        print(json.dumps(value), file=self._answers, flush=True)

@@ -48,17 +48,21 @@ class Row:
     fault: str
     answer: Answer
     status: str  # how the fault's text begins: LiteLLM's name of it, or ours
-    requests: int = 1  # 0: there is no server to count them
+    requests: int = 1  # that reach the server
     stream: bool = False
 
     @property
+    def tries(self) -> int:
+        return self.requests or ATTEMPTS  # there is no server to count them
+
+    @property
     def timeout(self) -> float:
-        return PATIENT if self.requests == 1 else SHORT
+        return PATIENT if self.tries == 1 else SHORT
 
     @property
     def bound(self) -> float:
         """The requests, each with its limit, and the waits between them."""
-        asked = self.timeout if self.requests == 1 else reply_seconds(self.timeout)
+        asked = self.timeout if self.tries == 1 else reply_seconds(self.timeout)
         return COMMAND_SECONDS + asked
 
 
@@ -78,7 +82,7 @@ PROVIDER = {
         refused("403", 403, "APIError"),
         refused("404", 404, "NotFoundError", "no such model"),
         refused("400", 400, "BadRequestError"),
-        refused("422", 422, "UnprocessableEntityError"),
+        refused("422", 422, "BadRequestError"),
         refused("content policy", 400, "ContentPolicyViolationError", "invalid_request_error: content_policy_violation"),
         refused("quota used up", 429, "RateLimitError", "You exceeded your current quota, insufficient_quota"),
         refused("context too long", 400, "ContextWindowExceededError", "This model's maximum context length is 10 tokens"),
@@ -139,6 +143,7 @@ def test_a_provider_s_fault_ends_by_name_within_its_bound_and_the_same_command_g
     assert endpoint.requests[0]["messages"] == asked and len(endpoint.requests) == 2
     replies = [line["reply"] for line in read_events(done.archives[-1].session) if "reply" in line]
     assert replies == scores(0.6, 0.7, 0.8), "no reply is lost or paid twice"
+    assert len(read_events(done.archives[-1].session)) == len(replies) + sum(row.tries for row in PROVIDER[group])
     assert [path for path in done.folder.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()] == []
     for line in lines:
         show(*line, resumed="yes")
@@ -197,8 +202,8 @@ REPLY = {
              edit=("unmatched", True)),
         Slip("an empty SEARCH on a file", then_mended(lambda line, new: edit("", whole_file(better(line, new)))), "success", better,
              "main.py is not empty", ("repairs", 1)),
-        Slip("a line of ======= in a block", then_mended(lambda line, new: edit(line, f'"""\n=======\n"""\n{better(line, new)}')), "success",
-             better, "5 to 9 equals signs", ("repairs", 1)),
+        Slip("a line of ======= in a block", then_mended(lambda line, new: edit(line, f'"""\n=======\n"""\n{better(line, new)}')),
+             "success", better, "5 to 9 equals signs", ("repairs", 1)),
         Slip("another file", then_mended(lambda line, new: edit("x", "y", path="/etc/passwd")), "success", better,
              "Only main.py and requirements.txt may be edited", ("refused", ["/etc/passwd"])),
     ],
@@ -208,7 +213,8 @@ REPLY = {
         Slip("very deep nesting", lambda line, new: [edit(line, DEEP), "I cannot."], "lint_failed", lambda line, new: DEEP,
              edit=("repairs", 1)),
         Slip("lint is never repaired", lambda line, new: [edit(line, "SCORE = a"), edit("SCORE = a", "SCORE = b"),
-             edit("SCORE = b", "SCORE = c"), edit("SCORE = c", "SCORE = d")], "lint_failed", lambda line, new: "SCORE = d", "undefined name", ("repairs", 3)),
+             edit("SCORE = b", "SCORE = c"), edit("SCORE = c", "SCORE = d")], "lint_failed",
+             lambda line, new: "SCORE = d", "undefined name", ("repairs", 3)),
     ],
 }  # fmt: skip
 
