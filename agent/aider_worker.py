@@ -45,8 +45,8 @@ model_info_manager._update_cache = lambda: None
 model_info_manager.openrouter_manager._update_cache = lambda: None
 model_info_manager.fetch_openrouter_model_info = lambda model: {}
 base_coder.RETRY_TIMEOUT = aider_models.RETRY_TIMEOUT = 0
-drop = openai_handler.drop_params_from_unprocessable_entity_error
-openai_handler.drop_params_from_unprocessable_entity_error = drop_or_raise(drop)
+handler: Any = openai_handler
+handler.drop_params_from_unprocessable_entity_error = drop_or_raise(handler.drop_params_from_unprocessable_entity_error)
 
 
 class Model(aider_models.Model):
@@ -120,8 +120,7 @@ class Coder(EditBlockCoder):
         self.linter.root = self.root
         self.linter.flake8_lint = self._flake8
         self.done_messages = history
-        self.refused: list[str] = []
-        self.unmatched = False
+        self.refused, self.unmatched = list[str](), False
 
     def get_abs_fnames_content(self):
         """In one order: aider keeps the names in a set, and no prompt would be the same again in another process."""
