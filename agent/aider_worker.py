@@ -22,7 +22,6 @@ from typing import Any
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # no price list from the network
 os.environ["LITELLM_MODE"] = "PRODUCTION"  # no .env picked up from folders
 os.environ["HF_HUB_OFFLINE"] = "1"  # no tokenizer download
-os.environ.pop("GITHUB_COPILOT_TOKEN", None)  # aider would write it over OPENAI_API_KEY
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import litellm
@@ -31,11 +30,14 @@ from aider.coders import base_coder
 from aider.coders.editblock_coder import EditBlockCoder
 from aider.io import InputOutput
 from aider.models import model_info_manager
+from litellm.llms.openai import openai as openai_handler
 
-from agent.asking import Desk, NoReply, Wire, providers, record_of
+from agent.asking import Desk, NoReply, drop_or_raise, providers, record_of
+from agent.edits import check_blocks, check_search, editable_name, not_plain
 from agent.files import append_line
 from agent.lint import flake8
 from agent.secrets import redact
+from agent.wire import Wire
 
 TEMPERATURE = 1.0  # of a single question: at 0 three votes would be one vote
 # The harness is the one who asks and retries; aider looks nothing up and repeats nothing.
@@ -43,6 +45,8 @@ model_info_manager._update_cache = lambda: None
 model_info_manager.openrouter_manager._update_cache = lambda: None
 model_info_manager.fetch_openrouter_model_info = lambda model: {}
 base_coder.RETRY_TIMEOUT = aider_models.RETRY_TIMEOUT = 0
+handler: Any = openai_handler
+handler.drop_params_from_unprocessable_entity_error = drop_or_raise(handler.drop_params_from_unprocessable_entity_error)
 
 
 class Model(aider_models.Model):
@@ -86,6 +90,8 @@ class Terminal(InputOutput):
     """Answers every question by a fixed rule: repair lint, refuse the rest. Opens nothing, and redacts what it keeps."""
 
     def confirm_ask(self, question, *args, **kwargs):
+        if question.startswith("Try to proceed anyway?"):  # else aider goes on as if the model had answered nothing
+            raise NoReply("provider", "ContextWindowExceeded: by Aider's estimate the conversation is longer than the model can read")
         self.yes = question.startswith("Attempt to fix lint errors?")
         return super().confirm_ask(question, *args, **kwargs)
 
@@ -107,9 +113,6 @@ class Coder(EditBlockCoder):
     """aider's SEARCH/REPLACE coder, kept to the editable files of one folder."""
 
     def __init__(self, model, terminal, workspace: Path, editable: list[str], history: list[dict]):
-        for name in editable:
-            if (workspace / name).is_symlink() or not (workspace / name).is_file():
-                raise ValueError(f"{workspace / name} is not a plain file")
         super().__init__(model, terminal, fnames=[str(workspace / name) for name in editable], use_git=False, map_tokens=0,
                          auto_commits=False, dirty_commits=False, stream=False, auto_lint=True, auto_test=False,
                          detect_urls=False, suggest_shell_commands=False, summarizer=NO_SUMMARY, chat_language="English")  # fmt: skip
@@ -117,26 +120,23 @@ class Coder(EditBlockCoder):
         self.linter.root = self.root
         self.linter.flake8_lint = self._flake8
         self.done_messages = history
-        self.refused: list[str] = []
-        self.unmatched = False
+        self.refused, self.unmatched = list[str](), False
+
+    def get_abs_fnames_content(self):
+        """In one order: aider keeps the names in a set, and no prompt would be the same again in another process."""
+        return sorted(super().get_abs_fnames_content())
 
     def get_edits(self):
         """Paths are judged before aider opens them: even its dry run reads the file that a reply names."""
+        check_blocks(self.partial_response_content)
         kept = []
         for path, search, replace in super().get_edits():
-            if name := self._editable_name(path):
+            if name := editable_name(path, self.root, self.editable):
+                check_search(name, search, self.io.read_text(Path(self.root) / name) or "")
                 kept.append((name, search, replace))
             else:
                 self.refused.append(path)
         return kept
-
-    def _editable_name(self, path: str) -> str | None:
-        """main.py, ./main.py, /the/workspace/main.py, and /some/other/folder/main.py, which is a common slip."""
-        if path is None or "\0" in path:
-            return None
-        full = Path(os.path.normpath(Path(self.root) / path))
-        inside = str(full.relative_to(self.root)) if full.is_relative_to(self.root) else full.name
-        return inside if inside in self.editable else None
 
     def allowed_to_edit(self, path):
         return path in self.editable and not (Path(self.root) / path).is_symlink()
@@ -167,9 +167,9 @@ class Coder(EditBlockCoder):
 class Conversation:
     """The state between turns: aider's messages, and what the models were asked."""
 
-    def __init__(self, config: dict[str, Any]):
+    def __init__(self, config: dict[str, Any], wire: Wire):
         self.config = config
-        self.desk = Desk(Path(config["session"]), Path(config["requests"]), config["timeout"])
+        self.desk = Desk(Path(config["session"]), Path(config["requests"]), config["timeout"], wire)
         self.model = Model("openai/replay" if config["replies"] is not None else config["model"])
         self.model.prepare(self.desk, config["stream"], config["price"])
         self.others: dict[str, Model] = {}
@@ -235,9 +235,10 @@ def problem(name: str) -> str:
 def main() -> None:
     wire = Wire()
     config = wire.first()
-    if problems := [why for name in providers(config) if (why := problem(name))]:
-        return wire.answer({"error": problems[0]})
-    conversation = Conversation(config)
+    problems = [not_plain(Path(config["workspace"]), ["main.py", *config["editable"]]), *map(problem, providers(config))]
+    if any(problems):
+        return wire.answer({"error": next(filter(None, problems))})
+    conversation = Conversation(config, wire)
     wire.answer({"ready": True, "unpriced": conversation.unpriced})
     while True:
         order = wire.next()

@@ -52,6 +52,11 @@ class Archive:
         return self.folder / "coder.log"
 
     @property
+    def coder_lock(self) -> Path:
+        """Held by the coder's process for as long as it lives, also where that is longer than the harness does."""
+        return self.folder / ".coder.lock"
+
+    @property
     def criteria(self) -> Path:
         """What the idea is, in statements about the code; fixed before the first line is written."""
         return self.folder / "criteria.json"
@@ -193,8 +198,9 @@ def experiments(runs: Path) -> list[Archive]:
 
 
 def spent(archive: Archive) -> tuple[float | None, int]:
-    """US dollars (None: a price is unknown) and tokens of all replies, those of unfinished turns and of the judge too."""
-    replies: list[dict[str, Any]] = [line for line in read_events(archive.session) if "reply" in line and not line.get("replayed")]
+    """US dollars (None: a price is unknown) and tokens of all replies, those of unfinished turns, of the judge and empty ones too."""
+    lines = read_events(archive.session)
+    replies: list[dict[str, Any]] = [line for line in lines if ("reply" in line or "cost" in line) and not line.get("replayed")]
     costs = [line.get("cost") for line in replies]
     tokens = sum((line.get("prompt_tokens") or 0) + (line.get("completion_tokens") or 0) for line in replies)
     return None if None in costs else float(sum(filter(None, costs))), tokens

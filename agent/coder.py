@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from threading import Event, Timer
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from agent.archive import Archive
+from agent.asking import question_seconds, turn_seconds
 from agent.errors import Fault, UserError
 from agent.files import append_line, read_events, write_text
 from agent.replay import answers_in
 from agent.secrets import redact
+from agent.worker import START_SECONDS, Worker, held
 
-WORKER = Path(__file__).with_name("aider_worker.py")
-START_SECONDS = 180
-REPLIES_A_TURN = 4  # aider's first reply and three repairs
 COMPLETED = "ALL_COMPLETED"
 NO_MODEL = "no model is at hand"
+FAULTS = ("provider", "disk")  # those statuses of a turn that end a command
 
 
 @dataclass(frozen=True)
@@ -123,34 +117,31 @@ class AiderCoder:
     """Aider in a child process: its pins, its prints, its keys and its hangs stay there."""
 
     def __init__(self, archive: Archive, editable: list[str], model: ModelOptions, cost_left: Callable[[], float | None]):
+        """A worker of a killed command may still wait for a reply that is paid for: the archive is read when it has ended."""
         self._archive, self._model, self._cost_left = archive, model, cost_left
-        taken, self._recorded, history = _recording(archive)
-        self._answers = answers_in(read_events(archive.session))
-        replies = None if model.replies is None else model.replies[taken:]
-        files = {name: str(getattr(archive, name).resolve()) for name in ("workspace", "session", "requests", "chat")}
-        config = files | {"model": model.name, "judge": model.judge, "editable": editable, "history": history, "replies": replies,
-                          "price": model.price, "timeout": model.timeout, "stream": model.stream}  # fmt: skip
-        self._home = tempfile.TemporaryDirectory(prefix="assay-coder-")
-        self._errors: IO[bytes] = open(Path(self._home.name) / "stderr", "wb+")  # noqa: SIM115
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "AIDER_"))}
-        self._process = subprocess.Popen([sys.executable, "-I", str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                         stderr=self._errors, cwd=self._home.name, start_new_session=True,
-                                         env=environment | {"HOME": self._home.name}, text=True)  # fmt: skip
-        self._send(config)
+        with held(archive.coder_lock, START_SECONDS + model.timeout) as lock:
+            taken, self._recorded, history = _recording(archive)
+            self._answers = answers_in(read_events(archive.session))
+            replies = None if model.replies is None else model.replies[taken:]
+            files = {name: str(getattr(archive, name).resolve()) for name in ("workspace", "session", "requests", "chat")}
+            self._worker = Worker(lock, [name for name in (model.name, model.judge) if name])
+        self._worker.send(files | {"model": model.name, "judge": model.judge, "editable": editable, "history": history, "replies": replies,
+                                   "price": model.price, "timeout": model.timeout, "stream": model.stream})  # fmt: skip
 
     def ready(self) -> list[str]:
         """Wait until the models can be asked; returns those whose price is unknown. Raises UserError for an unusable model."""
-        answer = self._receive(START_SECONDS)
+        answer = self._worker.receive(START_SECONDS)
         if "error" in answer:
             raise UserError(answer["error"])
         return list(answer["unpriced"])
 
     def edit(self, turn: int, prompt: str) -> Reply:
-        self._send({"turn": turn, "message": prompt, "recorded": self._recorded.pop(turn, []), "cost_left": self._cost_left()})
+        recorded = self._recorded.pop(turn, [])
+        self._worker.send({"turn": turn, "message": redact(prompt), "recorded": recorded, "cost_left": self._cost_left()})
         started = time.monotonic()
-        answer = self._receive(REPLIES_A_TURN * (3 * self._model.timeout + 60))
-        if answer["status"] in ("provider", "context"):
-            raise Fault("provider", answer["detail"])
+        answer = self._worker.receive(turn_seconds(self._model.timeout))
+        if answer["status"] in FAULTS:
+            raise Fault(answer["status"], answer["detail"])
         return _reply(answer, time.monotonic() - started)
 
     def ask(self, purpose: str, prompt: str, model: str | None = None) -> Answer:
@@ -168,8 +159,8 @@ class AiderCoder:
             elif asked is None:
                 return Answer(None, NO_MODEL)
             else:
-                self._send({"purpose": purpose, "prompt": prompt, "model": asked, "cost_left": self._cost_left()})
-                answer = self._receive(3 * self._model.timeout + 120)
+                self._worker.send({"purpose": purpose, "prompt": redact(prompt), "model": asked, "cost_left": self._cost_left()})
+                answer = self._worker.receive(question_seconds(self._model.timeout))
                 if "why" in answer:
                     return Answer(None, answer["why"], asked)
                 self._answers[purpose] = {"reply": answer["text"], "asked": asked}
@@ -177,44 +168,8 @@ class AiderCoder:
 
     def close(self) -> None:
         """End the process, keep what it said."""
-        self._process.kill()
-        self._process.wait()
-        self._errors.seek(0)
-        if said := self._errors.read(2**20).decode("utf-8", "replace"):
+        if said := self._worker.close():
             write_text(self._archive.coder_log, said)
-        self._errors.close()
-        self._home.cleanup()
-
-    def _send(self, value: dict[str, Any]) -> None:
-        assert self._process.stdin
-        try:
-            print(json.dumps(value), file=self._process.stdin, flush=True)
-        except BrokenPipeError:
-            self._died()
-
-    def _receive(self, seconds: float) -> dict[str, Any]:
-        """One answer. The clock that the worker cannot hold up is this one."""
-        assert self._process.stdout
-        expired = Event()
-
-        def expire() -> None:
-            expired.set()
-            self._process.kill()
-
-        timer = Timer(seconds, expire)
-        timer.daemon = True
-        timer.start()
-        try:
-            line = self._process.stdout.readline()
-        finally:  # also when Ctrl-C ends the wait
-            timer.cancel()
-        if expired.is_set():
-            raise Fault("provider", f"no answer from {self._model.name} within {seconds:.0f} s")
-        return json.loads(line) if line else self._died()
-
-    def _died(self) -> dict[str, Any]:
-        self._errors.seek(0)
-        raise RuntimeError(f"the coder's process died:\n{self._errors.read().decode('utf-8', 'replace')[-4000:]}")
 
 
 def _recording(archive: Archive) -> tuple[int, dict[int, list[dict]], list[dict]]:
@@ -232,13 +187,14 @@ def _recording(archive: Archive) -> tuple[int, dict[int, list[dict]], list[dict]
 
 def _reply(answer: dict[str, Any], seconds: float) -> Reply:
     replies = [call for call in answer["calls"] if "reply" in call]
-    costs = [call.get("cost") for call in replies]
+    paid = [call for call in answer["calls"] if "cost" in call]  # an empty reply is paid for, too
+    costs = [call["cost"] for call in paid]
     return Reply(
         text="\n\n".join(call["reply"] for call in replies),
         status=answer["status"], unmatched=answer["unmatched"], refused=tuple(answer["refused"]),
         repairs=max(0, len(replies) - 1),
-        tokens_sent=sum(call.get("prompt_tokens") or 0 for call in replies),
-        tokens_received=sum(call.get("completion_tokens") or 0 for call in replies),
+        tokens_sent=sum(call.get("prompt_tokens") or 0 for call in paid),
+        tokens_received=sum(call.get("completion_tokens") or 0 for call in paid),
         cost=None if None in costs else sum(costs),
         seconds=round(sum(call.get("seconds") or 0 for call in answer["calls"]) or seconds, 3),
         messages=answer["messages"],

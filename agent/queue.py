@@ -86,7 +86,8 @@ def _conduct(settings: Settings, setup: Setup, found: Archive | None, archives: 
         cap, costs = settings.options.max_cost, [spent(one)[0] for one in archives]
         return None if cap is None else cap - sum(math.inf if cost is None else cost for cost in costs)  # unknown is not nothing
 
-    coder = AiderCoder(archive, Workspace(archive.workspace).editable, settings.model, cost_left)
+    with progress("waiting for a reply that an earlier command asked for"):
+        coder = AiderCoder(archive, Workspace(archive.workspace).editable, settings.model, cost_left)
     try:
         with progress("starting the coder"):
             unpriced = coder.ready()

@@ -43,12 +43,14 @@ FAULTS = [
         "agent/replay.py", "elif current or not (", "elif not (", "test_replay.py -k split", "replies lose their headings and quotations"
     ),
     Fault("agent/coder.py", "model.replies[taken:]", "model.replies", "test_resume.py -k digits", "a resumed replay begins anew"),
+    Fault("agent/edits.py", "return inside if inside in editable else None", "return path", "test_coder.py -k outside", "edits leave it"),
+    Fault("agent/edits.py", "if dividers > 1:", "if False:", "test_model_faults.py -k damaging", "half a block is applied"),
     Fault(
-        "agent/aider_worker.py",
-        "return inside if inside in self.editable else None",
-        "return path",
-        "test_coder.py -k outside",
-        "edits leave the workspace",
+        "agent/wire.py",
+        "        self._alone.set()",
+        "        os._exit(0)",
+        "test_coder_process.py -k kept_and",
+        "a reply is paid twice",
     ),
     Fault(
         "agent/late_path.py",
@@ -78,6 +80,8 @@ FAULTS = [
         "test_environment.py -k may_not_be_there",
         "invented names are installed",
     ),
+    Fault("agent/worker.py", " if passed(name)}", "}", "test_coder_process.py -k environment", "the coder's process gets every key"),
+    Fault("agent/asking.py", 'if "cost" in record:', "if False:", "test_coder_process.py -k before_a_retry", "empty replies are free"),
     Fault("agent/gate.py", "if touched:", "if False:", "test_experiment.py", "other files may be changed"),
     Fault(
         "agent/experiment.py",

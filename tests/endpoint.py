@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
+TRICKLE_SECONDS = 0.3  # between two bytes
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
 
 
@@ -18,13 +19,15 @@ USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
 class Answer:
     """One entry of the script."""
 
-    text: str = ""
+    text: str | None = ""
     status: int = 200
     message: str = "scripted fault"  # of a status other than 200
     finish_reason: str = "stop"
     delay: float = 0.0  # seconds before the first byte
     hang: bool = False  # never answer
+    trickle: bool = False  # a byte now and then
     cut: bool = False  # break the connection in the middle
+    error_event: bool = False  # of a streamed reply: an error takes the place of its second half
     body: str | None = None  # send exactly this
     counted: bool = True  # say how many tokens it took
 
@@ -81,8 +84,12 @@ class Endpoint:
         handler.send_header("Content-Length", str(len(data)))
         handler.end_headers()
         handler.close_connection = True
-        handler.wfile.write(data[: len(data) // 2] if answer.cut else data)
-        handler.wfile.flush()
+        for byte in data if answer.trickle else b"":
+            handler.wfile.write(bytes([byte]))
+            if self.closing.wait(TRICKLE_SECONDS):
+                return
+        if not answer.trickle:
+            handler.wfile.write(data[: len(data) // 2] if answer.cut else data)
 
 
 def _whole(answer: Answer) -> bytes:
@@ -101,8 +108,12 @@ def _events(answer: Answer) -> Iterator[bytes]:
         return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
     yield event([{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}])
-    for start in range(0, len(answer.text), 20):
-        yield event([{"index": 0, "delta": {"content": answer.text[start : start + 20]}, "finish_reason": None}])
+    text = answer.text or ""
+    for start in range(0, len(text) // 2 if answer.error_event else len(text), 20):
+        yield event([{"index": 0, "delta": {"content": text[start : start + 20]}, "finish_reason": None}])
+    if answer.error_event:
+        yield b"data: " + json.dumps({"error": {"message": answer.message, "type": "server_error", "code": "500"}}).encode() + b"\n\n"
+        return
     yield event([{"index": 0, "delta": {}, "finish_reason": answer.finish_reason}])
     yield event([], usage=USAGE)
     yield b"data: [DONE]\n\n"

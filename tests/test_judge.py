@@ -60,7 +60,7 @@ def test_a_question_stays_outside_the_conversation_and_is_paid_for_once(start, a
     coder = start(replace(MODEL, price=(3e-6, 15e-6)), cost_left=1.0)
     answer = coder.ask("criteria", f"A question with {KEY}?")
     assert answer == Answer("the answer, with [secret]", model="openai/any")
-    assert endpoint.requests[0]["messages"] == [{"role": "user", "content": f"A question with {KEY}?"}]
+    assert endpoint.requests[0]["messages"] == [{"role": "user", "content": "A question with [secret]?"}]
     assert coder.ask("criteria", "again") == answer, "it is known now"
     reply = coder.edit(1, "Make SCORE higher.")
     assert reply.text == scores(0.6)[0] and "A question with" not in json.dumps([reply.messages, endpoint.requests[1]])
