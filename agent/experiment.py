@@ -16,7 +16,7 @@ from agent.baseline import Baseline
 from agent.coder import Coder, Reply
 from agent.confirm import Confirmation, Progress
 from agent.errors import Fault
-from agent.files import append_event, copy_files, read_events, read_json, write_json, write_text
+from agent.files import append_event, copy_files, read_events, read_json, sync_tree, write_json, write_text
 from agent.gate import Candidate, inspect, load_facts, smoke_baseline
 from agent.judge import Criteria, Judgement, criteria_of, judge
 from agent.liveness import Facts
@@ -83,6 +83,7 @@ class Experiment:
         baseline = load_run(run_0)
         if not self.plan.scaffold.open and (problem := smoke_baseline(self.setup, run_0)):
             raise Fault("baseline", f"a few steps of the scaffold as it is fail:\n{problem}")
+        sync_tree(run_0.gate.parent)  # every attempt is compared with this trace
         append_event(self.archive.events, "baseline", value=baseline.value)
         self.tell(baseline)
 
