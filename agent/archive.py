@@ -194,9 +194,11 @@ def _stamp_of(path: Path) -> datetime | None:
 
 
 def experiments(runs: Path) -> list[Archive]:
-    """Every experiment under runs/, oldest first within an idea. Folders that begin with _ are not experiments."""
-    found = [path.parent for path in runs.glob("*/*/config.json") if not path.parent.parent.name.startswith("_")]
-    return [Archive(folder) for folder in sorted(found)]
+    """Every experiment under runs/, oldest first within an idea, those that lost their config.json too. Folders that begin with _
+    are not experiments, nor are those whose making a kill interrupted.
+    """
+    found = {path.parent for name in ("config.json", "session.jsonl", "run_0") for path in runs.glob(f"*/*/{name}")}
+    return [Archive(folder) for folder in sorted(found) if not folder.parent.name.startswith("_")]
 
 
 def spent(archive: Archive) -> tuple[float | None, int]:

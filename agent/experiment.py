@@ -66,7 +66,9 @@ class Experiment:
         """Workspace, baseline and criteria, and after a kill whatever was made but not said."""
         archive = self.archive
         kill_tree(archive.folder)
-        self.workspace.write(self._events("workspace", "edit")[-1]["files"])
+        if not (edited := self._events("workspace", "edit")):
+            raise Fault("archive", f"{archive.events}: holds no workspace: the beginning of the file is gone")
+        self.workspace.write(edited[-1]["files"])
         if not self._events("baseline"):
             self._start_from_the_baseline()
         if not archive.criteria.is_file():

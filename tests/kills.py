@@ -222,20 +222,24 @@ def replies_of(place: Path) -> list[str]:
 
 def finished_runs(runs: Path) -> list[Path]:
     """The result of every run that has its final name, the baseline's and the confirming ones included."""
-    return [path for path in runs.rglob("result.json") if not any(word in path.parent.name for word in (".pending", ".interrupted"))]
+    return [path for path in runs.rglob("result.json") if not _unfinished(path)]
 
 
 def damage(runs: Path) -> list[str]:
-    """What cannot be read of that which the harness wrote."""
+    """What cannot be read of that which the harness wrote and gave its final name."""
     found = []
     for path in (path for path in runs.rglob("*.json*") if path.is_file() and not path.name.endswith(".part")):
-        if {"work", "predict", "control", "idea", "control_again"} & {parent.name for parent in path.parents}:
-            continue  # the run's own
+        if _unfinished(path) or {"work", "predict", "control", "idea", "control_again"} & set(path.parts):
+            continue  # the last ones are the run's own
         try:
             read_events(path) if path.suffix == ".jsonl" else json.loads(path.read_bytes())
         except (Fault, ValueError) as error:
             found.append(f"{path}: {error}")
     return found
+
+
+def _unfinished(path: Path) -> bool:
+    return any(word in part for word in (".pending", ".interrupted") for part in path.parts)
 
 
 def processes(folder: Path) -> list[str]:

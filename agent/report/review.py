@@ -38,5 +38,5 @@ def find(run: Path, runs: Path) -> Archive:
         if (folder / "config.json").is_file():
             return Archive(folder)
         if newest := sorted(path.parent for path in folder.glob("*/config.json")):
-            return Archive(newest[-1])
+            return Archive(newest[-1])  # the order of their names is the order in which they were made
     raise UserError(f"{run}: no experiment: expected a folder under {runs}, or the name of an idea")
