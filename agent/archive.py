@@ -20,6 +20,11 @@ class Archive:
     folder: Path
 
     @property
+    def begun(self) -> bool:
+        """Its config is the last thing made before it begins; one that lost it has other things to show."""
+        return any(path.exists() for path in (self.config, self.session, self.run(0).folder))
+
+    @property
     def idea(self) -> Path:
         return self.folder / "idea.md"
 
@@ -197,8 +202,8 @@ def experiments(runs: Path) -> list[Archive]:
     """Every experiment under runs/, oldest first within an idea, those that lost their config.json too. Folders that begin with _
     are not experiments, nor are those whose making a kill interrupted.
     """
-    found = {path.parent for name in ("config.json", "session.jsonl", "run_0") for path in runs.glob(f"*/*/{name}")}
-    return [Archive(folder) for folder in sorted(found) if not folder.parent.name.startswith("_")]
+    folders = [folder for folder in sorted(runs.glob("*/*")) if not folder.parent.name.startswith("_")]
+    return [archive for archive in map(Archive, folders) if archive.begun]
 
 
 def spent(archive: Archive) -> tuple[float | None, int]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 import tempfile
 import traceback
 from pathlib import Path
 
 from agent.secrets import redact
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class UserError(Exception):
@@ -25,11 +29,18 @@ class Fault(Exception):
 def record_bug(debug: bool = False) -> str:
     """Keep the traceback of the exception being handled, a bug of ours, in a file; return the line that says where.
 
+    A disk that is full, and that no guard of ours met, is no bug; then, too, there may be no place for that file.
     debug: print it too.
     """
+    error = sys.exc_info()[1]
     if debug:
         traceback.print_exc()
-    log = Path(tempfile.gettempdir()) / f"assay-error-{os.getpid()}.log"
-    with log.open("a", encoding="utf-8") as file:
-        file.write(redact(traceback.format_exc()) + "\n")
+    if isinstance(error, OSError) and error.errno in FULL:
+        return f"disk: {error.filename or tempfile.gettempdir()}: {error.strerror}"
+    try:
+        log = Path(tempfile.gettempdir()) / f"assay-error-{os.getpid()}.log"
+        with log.open("a", encoding="utf-8") as file:
+            file.write(redact(traceback.format_exc()) + "\n")
+    except OSError as full:
+        return f"disk: no temporary file can be written ({full.strerror or full}), not even about {type(error).__name__}: {error}"
     return f"a fault of Assay itself; please report it with {log}"

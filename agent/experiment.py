@@ -67,7 +67,7 @@ class Experiment:
         archive = self.archive
         kill_tree(archive.folder)
         if not (edited := self._events("workspace", "edit")):
-            raise Fault("archive", f"{archive.events}: holds no workspace: the beginning of the file is gone")
+            raise Fault("archive", f"{archive.events}: its beginning is gone")
         self.workspace.write(edited[-1]["files"])
         if not self._events("baseline"):
             self._start_from_the_baseline()
@@ -93,9 +93,7 @@ class Experiment:
         """Say the attempt at run `number` that was finished when a kill came; no more than one can be."""
         pending, said = self.archive.pending(number), {event["folder"] for event in self._events("attempt")}
         if pending.folder.exists():  # then nothing else of this number is ours
-            if pending.result.is_file():
-                self._keep(load_run(pending))
-            return
+            return self._keep(load_run(pending)) if pending.result.is_file() else None
         failed = map(RunFolder, sorted(self.archive.folder.glob(f"run_{number}.{FAILED}_*")))
         for folder in (self.archive.run(number), *failed):
             if folder.result.is_file() and folder.folder.name not in said:
