@@ -36,7 +36,7 @@ def record_bug(debug: bool = False) -> str:
     if debug:
         traceback.print_exc()
     if isinstance(error, OSError) and error.errno in FULL:
-        return f"disk: {error.filename or tempfile.gettempdir()}: {error.strerror}"
+        return f"disk: {error.filename or 'a temporary file'}: {error.strerror}"
     try:
         log = Path(tempfile.gettempdir()) / f"assay-error-{os.getpid()}.log"
         with log.open("a", encoding="utf-8") as file:
