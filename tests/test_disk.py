@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from agent.files import read_events
 from tests.conftest import Done
 from tests.kills import damage
 from tests.replies import edit, scores
+from tests.test_damage import kill_after
 
 LEVELS = int(os.environ.get("ASSAY_LEVELS", "4"))
 AMPLE = "size=600m,nr_inodes=100000"
@@ -44,10 +46,6 @@ def mounted(folder: Path, *options: str) -> Iterator[None]:
         folder.rmdir()
 
 
-def remount(folder: Path, options: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
-
-
 def outcome(done: Done, runs: Path) -> dict:
     """What must be the same as in an experiment that nothing disturbed."""
     (archive,) = experiments(runs)
@@ -70,9 +68,21 @@ def assert_told(done: Done, *said: str) -> None:
 
 
 @pytest.fixture
-def run(quick_launch, session, tmp_path) -> Callable[..., Done]:
-    model = f"replay:{session(*REPLIES)}"
-    return lambda runs, **environment: quick_launch("--model", model, "--runs-dir", runs, **environment)
+def command(quick, session) -> list[str]:
+    return [
+        str(quick / "higher.md"),
+        "--model",
+        f"replay:{session(*REPLIES)}",
+        "--scaffold",
+        str(quick / "scaffold"),
+        "--python",
+        sys.executable,
+    ]
+
+
+@pytest.fixture
+def run(launch, command) -> Callable[..., Done]:
+    return lambda runs, further=(), **environment: launch(*command, "--runs-dir", runs, *further, **environment)
 
 
 @pytest.mark.parametrize("temporary", ["elsewhere", "on the same disk"])
@@ -100,5 +110,44 @@ def test_a_disk_that_fills_up_at_any_point_is_told_and_the_same_command_goes_on_
             print(size, [line for line in (full.out + full.err).splitlines() if "disk: " in line][-1:])
             assert_told(full, "No space left", "MiB free")
             assert damage(disk / "runs") == []
-            remount(disk, AMPLE)
+            subprocess.run(["mount", "-o", f"remount,{AMPLE}", disk], check=True)
             assert outcome(run(disk / "runs", **environment), disk / "runs") == expected, f"after {size} kB: {full}"
+
+
+def test_a_disk_without_free_inodes_is_told_and_the_same_command_goes_on_later(run, tmp_path):
+    whole, disk = tmp_path / "whole", tmp_path / "disk"
+    expected = outcome(run(whole), whole)
+    inodes = sum(1 for _ in whole.rglob("*"))
+    for share in (0.2, 0.5, 0.9):
+        with mounted(disk, "-t", "tmpfs", "-o", f"size=600m,nr_inodes={int(share * inodes)}", "tmpfs"):
+            full = run(disk / "runs")
+            assert_told(full, "No space left", "MiB free")
+            assert damage(disk / "runs") == []
+            subprocess.run(["mount", "-o", f"remount,{AMPLE}", disk], check=True)
+            assert outcome(run(disk / "runs"), disk / "runs") == expected, f"after {share}: {full}"
+
+
+def test_a_read_only_folder_is_told_and_the_same_command_goes_on_later(run, launch, command, tmp_path):
+    """Read-only for root, too: an experiment that a kill interrupted, and one that was never begun."""
+    whole, runs, store = tmp_path / "whole", tmp_path / "runs", tmp_path / "store"
+    expected = outcome(run(whole), whole)
+    store.mkdir()
+    with mounted(runs, "--bind", store):
+        kill_after("attempt", 2, [*command, "--runs-dir", "runs"], tmp_path)
+        subprocess.run(["mount", "-o", "remount,ro,bind", runs], check=True)
+        before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
+        for further in ([], ["--seed", "1"]):
+            assert_told(run("runs", further), "Read-only file system")
+        assert launch("review").code == 0, "what is there can be read"
+        assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == before
+        subprocess.run(["mount", "-o", "remount,rw,bind", runs], check=True)
+        assert outcome(run("runs"), runs) == expected
+
+
+def test_a_folder_that_belongs_to_somebody_else_is_told(run, tmp_path):
+    """Rights bind an ordinary user alone."""
+    runs = tmp_path / "runs"
+    runs.mkdir(mode=0o500)
+    if os.access(runs, os.W_OK):
+        pytest.skip("root may write everywhere")
+    assert_told(run(runs), "Permission denied")
