@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,20 +17,6 @@ from agent.files import read_events
 from tests.conftest import REPOSITORY
 from tests.kills import processes
 from tests.replies import edit
-
-NOTES = '''"""An open scaffold that says in a file outside when it was trained."""
-import json
-import time
-
-SCORE = 0.5
-
-if __name__ == "__main__":
-    time.sleep({seconds})
-    with open({notes!r}, "a") as file:
-        file.write(f"{{SCORE}}\\n")
-    with open("final_info.json", "w") as file:
-        json.dump({{"val_accuracy": SCORE}}, file)
-'''
 
 
 def start(folder: Path, *arguments: object) -> subprocess.Popen:
@@ -70,22 +57,25 @@ def test_the_lock_of_a_killed_owner_is_free_at_once_and_a_third_command_is_told(
 
 @pytest.mark.parametrize("killed", [False, True])
 def test_two_ideas_at_once_train_their_baseline_once(quick, session, killed):
-    """Also where the one that trains it is killed, and the other waits for it."""
-    notes = quick / "notes"
-    (quick / "scaffold" / "main.py").write_text(NOTES.format(seconds=3, notes=str(notes)))
+    """Also where the one that trains it is killed while the other waits for it."""
+    main = quick / "scaffold" / "main.py"
+    main.write_text(main.read_text().replace("SCORE = 0.5", "import time; time.sleep(6)\nSCORE = 0.5"))
     model = f"replay:{session('I change nothing.')}"
     (quick / "other.md").write_text("# Other\n\nAnother idea.\n")
-    first = start(quick, quick / "higher.md", "--model", model, "--sandbox", "none")
+    first = start(quick, quick / "higher.md", "--model", model)
     wait_for(quick / "runs", "_baselines/*/seed_0.pending_1/work/main.py", first)
-    second = start(quick, quick / "other.md", "--model", model, "--sandbox", "none")
+    second = start(quick, quick / "other.md", "--model", model)
+    wait_for(quick / "runs", "other/*/events.jsonl", second)
     if killed:
-        wait_for(quick / "runs", "other/*/events.jsonl", second)
         os.kill(first.pid, signal.SIGKILL)
-    codes = [process.wait(120) for process in (first, second)]
-    assert codes == [-signal.SIGKILL if killed else 0, 0], second.stdout and second.stdout.read()
-    assert notes.read_text() == "0.5\n", "trained once, or not to its end"
-    assert len(list((quick / "runs").glob("_baselines/*/seed_0/result.json"))) == 1
+    said = [process.communicate(timeout=120)[0] for process in (first, second)]
+    assert [first.returncode, second.returncode] == [-signal.SIGKILL if killed else 0, 0], said
+    (key,) = (quick / "runs" / "_baselines").iterdir()
+    assert {path.name for path in key.glob("seed_*")} == {"seed_0"} | ({"seed_0.pending_1"} if killed else set())
+    trained = json.loads((key / "seed_0" / "result.json").read_bytes())
     if killed:
-        again = start(quick, quick / "higher.md", "--model", model, "--sandbox", "none")
-        assert again.wait(120) == 0 and notes.read_text() == "0.5\n"
-    assert {archive.folder.parent.name for archive in experiments(quick / "runs")} == {"higher", "other"}
+        again = start(quick, quick / "higher.md", "--model", model)
+        said = again.communicate(timeout=120)
+        assert again.returncode == 0, said
+    shared = {archive.folder.parent.name: json.loads(archive.run(0).result.read_bytes()) for archive in experiments(quick / "runs")}
+    assert shared == {"higher": trained, "other": trained}
