@@ -23,6 +23,8 @@ import psutil
 from agent.archive import Archive, experiments
 from agent.errors import Fault
 from agent.files import read_events
+from agent.report.tables import experiment_table
+from agent.report.verdicts import load_verdict
 from tests.conftest import REPOSITORY
 from tests.endpoint import Answer, Endpoint
 
@@ -208,6 +210,11 @@ class Campaign:
         said = [event.get("folder") or "" for event in read_events(archive.events) if event["event"] in ("attempt", "confirmed")]
         for name in {name for name in said if said.count(name) > 1}:
             self.table.count("finished_runs_repeated", f"{archive.folder / name} was said {said.count(name)} times")
+        try:
+            experiment_table(archive)
+            load_verdict(archive)
+        except Fault as fault:
+            self.table.count("unreadable_archives", str(fault))
         outcome = self.finished(archive)
         assert outcome == self.expected, f"{archive.folder}: {outcome}, without a kill {self.expected}"
         if self.player:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from agent import archive as archive_module
-from agent import files
+from agent import errors, files
 from agent.archive import STAMP, Archive, RunFolder, experiments, new_experiment, rename
-from agent.errors import Fault
+from agent.errors import Fault, record_bug
 from agent.files import append_event, append_line, locked, read_events, read_json, read_untrusted, write_bytes, write_text
 from agent.secrets import clean_environment, redact
 
@@ -176,6 +176,29 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
         write_text(folder, "text")  # a folder cannot be replaced by a file
     assert str(folder) in str(caught.value)
     assert path.read_text() == "before"
+
+
+def test_what_stood_in_a_file_stays_when_its_successor_does_not_fit_and_nothing_lies_beside_it(tmp_path, monkeypatch):
+    path = tmp_path / "result.json"
+    write_bytes(path, b"before")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(Fault, match=r"disk: .*result\.json: No space left"):
+        write_bytes(path, b"after")
+    assert path.read_bytes() == b"before" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_that_nothing_of_ours_guards_is_no_bug_of_ours(tmp_path, monkeypatch):
+    monkeypatch.setattr(errors.tempfile, "gettempdir", lambda: str(tmp_path / "absent"))
+    for raised, said in [(OSError(errno.ENOSPC, "No space left on device", "/x/y"), "disk: /x/y: No space left"),
+                         (KeyError("a bug"), "disk: no temporary file can be written")]:  # fmt: skip
+        try:
+            raise raised
+        except Exception:
+            assert record_bug().startswith(said)
 
 
 def test_what_a_run_left_is_read_only_as_a_regular_file_and_only_so_far(tmp_path):
