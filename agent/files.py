@@ -206,8 +206,9 @@ def sync(path: Path) -> None:
 def disk_faults(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, shutil.Error) as error:
-        raise Fault("disk", f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        several = isinstance(error, shutil.Error) and isinstance(error.args[0], list)  # of a folder's files: [(from, to, why), ...]
+        raise Fault("disk", f"{path}: {error.args[0][0][2] if several else error.strerror or error}") from error
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +16,7 @@ from agent import archive as archive_module
 from agent import errors, files
 from agent.archive import STAMP, Archive, RunFolder, experiments, new_experiment, rename
 from agent.errors import Fault, record_bug
-from agent.files import append_event, append_line, locked, read_events, read_json, read_untrusted, write_bytes, write_text
+from agent.files import append_event, append_line, copy_files, locked, read_events, read_json, read_untrusted, write_bytes, write_text
 from agent.secrets import clean_environment, redact
 
 
@@ -191,14 +192,29 @@ def test_what_stood_in_a_file_stays_when_its_successor_does_not_fit_and_nothing_
     assert path.read_bytes() == b"before" and list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_that_nothing_of_ours_guards_is_no_bug_of_ours(tmp_path, monkeypatch):
-    monkeypatch.setattr(errors.tempfile, "gettempdir", lambda: str(tmp_path / "absent"))
-    for raised, said in [(OSError(errno.ENOSPC, "No space left on device", "/x/y"), "disk: /x/y: No space left"),
-                         (KeyError("a bug"), "disk: no temporary file can be written")]:  # fmt: skip
+def test_what_a_full_disk_breaks_elsewhere_is_no_bug_of_ours(tmp_path, monkeypatch):
+    def record(raised: Exception) -> str:
         try:
             raise raised
         except Exception:
-            assert record_bug().startswith(said)
+            return record_bug()
+
+    monkeypatch.setattr(errors.tempfile, "gettempdir", lambda: str(tmp_path))
+    assert record(KeyError("x")).startswith("a fault of Assay itself") and len(list(tmp_path.iterdir())) == 1
+    assert record(OSError(errno.ENOSPC, "No space left", "/x/y")) == "disk: /x/y: No space left"
+    monkeypatch.setattr(errors.shutil, "disk_usage", lambda _: SimpleNamespace(free=4096))
+    assert record(RuntimeError("died\nsomewhere")) == f"disk: {tmp_path}: No space left for temporary files (RuntimeError: died)"
+    monkeypatch.undo()
+    monkeypatch.setattr(errors.tempfile, "gettempdir", lambda: str(tmp_path / "absent"))
+    assert record(KeyError("x")).startswith("disk: no temporary file can be written")
+
+
+def test_a_folder_that_cannot_be_copied_whole_is_told_with_one_reason(tmp_path):
+    (tmp_path / "from").mkdir()
+    for name in ("one", "two"):
+        os.mkfifo(tmp_path / "from" / name)
+    with pytest.raises(Fault, match=r"^disk: .*to: `.*from/(one|two)` is a named pipe$"):
+        copy_files(tmp_path / "from", tmp_path / "to")
 
 
 def test_what_a_run_left_is_read_only_as_a_regular_file_and_only_so_far(tmp_path):
