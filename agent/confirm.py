@@ -78,8 +78,9 @@ class Confirmation:
         seed = self._check_seed(chosen["folder"])
         scaffold, run = self._make("check_scaffold", "control", seed, None), self._make("check", "control", seed, chosen)
         if not scaffold.ok:
-            failed = self.archive.confirmation("check_scaffold", seed)
-            rename(failed, unused(failed, FAILED))  # so that it is tried again
+            for name in ("check_scaffold", "check"):  # both are tried again: what broke the one may have broken the other
+                folder = self.archive.confirmation(name, seed)
+                rename(folder, unused(folder, FAILED))
             raise Fault("baseline", f"the scaffold as it is ended in {scaffold.status.value} with seed {seed}:\n{scaffold.message}")
         if not run.ok:
             return {"seed": seed, "same": False, "status": run.status.value}

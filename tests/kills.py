@@ -99,8 +99,8 @@ class Campaign:
         """An undisturbed experiment: how long it takes, how many steps change the disk, and what comes out."""
         place = self._place(self.folder / "undisturbed")
         started = time.monotonic()
-        self._end(place, step=0)
-        self.length, self.steps = time.monotonic() - started, int((place / "steps").read_text())
+        self._end(place, ("none", 0))
+        self.length, self.steps = time.monotonic() - started, json.loads((place / "steps").read_text())
         self.expected = self.finished(experiments(place / "runs")[0])
 
     def _experiment(self, folder: Path, kills: int) -> None:
@@ -124,15 +124,15 @@ class Campaign:
             self.player.asked.clear()
         return folder
 
-    def _start(self, place: Path, step: int | None = None) -> subprocess.Popen:
+    def _start(self, place: Path, step: tuple[str, int] | None = None) -> subprocess.Popen:
         arguments = json.loads((place / "arguments.json").read_text())
-        driver = [] if step is None else [str(KILLED_AT), str(step), str(place / "steps")]
+        driver = [] if step is None else [str(KILLED_AT), *map(str, step), str(place / "steps")]
         own = {MARK: str(place), "TMPDIR": str(place / "tmp")}  # so every process mentions this folder somewhere
         with (place / "output").open("ab") as output:
             return subprocess.Popen([sys.executable, *driver, str(LAUNCH), *arguments], cwd=place, stdout=output, stderr=output,
                                     env=os.environ | self.environment | own, start_new_session=True)  # fmt: skip
 
-    def _end(self, place: Path, step: int | None = None) -> None:
+    def _end(self, place: Path, step: tuple[str, int] | None = None) -> None:
         self._accept(place, self._start(place, step).wait(LONGEST), 0)
 
     def _accept(self, place: Path, code: int, *expected: int) -> None:
@@ -177,7 +177,8 @@ class Campaign:
         return process
 
     def _at_a_step(self, place: Path) -> subprocess.Popen:
-        process = self._start(place, step=self.choose.randint(1, self.steps))
+        kind = self.choose.choice(sorted(self.steps))  # there are few renames, and much depends on them
+        process = self._start(place, (kind, self.choose.randint(1, self.steps[kind])))
         process.wait(LONGEST)
         return process
 

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -134,7 +135,10 @@ def test_a_read_only_folder_is_told_and_the_same_command_goes_on_later(run, laun
     store.mkdir()
     with mounted(runs, "--bind", store):
         kill_after("attempt", 2, [*command, "--runs-dir", "runs"], tmp_path)
-        subprocess.run(["mount", "-o", "remount,ro,bind", runs], check=True)
+        until = time.monotonic() + 60
+        while subprocess.run(["mount", "-o", "remount,ro,bind", runs], check=False).returncode:  # the killed one's coder still ends
+            assert time.monotonic() < until
+            time.sleep(0.2)
         before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
         for further in ([], ["--seed", "1"]):
             assert_told(run("runs", further), "Read-only file system")
