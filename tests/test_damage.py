@@ -122,7 +122,7 @@ def test_a_damaged_line_in_the_middle_stops_only_that_experiment_and_changes_not
     assert launch(*command).code == 0
 
 
-@pytest.mark.parametrize("content", [None, b"", b'{"key": '])
+@pytest.mark.parametrize("content", [None, b""])
 def test_a_file_that_is_gone_or_empty_is_named_in_one_line(launch, command, tmp_path, content):
     assert launch(*command).code == 0
     (archive,) = experiments(tmp_path / "runs")

@@ -24,7 +24,7 @@ from tests.kills import damage
 from tests.replies import edit, scores
 from tests.test_damage import kill_after
 
-LEVELS = int(os.environ.get("ASSAY_LEVELS", "4"))
+LEVELS = int(os.environ.get("ASSAY_LEVELS", "2"))
 AMPLE = "size=600m,nr_inodes=100000"
 REPLIES = [
     scores(0.6)[0],
@@ -105,10 +105,6 @@ def test_a_disk_that_fills_up_at_any_point_is_told_and_the_same_command_goes_on_
                 (disk / "tmp").mkdir()
                 environment["TMPDIR"] = str(disk / "tmp")
             full = run(disk / "runs", **environment)
-            if full.code == 0:
-                print("not full at", size)
-                continue
-            print(size, [line for line in (full.out + full.err).splitlines() if "disk: " in line][-1:])
             assert_told(full, "No space left", "MiB free")
             assert damage(disk / "runs") == []
             subprocess.run(["mount", "-o", f"remount,{AMPLE}", disk], check=True)
@@ -136,7 +132,7 @@ def test_a_read_only_folder_is_told_and_the_same_command_goes_on_later(run, laun
     with mounted(runs, "--bind", store):
         kill_after("attempt", 2, [*command, "--runs-dir", "runs"], tmp_path)
         until = time.monotonic() + 60
-        while subprocess.run(["mount", "-o", "remount,ro,bind", runs], check=False).returncode:  # the killed one's coder still ends
+        while subprocess.run(["mount", "-o", "remount,ro,bind", runs], capture_output=True).returncode:  # the killed coder still ends
             assert time.monotonic() < until
             time.sleep(0.2)
         before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
