@@ -91,12 +91,8 @@ def test_a_disk_that_fills_up_at_any_point_is_told_and_the_same_command_goes_on_
     whole = tmp_path / "whole"
     expected = outcome(run(whole), whole)
     used = sum(-(-path.lstat().st_size // 4096) * 4096 for path in whole.rglob("*") if not path.is_dir()) // 1024
-    assert expected["stopped"] == "run_limit" and [status for _, status, _ in expected["attempts"]] == [
-        "success",
-        "no_edit",
-        "success",
-        "success",
-    ]
+    statuses = [status for _, status, _ in expected["attempts"]]
+    assert expected["stopped"] == "run_limit" and statuses == ["success", "no_edit", "success", "success"]
     for level in range(LEVELS):
         size, disk = 8 + 4 * ((level * (used - 8) // LEVELS + used // LEVELS // 2) // 4), tmp_path / "disk"
         with mounted(disk, "-t", "tmpfs", "-o", f"size={size}k", "tmpfs"):
