@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from agent.files import copy_files, disk_faults, read_events, write_bytes
+from agent.files import copy_files, disk_faults, make_folder, read_events, sync, sync_tree, write_bytes
 
 FAILED, INTERRUPTED, PENDING, FOREIGN = "failed", "interrupted", "pending", "foreign"
+STAMP = "%Y%m%dT%H%M%SZ"  # names of experiments: in the order of time, and the same everywhere
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,11 @@ class Archive:
     """The folder of one experiment."""
 
     folder: Path
+
+    @property
+    def begun(self) -> bool:
+        """Its config is the last thing made before it begins; one that lost it has other things to show."""
+        return any(path.exists() for path in (self.config, self.session, self.run(0).folder))
 
     @property
     def idea(self) -> Path:
@@ -180,21 +186,40 @@ def unused(folder: RunFolder, why: str) -> RunFolder:
 
 def new_experiment(runs: Path, slug: str) -> Archive:
     """Make runs/<slug>/<UTC stamp>/, never an existing one."""
-    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    folder, k = runs / slug / stamp, 1
-    with disk_faults(runs):
-        (runs / slug).mkdir(parents=True, exist_ok=True)
-        while folder.exists():
-            k += 1
-            folder = runs / slug / f"{stamp}_{k}"
-        folder.mkdir()
-    return Archive(folder)
+    return Archive(new_stamped(runs / slug))
+
+
+def new_stamped(parent: Path) -> Path:
+    """Make parent/<UTC stamp>/, at least a second after every other one there: the order of the names is the order in which
+    they were made, also after the clock was set back.
+    """
+    with disk_faults(parent):
+        make_folder(parent)
+        while True:
+            made = [stamp for path in parent.iterdir() if (stamp := _stamp_of(path))]
+            now = datetime.now(timezone.utc)
+            folder = parent / max([now, *(stamp + timedelta(seconds=1) for stamp in made)]).strftime(STAMP)
+            try:
+                folder.mkdir()
+            except FileExistsError:  # another process was quicker
+                continue
+            sync(parent)
+            return folder
+
+
+def _stamp_of(path: Path) -> datetime | None:
+    try:
+        return datetime.strptime(path.name, STAMP).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
 
 
 def experiments(runs: Path) -> list[Archive]:
-    """Every experiment under runs/, oldest first within an idea. Folders that begin with _ are not experiments."""
-    found = [path.parent for path in runs.glob("*/*/config.json") if not path.parent.parent.name.startswith("_")]
-    return [Archive(folder) for folder in sorted(found)]
+    """Every experiment under runs/, oldest first within an idea, those that lost their config.json too. Folders that begin with _
+    are not experiments, nor are those whose making a kill interrupted.
+    """
+    folders = [folder for folder in sorted(runs.glob("*/*")) if not folder.parent.name.startswith("_")]
+    return [archive for archive in map(Archive, folders) if archive.begun]
 
 
 def spent(archive: Archive) -> tuple[float | None, int]:
@@ -207,5 +232,16 @@ def spent(archive: Archive) -> tuple[float | None, int]:
 
 
 def rename(source: RunFolder, target: RunFolder) -> None:
+    """Give a run folder another name, once what is read of it later is on disk: the code, and the files beside the working folders.
+
+    Not synced: the working folders, which are the run's own; what counts of them was copied out.
+    """
     with disk_faults(target.folder):
+        if source.folder.is_dir() and not source.folder.is_symlink():  # a program may have put anything in its place
+            sync_tree(source.code)
+            for path in source.folder.iterdir():
+                if path.is_file():
+                    sync(path)
+            sync(source.folder)
         source.folder.rename(target.folder)
+        sync(target.folder.parent)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from agent.archive import INTERRUPTED, PENDING, Archive, RunFolder, rename, unused
+from agent.archive import FAILED, FOREIGN, INTERRUPTED, PENDING, Archive, RunFolder, rename, unused
 from agent.baseline import Baseline
 from agent.errors import Fault
 from agent.files import append_event, read_events, write_json
@@ -54,9 +54,7 @@ class Confirmation:
             self._train(order, rest)
 
     def _order(self) -> dict[str, Any] | None:
-        """Which run, which seeds, which control: decided once, and written down before a run that counts. A kill during the control
-        check repeats the check, with another seed.
-        """
+        """Which run, which seeds, which control: decided once, and written down before a run that counts."""
         if found := self._events("confirm"):
             return found[0]
         successes = [event for event in self._events("attempt") if event["value"] is not None]
@@ -77,9 +75,12 @@ class Confirmation:
 
         A GPU does not repeat itself to the last bit: there, three standard deviations of the control's seeds are the same.
         """
-        seed = draw_seeds(1)[0]
+        seed = self._check_seed(chosen["folder"])
         scaffold, run = self._make("check_scaffold", "control", seed, None), self._make("check", "control", seed, chosen)
         if not scaffold.ok:
+            for name in ("check_scaffold", "check"):  # both are tried again: what broke the one may have broken the other
+                folder = self.archive.confirmation(name, seed)
+                rename(folder, unused(folder, FAILED))
             raise Fault("baseline", f"the scaffold as it is ended in {scaffold.status.value} with seed {seed}:\n{scaffold.message}")
         if not run.ok:
             return {"seed": seed, "same": False, "status": run.status.value}
@@ -94,6 +95,14 @@ class Confirmation:
             "exact": exact,
             "distance": round(distance, 6),
         }
+
+    def _check_seed(self, folder: str) -> int:
+        """Of the check of this run's code; written down first, so that what was finished when a kill came is found again."""
+        found = [int(event["seed"]) for event in self._events("check") if event["folder"] == folder]
+        if not found:
+            found = draw_seeds(1)
+            append_event(self.archive.events, "check", folder=folder, seed=found[0])
+        return found[0]
 
     def _copy_baseline(self, arm: str) -> None:
         """The baseline's runs are the control's, or stand beside a control of the code's own: it may be worse than they are."""
@@ -112,10 +121,14 @@ class Confirmation:
                 self._say(arm, seed, self.archive.confirmation(arm, seed), run)
 
     def _make(self, name: str, arm: str, seed: int, chosen: dict[str, Any] | None) -> Run:
-        """Train in confirm/<name>_seed_<seed>, and score on the hidden test: the chosen run's code, or the scaffold as it is."""
+        """Train in confirm/<name>_seed_<seed>, and score on the hidden test: the chosen run's code, or the scaffold as it is. Not
+        again what was finished when a kill came.
+        """
+        if (made := self._made(name, seed)) is not None:
+            return made
         target, run_0 = self._free(name, seed), self.archive.run(0)
         source = RunFolder(self.archive.folder / chosen["folder"]) if chosen else run_0
-        pending = RunFolder(target.folder.with_name(f"{target.folder.name}.{PENDING}"))
+        pending = _pending(target)
         source.copy_code(pending)
         with self.progress(f"confirm: {name.replace('_', ' ')}, seed {seed}", pending):
             run = train_and_score(self.setup, Training(pending, load_run(source).number, arm, seed, confirming=True, splits=DEV_AND_TEST))
@@ -124,10 +137,22 @@ class Confirmation:
         rename(pending, target)
         return run
 
+    def _made(self, name: str, seed: int) -> Run | None:
+        """A run that was finished and not said. Beside a pending one, whatever has its final name is not ours."""
+        target = self.archive.confirmation(name, seed)
+        pending = _pending(target)
+        if pending.folder.exists():
+            if not pending.result.is_file():
+                return None
+            if target.folder.exists():
+                rename(target, unused(target, FOREIGN))
+            rename(pending, target)
+        return load_run(target) if target.result.is_file() else None
+
     def _free(self, arm: str, seed: int) -> RunFolder:
         """The folder for this run; what lies there or beside it unsaid, of a killed process or a program, is set aside."""
         target = self.archive.confirmation(arm, seed)
-        for folder in (target, RunFolder(target.folder.with_name(f"{target.folder.name}.{PENDING}"))):
+        for folder in (target, _pending(target)):
             if folder.folder.exists():
                 rename(folder, unused(target, INTERRUPTED))
         return target
@@ -154,6 +179,10 @@ class Confirmation:
 
     def _events(self, name: str) -> list[dict[str, Any]]:
         return [event for event in read_events(self.archive.events) if event["event"] == name]
+
+
+def _pending(target: RunFolder) -> RunFolder:
+    return RunFolder(target.folder.with_name(f"{target.folder.name}.{PENDING}"))
 
 
 def draw_seeds(count: int) -> list[int]:

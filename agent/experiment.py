@@ -16,7 +16,7 @@ from agent.baseline import Baseline
 from agent.coder import Coder, Reply
 from agent.confirm import Confirmation, Progress
 from agent.errors import Fault
-from agent.files import append_event, copy_files, read_events, read_json, write_json, write_text
+from agent.files import append_event, copy_files, read_events, read_json, sync_tree, write_json, write_text
 from agent.gate import Candidate, inspect, load_facts, smoke_baseline
 from agent.judge import Criteria, Judgement, criteria_of, judge
 from agent.liveness import Facts
@@ -66,7 +66,9 @@ class Experiment:
         """Workspace, baseline and criteria, and after a kill whatever was made but not said."""
         archive = self.archive
         kill_tree(archive.folder)
-        self.workspace.write(self._events("workspace", "edit")[-1]["files"])
+        if not (edited := self._events("workspace", "edit")):
+            raise Fault("archive", f"{archive.events}: its beginning is gone")
+        self.workspace.write(edited[-1]["files"])
         if not self._events("baseline"):
             self._start_from_the_baseline()
         if not archive.criteria.is_file():
@@ -83,6 +85,7 @@ class Experiment:
         baseline = load_run(run_0)
         if not self.plan.scaffold.open and (problem := smoke_baseline(self.setup, run_0)):
             raise Fault("baseline", f"a few steps of the scaffold as it is fail:\n{problem}")
+        sync_tree(run_0.gate.parent)  # every attempt is compared with this trace
         append_event(self.archive.events, "baseline", value=baseline.value)
         self.tell(baseline)
 
@@ -90,9 +93,7 @@ class Experiment:
         """Say the attempt at run `number` that was finished when a kill came; no more than one can be."""
         pending, said = self.archive.pending(number), {event["folder"] for event in self._events("attempt")}
         if pending.folder.exists():  # then nothing else of this number is ours
-            if pending.result.is_file():
-                self._keep(load_run(pending))
-            return
+            return self._keep(load_run(pending)) if pending.result.is_file() else None
         failed = map(RunFolder, sorted(self.archive.folder.glob(f"run_{number}.{FAILED}_*")))
         for folder in (self.archive.run(number), *failed):
             if folder.result.is_file() and folder.folder.name not in said:

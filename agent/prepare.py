@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,7 @@ from agent.archive import Archive, new_experiment
 from agent.baseline import Baseline
 from agent.datasets import Dataset, prepare
 from agent.environment import REQUIRED, Environment, ensure, existing, find_built
+from agent.errors import Fault
 from agent.files import append_event, write_bytes, write_json
 from agent.forks import PRELOADED, ForkServer
 from agent.plan import Limits, Plan, Seeds, Setup
@@ -93,11 +95,15 @@ def experiment_key(settings: Settings, setup: Setup) -> str:
 def create(settings: Settings, setup: Setup) -> Archive:
     """A new archive with the idea and the workspace in it."""
     archive = new_experiment(settings.options.runs_dir, settings.idea.slug)
-    write_bytes(archive.idea, settings.idea.path.read_bytes())
-    workspace = Workspace(archive.workspace)
-    workspace.create(settings.scaffold, setup.dataset.info if setup.dataset else None)
-    append_event(archive.events, "workspace", files=workspace.read())
-    write_json(archive.config, _config(settings, setup))  # last: from here on it is found again
+    try:
+        write_bytes(archive.idea, settings.idea.path.read_bytes())
+        workspace = Workspace(archive.workspace)
+        workspace.create(settings.scaffold, setup.dataset.info if setup.dataset else None)
+        append_event(archive.events, "workspace", files=workspace.read())
+        write_json(archive.config, _config(settings, setup))  # last: from here on it is found again
+    except Fault:
+        shutil.rmtree(archive.folder, ignore_errors=True)  # nothing was asked or run: what is left would fill a full disk further
+        raise
     return archive
 
 

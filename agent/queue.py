@@ -106,7 +106,7 @@ def _conduct(settings: Settings, setup: Setup, found: Archive | None, archives: 
             shutil.rmtree(archive.folder, ignore_errors=True)
         raise
     except Fault as fault:
-        append_event(archive.events, "fault", kind=fault.kind, detail=fault.detail)
+        _note_fault(archive, fault)
         raise
     finally:
         coder.close()
@@ -137,15 +137,27 @@ def _sitting(settings: Settings, setup: Setup) -> dict[str, Any]:
 def _find(settings: Settings, key: str) -> Archive | None:
     """The newest experiment of this idea with this key."""
     folder = settings.options.runs_dir / settings.idea.slug
-    found = [archive for archive in experiments(settings.options.runs_dir) if archive.folder.parent == folder]
-    return next((archive for archive in reversed(found) if _key_of(archive) == key), None)
+    for archive in reversed(experiments(settings.options.runs_dir)):
+        if archive.folder.parent == folder and _key_of(archive) == key:
+            return archive
+    return None
 
 
 def _key_of(archive: Archive) -> str | None:
+    """None, and a line that says so, where an experiment cannot be told from others any more."""
     try:
         return str(read_json(archive.config).get("key"))
+    except Fault as fault:
+        say(f"  {fault}: this experiment cannot be gone on with")
+        return None
+
+
+def _note_fault(archive: Archive, fault: Fault) -> None:
+    """In the archive, if that can still be written: a full disk must not hide what went wrong."""
+    try:
+        append_event(archive.events, "fault", kind=fault.kind, detail=fault.detail)
     except Fault:
-        return None  # damaged: it cannot be gone on with, and `review` says so
+        pass
 
 
 def train_baselines(paths: list[Path], options: Options) -> int:
@@ -166,9 +178,9 @@ def train_baselines(paths: list[Path], options: Options) -> int:
 
 
 def is_finished(archive: Archive) -> bool:
-    """Whether nothing is left to do: the verdict was written after everything else."""
+    """Whether nothing is left to do: the verdict was written after everything else, and is still there."""
     events = [event["event"] for event in read_events(archive.events) if event["event"] != "sitting"]
-    return bool(events) and events[-1] == "verdict"
+    return bool(events) and events[-1] == "verdict" and archive.verdict.exists()
 
 
 def dry_run(queue: Iterable[Settings]) -> int:

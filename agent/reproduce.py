@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from agent.archive import Archive, RunFolder
+from agent.archive import Archive, RunFolder, new_stamped
 from agent.datasets import prepare
 from agent.environment import REQUIRED, Environment, ensure, existing, find_built
 from agent.errors import Fault, UserError
@@ -64,7 +63,7 @@ def reproduce(archive: Archive, data_dir: Path | None, python: Path | None, sand
     for line in differences:
         say(f"  differs: {line}")
     first = {arm: next((event for event in confirmed if event["arm"] == arm), None) for arm in ("idea", "control")}
-    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    stamp = new_stamped(archive.folder / "reproduce").name
     with serving(setup) as server:
         setup = replace(setup, server=server)
         done = [_again(setup, archive, event, stamp) for event in first.values() if event]

@@ -1,10 +1,15 @@
-"""Upload the W&B files of finished runs, when the user has a key. The runs themselves log offline and never see it."""
+"""Upload the W&B files of finished runs, when the user has a key. The runs themselves log offline and never see it.
+
+A run left these files, so no link is followed. Not covered: what a run tells W&B in a file of W&B's own format.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import tempfile
+from itertools import chain
 from pathlib import Path
 
 from agent.archive import Archive
@@ -21,8 +26,18 @@ def upload(archive: Archive, environment: Environment) -> list[str]:
     """One line for every run that could not be uploaded; [] when all were, or there is no key."""
     if not os.environ.get(KEY):
         return []
-    offline = [path for folder in archive.attempts() for path in sorted(folder.work.glob("wandb/offline-run-*")) if not path.is_symlink()]
-    return [problem for path in offline if (problem := _sync(path, environment))]
+    offline = [path for folder in archive.attempts() for path in sorted(folder.work.glob("wandb/offline-run-*"))]
+    return [problem for path in offline if (problem := _foreign(path, archive) or _sync(path, environment))]
+
+
+def _foreign(run: Path, archive: Archive) -> str:
+    """Why this folder is not uploaded, or '': a link in it, or on the way to it, would take along a file of the user's."""
+    way = [path for path in run.parents if path.is_relative_to(archive.folder) and path != archive.folder]
+    for path in chain(way, [run], run.rglob("*")):
+        mode = path.lstat().st_mode
+        if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+            return clean(f"W&B: {run} was not uploaded: {path} is a link, or no plain file").replace("\n", " ")
+    return ""
 
 
 def _sync(path: Path, environment: Environment) -> str:

@@ -35,8 +35,8 @@ def review_one(run: Path, runs: Path) -> int:
 def find(run: Path, runs: Path) -> Archive:
     """A folder, slug/stamp, or a slug: then its newest experiment."""
     for folder in (run, runs / run, runs / run.stem.lower()):
-        if (folder / "config.json").is_file():
+        if Archive(folder).begun:
             return Archive(folder)
         if newest := sorted(path.parent for path in folder.glob("*/config.json")):
-            return Archive(newest[-1])
+            return Archive(newest[-1])  # the order of their names is the order in which they were made
     raise UserError(f"{run}: no experiment: expected a folder under {runs}, or the name of an idea")

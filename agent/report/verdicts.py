@@ -25,9 +25,12 @@ def load_verdict(archive: Archive) -> dict[str, Any] | None:
     """What was decided; None where nothing was yet. Raises Fault("archive", ...) for a damaged one and for one of another version."""
     if not archive.verdict.is_file():
         return None
-    stored = read_json(archive.verdict)
-    if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:
-        remedy = f"`python launch.py verdict {archive.folder}` computes it again"
+    remedy = f"`python launch.py verdict {archive.folder}` computes it again"
+    try:
+        stored = read_json(archive.verdict)
+    except Fault as fault:
+        raise Fault("archive", f"{fault.detail}; {remedy}") from fault
+    if stored.get("schema") != SCHEMA:
         raise Fault("archive", f"{archive.verdict}: not a verdict of this version; {remedy}")
     return stored
 
