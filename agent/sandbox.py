@@ -28,7 +28,6 @@ _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "passwd", "group", "nsswitc
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/nix/store")
 _KERNEL = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi")  # of /proc: settings of the whole machine, which root may write
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-_GPU = ("nvidia*", "nvidia-caps", "dri", "kfd", "dxg", "infiniband")
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Sandbox:
 
     def order(self, python: Path, folder: Path, readable: tuple[Path, ...], gpu: bool) -> dict[str, Any]:
         """The part of a request to fork_server.py that says how the program is confined."""
-        limits, roots = self.limits, [*interpreter_roots(python), *map(str, readable)]
+        limits, roots, gpu = self.limits, [*interpreter_roots(python), *map(str, readable)], gpu and bool(_gpu_devices())
         data = limits.memory if self.kind != "none" and not gpu else 0
         bwrap = self._bwrap(str(folder), roots, gpu) if self.kind == "bwrap" else []
         return {
@@ -127,8 +126,9 @@ def interpreter_roots(python: Path) -> tuple[str, ...]:
 
 
 def _gpu_devices() -> list[str]:
-    """All devices of GPUs that there are. Not covered: giving a program some of them."""
-    return sorted({str(path) for pattern in _GPU for path in Path("/dev").glob(pattern)})
+    """All devices of GPUs that there are: NVIDIA's, WSL's, AMD's. Not covered: giving a program some of them."""
+    patterns = ("nvidia*", "dxg", *(("kfd", "dri") if Path("/dev/kfd").exists() else ()))  # /dev/dri alone is a desktop's
+    return sorted(str(path) for pattern in patterns for path in Path("/dev").glob(pattern))
 
 
 def total_memory() -> int:
