@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -137,6 +138,23 @@ def test_only_what_a_run_needs_is_in_its_environment(tmp_path, monkeypatch):
     run("bwrap", tmp_path, "import os\nprint(*sorted(os.environ))\nprint(open('/proc/1/environ').read())\n")
     told, first = (tmp_path / "stdout.log").read_text().splitlines()
     assert "PRIVATE" not in told and "a value" not in first and "HOME" in told
+
+
+@pytest.mark.parametrize("kind", ["bwrap", "landlock"])
+def test_devices_of_gpus_are_there_only_for_a_run_that_may_use_them(tmp_path, kind):
+    """With a device that reads as zeros in a GPU's place: what a driver does with it was not tried."""
+    device = Path("/dev/nvidia99")
+    try:
+        os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 5))
+    except PermissionError:
+        pytest.skip("only root makes a device")
+    try:
+        (tmp_path / "main.py").write_text(f"print(open({str(device)!r}, 'rb').read(2))\n")
+        request = Request(PYTHON, tmp_path, tmp_path / "out", tmp_path / "err", 30, confined(kind), gpu=True)
+        assert execute(request).ok, (tmp_path / "err").read_text()
+        assert not execute(replace(request, gpu=False)).ok
+    finally:
+        device.unlink()
 
 
 def test_in_a_container_that_forbids_to_mount_proc_its_own_is_shown(tmp_path):
