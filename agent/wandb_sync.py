@@ -6,6 +6,7 @@ A run left these files, so no link is followed. Not covered: what a run tells W&
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import tempfile
@@ -19,6 +20,7 @@ from agent.text import clean
 
 KEY = "WANDB_API_KEY"
 SECONDS = 120  # for one run; a server that is away must not hold up the queue
+LOGS = "logs"  # in a run's folder
 _PASSED_ON = (KEY, "WANDB_BASE_URL", "WANDB_ENTITY", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 
 
@@ -35,22 +37,27 @@ def _foreign(run: Path, archive: Archive) -> str:
     way = [path for path in run.parents if path.is_relative_to(archive.folder) and path != archive.folder]
     for path in chain(way, [run], run.rglob("*")):
         mode = path.lstat().st_mode
-        if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode) and run / LOGS not in (path, *path.parents):
             return clean(f"W&B: {run} was not uploaded: {path} is a link, or no plain file").replace("\n", " ")
     return ""
 
 
 def _sync(path: Path, environment: Environment) -> str:
+    """Upload a copy: the archive stays as it is, and W&B's own debug logs, which hold a link to its cache, stay behind."""
     variables = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     with tempfile.TemporaryDirectory() as home:
-        command = [str(environment.python), "-I", "-m", "wandb", "sync", str(path.resolve())]
+        copy = Path(home) / path.name
+        command = [str(environment.python), "-I", "-m", "wandb", "sync", str(copy)]
         try:
+            shutil.copytree(path, copy, symlinks=True, ignore=lambda folder, _: [LOGS] if Path(folder) == path else [])
             done = subprocess.run(command, cwd=home, env=clean_environment(HOME=home, **variables), capture_output=True,
                                   text=True, errors="replace", timeout=SECONDS, check=False)  # fmt: skip
         except subprocess.TimeoutExpired:
             return f"W&B: {path} was not uploaded within {SECONDS} s"
-    if list(path.glob("*.wandb.synced")):  # its exit code is 0 in any case
-        return ""
+        except OSError as error:
+            return clean(f"W&B: {path} was not uploaded: it could not be copied: {error}").replace("\n", " ")[:300]
+        if list(copy.glob("*.wandb.synced")):  # its exit code is 0 in any case
+            return ""
     said = clean(f"{done.stdout}\n{done.stderr}").split("\n")
     errors = [line for line in said if "error" in line.lower()] or [line for line in said if line.strip()] or ["it said nothing"]
     return f"W&B: {path} was not uploaded: {errors[-1][:300]}"

@@ -226,7 +226,7 @@ def test_what_was_never_confirmed_cannot_be_reproduced(bench: Bench):
 
 
 def test_a_confirmation_that_was_killed_goes_on_with_its_seeds(bench: Bench, helpful: Outcome, tmp_path: Path):
-    """What was said stays; what lay there unsaid is set aside, whoever put it there."""
+    """What was said stays; what was finished and not yet said is taken; what has no result is set aside, whoever put it there."""
     setup = replace(make_setup(settle(load_idea(bench.folder / "good_idea.md"), bench.options)), server=bench.server)
     archive = Archive(Path(shutil.copytree(helpful.archive.folder, tmp_path / "killed", symlinks=True)))
     events = read_events(archive.events)
@@ -236,11 +236,13 @@ def test_a_confirmation_that_was_killed_goes_on_with_its_seeds(bench: Bench, hel
     for event in kept:
         if event["event"] not in ("verdict",):
             append_event(archive.events, event["event"], **{name: value for name, value in event.items() if name not in ("event", "time")})
-    before = {folder.folder.name: folder.result.stat().st_mtime_ns for folder in confirmed(archive, "idea")}
+    finished, unfinished = (archive.confirmation("idea", seed) for seed in order["seeds"][3:])
+    unfinished.result.unlink()
+    before = {folder.folder.name: folder.result.stat().st_mtime_ns for folder in [*confirmed(archive, "idea"), finished]}
     Confirmation(setup, archive, baseline_of(setup, bench.options.runs_dir), lambda *_: nullcontext(), lambda run: None).conduct()
     after = {folder.folder.name: folder.result.stat().st_mtime_ns for folder in confirmed(archive, "idea")}
     assert set(after) == {f"idea_seed_{seed}" for seed in order["seeds"]} and {name: after[name] for name in before} == before
-    assert len(list((archive.folder / "confirm").glob("idea_seed_*.interrupted_1"))) == 2
+    assert [path.name for path in archive.folder.glob("confirm/*.interrupted_1")] == [f"{unfinished.folder.name}.interrupted_1"]
     verdict = decide(archive)
     assert verdict["candidate"]["pred_sha"] == helpful.verdict["candidate"]["pred_sha"], "the same seeds give the same runs"
     assert verdict["effect"]["n_base"] == 8, "and a copied control counts once"

@@ -45,7 +45,7 @@ def test_a_run_with_a_link_or_anything_that_is_no_plain_file_is_refused_in_one_l
     secret = tmp_path / "secret"
     (run / "files" / "a" / "b").mkdir(parents=True)
     if place in ("file", "folder", "deep"):
-        where = {"file": run / "run-2.wandb", "folder": run / "logs", "deep": run / "files" / "a" / "b" / "two\nlines"}[place]
+        where = {"file": run / "run-2.wandb", "folder": run / "media", "deep": run / "files" / "a" / "b" / "two\nlines"}[place]
         where.symlink_to(secret if place == "folder" else secret / "key")
     elif place == "pipe":
         os.mkfifo(run / "pipe")
@@ -56,6 +56,24 @@ def test_a_run_with_a_link_or_anything_that_is_no_plain_file_is_refused_in_one_l
     problems, seen = uploaded(monkeypatch, run)
     assert seen == [] and len(problems) == 1, problems
     assert "was not uploaded" in problems[0] and "is a link, or no plain file" in problems[0] and "\n" not in problems[0]
+
+
+def test_a_copy_is_uploaded_without_the_logs_in_which_wandb_itself_puts_a_link(run, monkeypatch, tmp_path):
+    (run / "logs").mkdir()
+    (run / "logs" / "debug-core.log").symlink_to(tmp_path / "secret" / "key")
+    (run / "files" / "logs").mkdir()
+    (run / "files" / "logs" / "mine.txt").write_text("x")
+    before = sorted(run.rglob("*"))
+    seen: list[str] = []
+
+    def sync(command, **_):
+        folder = Path(command[-1])
+        seen.extend(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
+        (folder / "run-1.wandb.synced").touch()
+
+    monkeypatch.setattr(wandb_sync.subprocess, "run", sync)
+    assert upload(Archive(run.parents[3]), Environment(Path(sys.executable), "test", {})) == []
+    assert seen == ["files/logs/mine.txt", "run-1.wandb"] and sorted(run.rglob("*")) == before
 
 
 def test_the_other_runs_are_uploaded_all_the_same(run, monkeypatch, tmp_path):
