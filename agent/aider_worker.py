@@ -32,9 +32,8 @@ from aider.io import InputOutput
 from aider.models import model_info_manager
 from litellm.llms.openai import openai as openai_handler
 
-from agent.asking import Desk, NoReply, drop_or_raise, providers, record_of
+from agent.asking import Desk, NoReply, drop_or_raise, kept_from_aider, providers, record_of
 from agent.edits import check_blocks, check_search, editable_name, not_plain
-from agent.files import append_line
 from agent.lint import flake8
 from agent.secrets import redact
 from agent.wire import Wire
@@ -88,6 +87,8 @@ class Model(aider_models.Model):
 
 class Terminal(InputOutput):
     """Answers every question by a fixed rule: repair lint, refuse the rest. Opens nothing, and redacts what it keeps."""
+
+    write_text = kept_from_aider(InputOutput.write_text)
 
     def confirm_ask(self, question, *args, **kwargs):
         if question.startswith("Try to proceed anyway?"):  # else aider goes on as if the model had answered nothing
@@ -206,8 +207,7 @@ class Conversation:
         try:
             record = self._asked(model).ask(prompt)
         except NoReply as error:
-            append_line(self.desk.session, {**self.desk.label, "error": error.detail[:500]})
-            return {"why": error.detail[:500]}
+            return self.desk.unanswered(error)
         return {"text": record["reply"]}
 
     def _asked(self, name: str) -> Model:

@@ -117,6 +117,14 @@ class Desk:
         self.calls.append(record)
         return record
 
+    def unanswered(self, error: NoReply) -> dict[str, str]:
+        """What is said of a question without a reply, and kept."""
+        try:
+            append_line(self.session, {**self.label, "error": error.detail[:500]})
+        except Fault as fault:
+            error = NoReply(fault.kind, fault.detail)
+        return {"why": error.detail[:500], "kind": error.kind}
+
     def _replay(self, replies: list[dict]) -> dict:
         if not replies:
             raise NoReply("session_ended", "the recorded session has no further reply")
@@ -186,6 +194,18 @@ def _count(usage: Any, info: dict[str, Any]) -> dict[str, Any]:
     if info.get("input_cost_per_token") is not None and sent is not None:
         cost = sent * info["input_cost_per_token"] + (received or 0) * (info.get("output_cost_per_token") or 0)
     return {"prompt_tokens": sent, "completion_tokens": received, "cost": cost}
+
+
+def kept_from_aider(write: Callable[..., None]) -> Callable[..., None]:
+    """A function that writes a file. Of a full disk aider would tell the model, and pay for what that answers."""
+
+    def written(terminal: Any, path: Any, *arguments: Any, **options: Any) -> None:
+        try:
+            write(terminal, path, *arguments, **options)
+        except OSError as error:
+            raise NoReply("disk", f"{path}: {error.strerror}") from error
+
+    return written
 
 
 def drop_or_raise(drop: Callable[[Any, dict], dict]) -> Callable[[Any, dict], dict]:

@@ -161,6 +161,8 @@ class AiderCoder:
             else:
                 self._worker.send({"purpose": purpose, "prompt": redact(prompt), "model": asked, "cost_left": self._cost_left()})
                 answer = self._worker.receive(question_seconds(self._model.timeout))
+                if answer.get("kind") == "disk":
+                    raise Fault("disk", answer["why"])
                 if "why" in answer:
                     return Answer(None, answer["why"], asked)
                 self._answers[purpose] = {"reply": answer["text"], "asked": asked}
@@ -173,16 +175,19 @@ class AiderCoder:
 
 
 def _recording(archive: Archive) -> tuple[int, dict[int, list[dict]], list[dict]]:
-    """How many replies were taken, those of unfinished turns by turn, and the conversation of the finished ones."""
-    history, recorded = list[dict](), dict[int, list[dict]]()
-    replies = [line for line in read_events(archive.session) if "reply" in line and "purpose" not in line]
-    for line in replies:
-        recorded.setdefault(line["turn"], []).append(line)
+    """How many replies were taken, those of unfinished turns by turn, and the conversation of the finished ones.
+
+    Of a finished turn the event counts them: the session may have lost its last line.
+    """
+    history, recorded, taken = list[dict](), dict[int, list[dict]](), 0
+    for line in read_events(archive.session):
+        if "reply" in line and "purpose" not in line:
+            recorded.setdefault(line["turn"], []).append(line)
     for event in read_events(archive.events):
         if event["event"] == "edit":
             history += event["messages"]
-            recorded.pop(event["turn"], None)
-    return len(replies), recorded, history
+            taken += max(len(recorded.pop(event["turn"], [])), event["repairs"] + 1 if event["text"] else 0)
+    return taken + sum(map(len, recorded.values())), recorded, history
 
 
 def _reply(answer: dict[str, Any], seconds: float) -> Reply:

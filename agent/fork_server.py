@@ -32,7 +32,7 @@ import types
 from pathlib import Path
 from typing import Any
 
-SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of <linux/prctl.h>
+SUBREAPER, PARENT_DEATH = 36, 1  # PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG of <linux/prctl.h>
 POLL_SECONDS = 0.02
 NICE = 5  # so that the keeper of a fork bomb gets its turn
 PROCESSES_FACTOR = 4  # the kernel counts threads
@@ -192,6 +192,12 @@ def adopt_orphans() -> None:
         confine.libc.prctl(SUBREAPER, 1, 0, 0, 0)
 
 
+def end_with_parent(how: int) -> None:
+    """The signal that this process gets when the thread that started it ends; 0 for none (Linux)."""
+    if sys.platform == "linux":
+        confine.libc.prctl(PARENT_DEATH, how, 0, 0, 0)
+
+
 def reap() -> tuple[int, int, float]:
     """(pid, status, CPU seconds) of a child that has ended; pid 0: none has."""
     try:
@@ -221,10 +227,12 @@ def send(which: signal.Signals, pids: set[int]) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent(signal.SIGKILL)  # while it imports it cannot see that the harness has gone
     for module in sys.argv[2:]:
         try:
             importlib.import_module(module)
         except ImportError:
             continue  # a program that needs it says so itself
+    end_with_parent(0)
     made_at_import += [place for place in Path(tempfile.gettempdir()).rglob("*") if place.is_dir()]
     serve(socket.socket(fileno=int(sys.argv[1])), warm=len(sys.argv) > 2)
