@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import Fault, UserError, record_bug
@@ -24,13 +25,14 @@ USAGE = """python launch.py IDEA... [options]     run ideas: files, or folders o
        python launch.py reproduce RUN          train one seed of each arm again and compare
        python launch.py baseline [IDEA...]     the control's seeds, and what they can tell
        python launch.py doctor                 what is there, what is missing"""
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
-    for terminated in (signal.SIGTERM, signal.SIGHUP):  # end as Ctrl-C does: nothing is left running
-        if signal.getsignal(terminated) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(terminated, signal.default_int_handler)
+    for ending in ENDINGS:
+        if signal.getsignal(ending) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(ending, _interrupt)
     commands = {"review": review, "verdict": verdict, "reproduce": reproduce, "baseline": baseline, "doctor": doctor}
     command = commands.get(arguments[0], run) if arguments else run
     try:
@@ -41,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"launch.py: {clean(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
     except KeyboardInterrupt:
+        _on_endings(signal.SIG_IGN)  # Python's own last steps would be killed by it
         fresh = " without --fresh" if "--fresh" in arguments else ""
         print(f"launch.py: interrupted; the same command{fresh} goes on from here", file=sys.stderr)
         return 130
@@ -50,6 +53,17 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception:
         print(f"launch.py: {record_bug('--debug' in arguments)}", file=sys.stderr)
         return 1
+
+
+def _on_endings(handler: Any) -> None:
+    for ending in ENDINGS:
+        signal.signal(ending, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Ctrl-C once: everything is ended in order. Twice: at once; what runs sees by itself that nobody waits for it, and ends."""
+    _on_endings(lambda number, frame: os._exit(130))
+    raise KeyboardInterrupt
 
 
 def run(arguments: list[str]) -> int:

@@ -22,6 +22,7 @@ import importlib.util
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -59,7 +60,7 @@ def serve(control: socket.socket, warm: bool) -> None:
         while keepers and (ended := os.waitpid(-1, os.WNOHANG)[0]):
             keepers.discard(ended)
             for stray in set(watchdog.children_of().get(os.getpid(), [])) - keepers:  # of a keeper that was killed
-                kill_all(stray)
+                watchdog.kill_all(stray)
         if not ready:
             continue
         head, descriptors, _, _ = socket.recv_fds(control, 8, 3)
@@ -84,6 +85,7 @@ def receive(control: socket.socket, size: int) -> bytes:
 def keep(order: dict, warm: bool, answer: int, out: int, err: int) -> None:
     """Start the program, wait for its end or the order to end it, leave nothing of it, answer. Never returns."""
     adopt_orphans()
+    folders = [order["folder"], *scratch_folders(order)]
     try:
         box = boxes.Box(order["bwrap"], watchdog.descendants) if order["bwrap"] else None
         group = cgroups.Group(order["limits"]["memory"], PROCESSES_FACTOR * order["limits"]["processes"])
@@ -92,29 +94,57 @@ def keep(order: dict, warm: bool, answer: int, out: int, err: int) -> None:
         reply(answer, {"refused": str(error)})
     os.close(out)
     os.close(err)
-    dog = watchdog.Watchdog(os.getpid(), order["folder"], order["limits"], scratch, box.own if box else set())
-    awaited = [answer, *([os.pidfd_open(main)] if hasattr(os, "pidfd_open") else [])]
-    status, seconds, limit = None, 0.0, ""
-    while status is None and not limit:
-        ended, how, used = reap()
-        seconds += used
-        status = how if ended == main else None
-        if not ended and not (limit := dog.look()) and answer in select.select(awaited, [], [], POLL_SECONDS)[0]:
-            break
+    dog = watchdog.Watchdog(os.getpid(), folders, order["limits"], scratch, box.own if box else set())
+    status, seconds, limit = wait(main, answer, dog)
     if box:
         box.end()
+    last_status, more_seconds = end_all(main)
+    status = last_status if status is None else status
+    if group.out_of_memory and not limit:
+        limit, dog.used["memory"] = "memory", max(dog.used["memory"], order["limits"]["memory"])
+    group.close()
+    dog.used["disk"] = max(dog.used["disk"], dog.on_disk())
+    for private in folders[1:]:
+        shutil.rmtree(private, ignore_errors=True)
+    code = os.waitstatus_to_exitcode(status) if status is not None else -signal.SIGKILL
+    reply(answer, {"exit_code": code, "cpu_seconds": round(seconds + more_seconds, 3), "limit": limit, "used": dog.used})
+
+
+def wait(main: int, answer: int, dog: Any) -> tuple[int | None, float, str]:
+    """Until the program ends, passes a limit or is to be ended: its status, the CPU seconds of what has ended, the limit."""
+    awaited = [answer, *([os.pidfd_open(main)] if hasattr(os, "pidfd_open") else [])]
+    seconds = 0.0
+    while True:
+        ended, status, used = reap()
+        seconds += used
+        if ended == main:
+            return status, seconds, ""
+        if not ended and (limit := dog.look()):
+            return None, seconds, limit
+        if not ended and answer in select.select(awaited, [], [], POLL_SECONDS)[0]:
+            return None, seconds, ""
+
+
+def end_all(main: int) -> tuple[int | None, float]:
+    """End whatever is left: the program's status, where it was among it, and CPU seconds."""
+    status, seconds = None, 0.0
     while watchdog.children_of().get(os.getpid()):
-        kill_all(os.getpid())
+        watchdog.kill_all(os.getpid())
         time.sleep(0.005)
         while (reaped := reap())[0]:
             seconds += reaped[2]
             status = reaped[1] if reaped[0] == main else status
-    if group.out_of_memory and not limit:
-        limit, dog.used["memory"] = "memory", max(dog.used["memory"], order["limits"]["memory"])
-    group.close()
-    dog.used["disk"] = max(dog.used["disk"], watchdog.folder_bytes(order["folder"], order["limits"]["disk"]))
-    code = os.waitstatus_to_exitcode(status) if status is not None else -signal.SIGKILL
-    reply(answer, {"exit_code": code, "cpu_seconds": round(seconds, 3), "limit": limit, "used": dog.used})
+    return status, seconds
+
+
+def scratch_folders(order: dict) -> list[str]:
+    """One for temporary files where there is no /tmp of the program's own; in /tmp, for sockets need short paths."""
+    if order["kind"] != "landlock":
+        return []
+    folder = tempfile.mkdtemp(prefix="assay-", dir="/tmp")
+    order["write"].append(folder)
+    order["environment"]["TMPDIR"] = folder
+    return [folder]
 
 
 def reply(answer: int, value: dict) -> None:
@@ -205,25 +235,6 @@ def reap() -> tuple[int, int, float]:
     except ChildProcessError:
         return 0, 0, 0.0
     return pid, status, usage.ru_utime + usage.ru_stime
-
-
-def kill_all(root: int) -> None:
-    """SIGKILL a process and all below it; of our own, only what is below. All are stopped first: a bomb forks faster than it is
-    killed.
-    """
-    found = {os.getpid()}
-    while new := {root, *watchdog.descendants(root)} - found:
-        send(signal.SIGSTOP, new)
-        found |= new
-    send(signal.SIGKILL, found - {os.getpid()})
-
-
-def send(which: signal.Signals, pids: set[int]) -> None:
-    for pid in pids:
-        try:
-            os.kill(pid, which)
-        except ProcessLookupError:
-            continue  # it has ended meanwhile
 
 
 if __name__ == "__main__":

@@ -145,8 +145,7 @@ def _lives(process: psutil.Process) -> bool:
 
 def _environment(request: Request) -> dict[str, str]:
     threads, folder = str(max(1, request.threads)), str(request.folder.resolve())
-    scratch = {"TMPDIR": folder} if request.sandbox.kind == "landlock" else {}
-    return scratch | clean_environment(
+    return clean_environment(
         **{_TAG: folder}, PATH=f"{request.python.parent}:/usr/local/bin:/usr/bin:/bin", HOME=folder, PYTHONUNBUFFERED="1",
         PYTHONHASHSEED="0", MPLBACKEND="Agg", HF_HUB_OFFLINE="1",
         OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads,

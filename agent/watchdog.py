@@ -1,4 +1,4 @@
-"""How much a program and all that it started use: processes, memory, disk. Read from /proc by the keeper of the program.
+"""What a program and all that it started use: processes, memory, disk; and their end. For the keeper of the program, from /proc.
 
 Loaded by fork_server.py in the experiments' interpreter: the standard library alone. What a program
 takes between two looks passes the limit: some hundred MiB of memory, at one GB/s of allocation.
@@ -8,6 +8,7 @@ Not covered: kernel memory (pipes, sockets); systems without /proc.
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import time
 from pathlib import Path
@@ -40,6 +41,25 @@ def descendants(root: int) -> list[int]:
     return found[1:]
 
 
+def kill_all(root: int) -> None:
+    """SIGKILL a process and all below it; of our own, only what is below. All are stopped first: a bomb forks faster than it is
+    killed.
+    """
+    found = {os.getpid()}
+    while new := {root, *descendants(root)} - found:
+        send(signal.SIGSTOP, new)
+        found |= new
+    send(signal.SIGKILL, found - {os.getpid()})
+
+
+def send(which: signal.Signals, pids: set[int]) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, which)
+        except ProcessLookupError:
+            continue  # it has ended meanwhile
+
+
 def threads_of_user() -> int:
     """How many threads all processes of this user have now."""
     count = 0
@@ -55,11 +75,11 @@ def threads_of_user() -> int:
 class Watchdog:
     """Looks at everything below one process now and then, and remembers the most that it saw.
 
-    scratch: descriptors of the memory file systems that the program may fill. not_its_own: processes that are the sandbox's.
+    folders, scratch: what it may write, on disk, and in memory (descriptors). not_its_own: processes that are the sandbox's.
     """
 
-    def __init__(self, root: int, folder: str, limits: dict[str, int], scratch: list[int], not_its_own: set[int]):
-        self.root, self.folder, self.limits, self.scratch, self.not_its_own = root, folder, limits, scratch, not_its_own
+    def __init__(self, root: int, folders: list[str], limits: dict[str, int], scratch: list[int], not_its_own: set[int]):
+        self.root, self.folders, self.limits, self.scratch, self.not_its_own = root, folders, limits, scratch, not_its_own
         self.used = {"processes": 0, "memory": 0, "disk": 0}
         self._next = self._next_disk = 0.0
 
@@ -72,15 +92,19 @@ class Watchdog:
         self.used["processes"] = max(self.used["processes"], len(pids))
         if len(pids) > self.limits["processes"]:
             return "processes"  # at once: a look at so many takes long
-        held, on_disk = _unlinked(pids, {os.fstat(place).st_dev for place in self.scratch}, Path(self.folder).stat().st_dev)
+        held, on_disk = _unlinked(pids, {os.fstat(place).st_dev for place in self.scratch}, Path(self.folders[0]).stat().st_dev)
         seen = {"memory": held + _memory(pids, self.scratch)}
         measured = time.monotonic()
         if started >= self._next_disk:
-            seen["disk"] = on_disk + folder_bytes(self.folder, self.limits["disk"])
+            seen["disk"] = on_disk + self.on_disk()
             self._next_disk = time.monotonic() + max(5 * LOOK_SECONDS, min(5 * LONGEST, SHARE * (time.monotonic() - measured)))
         self.used = {name: max(most, seen.get(name, 0)) for name, most in self.used.items()}
         self._next = time.monotonic() + max(LOOK_SECONDS, min(LONGEST, SHARE * (measured - started)))
         return next((name for name, value in seen.items() if value > self.limits[name]), "")
+
+    def on_disk(self) -> int:
+        """Bytes in the folders that the program may write."""
+        return sum(folder_bytes(folder, self.limits["disk"]) for folder in self.folders)
 
 
 def _memory(pids: list[int], scratch: list[int]) -> int:

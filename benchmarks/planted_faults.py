@@ -209,7 +209,7 @@ FAULTS = [
         "processes are not counted",
     ),
     Fault(
-        "agent/fork_server.py",
+        "agent/watchdog.py",
         "send(signal.SIGSTOP, new)",
         "send(signal.SIGKILL, new)",
         "test_sandbox.py -k bomb",
