@@ -183,11 +183,10 @@ def run_parser(command: str = "", ideas: str = "+") -> argparse.ArgumentParser:
 
 def _confinement(parser: argparse.ArgumentParser) -> None:
     _sandbox(parser)
-    add = parser.add_argument
-    add("--network", action="store_true", help="let main.py use the network; the verdict says so")
-    add("--memory", type=_positive, metavar="GIB", help="memory that one run may take (default: 3/4 of this machine's)")
-    add("--processes", type=_whole, default=1024, help="processes that one run may have (default: 1024)")
-    add("--disk", type=_positive, metavar="GIB", default=10.0, help="GiB that one run may write (default: 10)")
+    parser.add_argument("--network", action="store_true", help="let main.py use the network; the verdict says so")
+    parser.add_argument("--memory", type=_positive, metavar="GIB", help="memory that one run may take (default: 3/4 of this machine's)")
+    parser.add_argument("--processes", type=_whole, default=1024, help="processes that one run may have (default: 1024)")
+    parser.add_argument("--disk", type=_positive, metavar="GIB", default=10.0, help="GiB that one run may write (default: 10)")
 
 
 def _sandbox(parser: argparse.ArgumentParser) -> None:
