@@ -62,7 +62,7 @@ def _try(sandbox: Sandbox) -> tuple[Sandbox | None, str]:
     if sandbox.kind == "bwrap" and not os.access(bwrap_path(), os.X_OK):
         return None, "bubblewrap is not installed"
     problem = _problem(sandbox)
-    if problem and sandbox.kind == "bwrap" and "proc" in problem:
+    if problem and sandbox.kind == "bwrap" and "mount proc" in problem:
         container = replace(sandbox, own_proc=False)
         return (container, "") if not _problem(container) else (None, problem)
     return (None, problem) if problem else (sandbox, "")

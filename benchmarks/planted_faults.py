@@ -138,7 +138,7 @@ FAULTS = [
         "test_pitfalls.py -k hidden_test",
         "explored runs are scored on the hidden test",
     ),
-    Fault("agent/forks.py", 'self._answer.sendall(b"k")', "pass", "test_runner.py -k forked", "a time limit ends nothing"),
+    Fault("agent/forks.py", 'self._answer.sendall(b"k")', "pass", "test_runner.py -k time_limit", "a time limit ends nothing"),
     Fault(
         "agent/fairness.py",
         "idea > control:",
@@ -199,7 +199,7 @@ FAULTS = [
         "test_escapes.py -k interpreter",
         "the interpreter can be changed",
     ),
-    Fault("agent/confine.py", "*chain[1:])", ")", "test_escapes.py -k clone", "it stays in the outer user name space"),
+    Fault("agent/fork_server.py", "    confine.drop_privileges()\n", "", "test_escapes.py -k capabilities", "a program keeps capabilities"),
     Fault("agent/syscalls.py", "*REFUSED[machine].values(), ", "", "test_escapes.py -k keyring", "the keyring is open"),
     Fault(
         "agent/watchdog.py",
@@ -207,13 +207,6 @@ FAULTS = [
         "if False and self.limits",
         "test_sandbox.py -k bomb",
         "processes are not counted",
-    ),
-    Fault(
-        "agent/watchdog.py",
-        "send(signal.SIGSTOP, new)",
-        "send(signal.SIGKILL, new)",
-        "test_sandbox.py -k bomb",
-        "a bomb outruns its end",
     ),
     Fault(
         "agent/evidence.py",
@@ -224,8 +217,8 @@ FAULTS = [
     ),
     Fault(
         "agent/preflight.py",
-        'if problem else (sandbox, "")',
-        'if False else (sandbox, "")',
+        "problem = _problem(sandbox)",
+        'problem = ""',
         "test_sandbox.py -k name_spaces",
         "a sandbox is believed untried",
     ),
