@@ -94,14 +94,14 @@ def keep(order: dict, warm: bool, answer: int, out: int, err: int) -> None:
         reply(answer, {"refused": str(error)})
     os.close(out)
     os.close(err)
-    dog = watchdog.Watchdog(os.getpid(), folders, order["limits"], scratch, box.own if box else set())
+    dog = watchdog.Watchdog(os.getpid(), folders, order["limits"], scratch, box.own if box else set(), lambda: group.out_of_memory)
     status, seconds, limit = wait(main, answer, dog)
     if box:
         box.end()
     last_status, more_seconds = end_all(main)
     status = last_status if status is None else status
-    if group.out_of_memory and not limit:
-        limit, dog.used["memory"] = "memory", max(dog.used["memory"], order["limits"]["memory"])
+    if group.out_of_memory:  # before anybody could look at how much it was
+        limit, dog.used["memory"] = limit or "memory", max(dog.used["memory"], order["limits"]["memory"])
     group.close()
     dog.used["disk"] = max(dog.used["disk"], dog.on_disk())
     for private in folders[1:]:

@@ -11,6 +11,7 @@ import os
 import signal
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 LOOK_SECONDS, SHARE, LONGEST = 0.1, 20, 1.0  # a look's cost, times SHARE, is waited; never longer, however dear a program makes it
@@ -76,10 +77,13 @@ class Watchdog:
     """Looks at everything below one process now and then, and remembers the most that it saw.
 
     folders, scratch: what it may write, on disk, and in memory (descriptors). not_its_own: processes that are the sandbox's.
+    killed: whether the kernel has killed one for memory, after which the rest of the program is not what it was meant to be.
     """
 
-    def __init__(self, root: int, folders: list[str], limits: dict[str, int], scratch: list[int], not_its_own: set[int]):
+    def __init__(self, root: int, folders: list[str], limits: dict[str, int], scratch: list[int], not_its_own: set[int],
+                 killed: Callable[[], bool]):  # fmt: skip
         self.root, self.folders, self.limits, self.scratch, self.not_its_own = root, folders, limits, scratch, not_its_own
+        self.killed = killed
         self.used = {"processes": 0, "memory": 0, "disk": 0}
         self._next = self._next_disk = 0.0
 
@@ -92,6 +96,8 @@ class Watchdog:
         self.used["processes"] = max(self.used["processes"], len(pids))
         if len(pids) > self.limits["processes"]:
             return "processes"  # at once: a look at so many takes long
+        if self.killed():
+            return "memory"
         held, on_disk = _unlinked(pids, {os.fstat(place).st_dev for place in self.scratch}, Path(self.folders[0]).stat().st_dev)
         seen = {"memory": held + _memory(pids, self.scratch)}
         measured = time.monotonic()
