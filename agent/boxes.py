@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 from collections.abc import Callable
@@ -29,6 +28,7 @@ class Box:
             raise ValueError(self._process.stderr.read().decode(errors="replace").strip() or "bubblewrap said nothing")
         self._first: int = json.loads(os.read(told, 2**16))["child-pid"]
         self.own = {self._process.pid, *descendants(self._process.pid)}
+        self.holders = {self._first, self._process.pid}  # with the first of a name space the kernel ends all in it, however many there are
 
     def start(
         self, places: list[str], enter: Callable[[int], None], prepare: Callable[[], None], become: Callable[[], None]
@@ -54,11 +54,3 @@ class Box:
         if not said.isdigit():
             raise ValueError(said.decode(errors="replace"))
         return int(said), list(scratch)
-
-    def end(self) -> None:
-        """With the first process of its name space the kernel ends all others in it, however many there are."""
-        for pid in (self._first, self._process.pid):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue

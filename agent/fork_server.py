@@ -97,7 +97,7 @@ def keep(order: dict, warm: bool, answer: int, out: int, err: int) -> None:
     dog = watchdog.Watchdog(os.getpid(), folders, order["limits"], scratch, box.own if box else set(), lambda: group.out_of_memory)
     status, seconds, limit = wait(main, answer, dog)
     if box:
-        box.end()
+        watchdog.send(signal.SIGKILL, box.holders)
     last_status, more_seconds = end_all(main)
     status = last_status if status is None else status
     if group.out_of_memory:  # before anybody could look at how much it was

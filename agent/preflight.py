@@ -92,19 +92,21 @@ def _problem(sandbox: Sandbox) -> str:
     """What keeps a program from running in it, or ''."""
     with _folder() as folder:
         try:
-            done = run_program(sandbox, folder, "print('inside')")
+            done, out, err = run_program(sandbox, folder, "print('inside')")
         except Fault as fault:
             return fault.detail
-        said = [read_untrusted(folder / name) or b"" for name in ("out", "err")]
-    return "" if done.ok and said[0] == b"inside\n" else (said[1].decode("utf-8", "replace").strip() or f"exit code {done.exit_code}")
+    return "" if done.ok and out == "inside\n" else (err.strip() or f"exit code {done.exit_code}")
 
 
-def run_program(sandbox: Sandbox, folder: Path, code: str) -> Execution:
-    """Run a text as main.py with this interpreter."""
+def run_program(sandbox: Sandbox, folder: Path, code: str) -> tuple[Execution, str, str]:
+    """Run a text as main.py with this interpreter: how it ended, and what it printed."""
     work = folder / "work"
     work.mkdir(exist_ok=True)
     (work / "main.py").write_text(code, encoding="utf-8")
-    return execute(Request(Path(sys.executable), work, folder / "out", folder / "err", SECONDS, sandbox))
+    logs = folder / "out", folder / "err"
+    done = execute(Request(Path(sys.executable), work, *logs, SECONDS, sandbox))
+    out, err = ((read_untrusted(log) or b"").decode("utf-8", "replace") for log in logs)
+    return done, out, err
 
 
 def proofs(sandbox: Sandbox) -> dict[str, str]:
@@ -118,8 +120,7 @@ def proofs(sandbox: Sandbox) -> dict[str, str]:
 
 
 def _stopped(sandbox: Sandbox, folder: Path, code: str, word: str, secret: Path) -> str:
-    run_program(sandbox, folder, code)
-    out, err = ((read_untrusted(folder / name) or b"").decode("utf-8", "replace") for name in ("out", "err"))
+    _, out, err = run_program(sandbox, folder, code)
     if word in out or secret.read_text() != word:
         return ""
     return (err.strip().splitlines() or ["it ended without a word"])[-1]

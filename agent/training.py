@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from agent.archive import RunFolder
 from agent.datasets import check_intact
+from agent.environment import Environment
 from agent.errors import Fault
 from agent.files import copy_files, free_bytes, write_json
 from agent.plan import Setup
@@ -57,7 +58,7 @@ def train_and_score(setup: Setup, training: Training) -> Run:
     network = setup.sandbox.network or setup.sandbox.kind == "none"
     run = replace(run, self_reported=plan.scaffold.open, environment=environment.key, variables=variables, sandbox=setup.sandbox.kind,
                   network=network)  # fmt: skip
-    return run if plan.scaffold.open or not run.ok else _graded(setup, training, budget, run)
+    return run if plan.scaffold.open or not run.ok else _graded(setup, training, environment, budget, run)
 
 
 def train_baseline(setup: Setup, folder: RunFolder, seed: int) -> Run:
@@ -66,14 +67,14 @@ def train_baseline(setup: Setup, folder: RunFolder, seed: int) -> Run:
     return train_and_score(setup, Training(folder, 0, "control", seed, splits=DEV_AND_TEST))
 
 
-def _graded(setup: Setup, training: Training, budget: Budget, run: Run) -> Run:
+def _graded(setup: Setup, training: Training, environment: Environment, budget: Budget, run: Run) -> Run:
     """The run with the value that its predictions earn; what it said of itself stays among its metrics."""
     assert setup.dataset
     folder = training.folder
     if problem := implausible(run.metrics, budget):
         return replace(run, status=RunStatus.NO_RESULT, metrics={}, value=None, message=problem)
     variables = environment_variables(setup.dataset, budget, arm=training.arm, stage="predict")
-    variables |= setup.environment_of(folder).variables
+    variables |= environment.variables
     logs = folder.folder / "predict_stdout.log", folder.folder / "predict_stderr.log"
     request = setup.request(folder.predict, logs, budget.timeout, variables)
     graded = predict_and_grade(folder, request, setup.dataset, training.splits)
