@@ -130,8 +130,12 @@ def launch(tmp_path: Path) -> Callable[..., Done]:
 
 
 @pytest.fixture
-def quick_launch(quick: Path, launch: Callable[..., Done]) -> Callable[..., Done]:
-    """The command line on the quick scaffold, run by this interpreter."""
-    return lambda *arguments, **environment: launch(
-        quick / "higher.md", "--scaffold", quick / "scaffold", "--python", sys.executable, *arguments, **environment
-    )
+def quick_arguments(quick: Path) -> list[str]:
+    """Of the command line on the quick scaffold, run by this interpreter."""
+    return [str(quick / "higher.md"), "--scaffold", str(quick / "scaffold"), "--python", sys.executable]
+
+
+@pytest.fixture
+def quick_launch(quick_arguments: list[str], launch: Callable[..., Done]) -> Callable[..., Done]:
+    """The command line on the quick scaffold."""
+    return lambda *arguments, **environment: launch(*quick_arguments, *arguments, **environment)

@@ -39,16 +39,8 @@ runpy.run_path({repository!r} + "/launch.py", run_name="__main__")
 
 
 @pytest.fixture
-def command(quick, session) -> list[str]:
-    return [
-        str(quick / "higher.md"),
-        "--model",
-        f"replay:{session(*REPLIES)}",
-        "--scaffold",
-        str(quick / "scaffold"),
-        "--python",
-        sys.executable,
-    ]
+def command(quick_arguments, session) -> list[str]:
+    return [*quick_arguments, "--model", f"replay:{session(*REPLIES)}"]
 
 
 def kill_after(event: str, nth: int, command: list[str], folder: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,16 +68,8 @@ def assert_told(done: Done, *said: str) -> None:
 
 
 @pytest.fixture
-def command(quick, session) -> list[str]:
-    return [
-        str(quick / "higher.md"),
-        "--model",
-        f"replay:{session(*REPLIES)}",
-        "--scaffold",
-        str(quick / "scaffold"),
-        "--python",
-        sys.executable,
-    ]
+def command(quick_arguments, session) -> list[str]:
+    return [*quick_arguments, "--model", f"replay:{session(*REPLIES)}"]
 
 
 @pytest.fixture
