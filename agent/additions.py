@@ -32,8 +32,9 @@ from packaging.utils import canonicalize_name
 
 from agent.environment import RECORD, Environment
 from agent.errors import Fault, UserError
-from agent.files import disk_faults, locked, read_json, write_json, write_text
+from agent.files import disk_faults, read_json, write_json, write_text
 from agent.installer import Done, check_room, uv
+from agent.locks import locked
 from agent.text import bound, clean
 
 ADD_SECONDS = 900.0  # for resolving and installing together

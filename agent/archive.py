@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 from agent.files import copy_files, disk_faults, make_folder, read_events, sync, sync_tree, write_bytes
 
@@ -61,6 +60,11 @@ class Archive:
     def coder_lock(self) -> Path:
         """Held by the coder's process for as long as it lives, also where that is longer than the harness does."""
         return self.folder / ".coder.lock"
+
+    @property
+    def report(self) -> Path:
+        """The page for people; report.md beside it is the skeleton of a write-up. Both are made from the rest."""
+        return self.folder / "report.html"
 
     @property
     def criteria(self) -> Path:
@@ -214,21 +218,17 @@ def _stamp_of(path: Path) -> datetime | None:
         return None
 
 
+def experiment_lock(idea: Path, key: str) -> Path:
+    """In an idea's folder: held by the command that works on the experiment with this key."""
+    return idea / f".{key}.lock"
+
+
 def experiments(runs: Path) -> list[Archive]:
     """Every experiment under runs/, oldest first within an idea, those that lost their config.json too. Folders that begin with _
     are not experiments, nor are those whose making a kill interrupted.
     """
     folders = [folder for folder in sorted(runs.glob("*/*")) if not folder.parent.name.startswith("_")]
     return [archive for archive in map(Archive, folders) if archive.begun]
-
-
-def spent(archive: Archive) -> tuple[float | None, int]:
-    """US dollars (None: a price is unknown) and tokens of all replies, those of unfinished turns, of the judge and empty ones too."""
-    lines = read_events(archive.session)
-    replies: list[dict[str, Any]] = [line for line in lines if ("reply" in line or "cost" in line) and not line.get("replayed")]
-    costs = [line.get("cost") for line in replies]
-    tokens = sum((line.get("prompt_tokens") or 0) + (line.get("completion_tokens") or 0) for line in replies)
-    return None if None in costs else float(sum(filter(None, costs))), tokens
 
 
 def rename(source: RunFolder, target: RunFolder) -> None:

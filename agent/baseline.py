@@ -15,7 +15,8 @@ from typing import Any
 
 from agent.archive import FAILED, PENDING, RunFolder, rename, unused
 from agent.errors import Fault
-from agent.files import disk_faults, locked, write_json
+from agent.files import disk_faults, write_json
+from agent.locks import locked
 from agent.run import Run, load_run
 from agent.runner import kill_tree
 

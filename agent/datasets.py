@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from agent.errors import Fault, UserError
-from agent.files import disk_faults, locked, read_json
+from agent.files import disk_faults, read_json
+from agent.locks import locked
 from agent.raw_data import Arrays, load
 
 TORCHVISION = ("cifar10", "cifar100", "mnist", "fashion_mnist")

@@ -20,8 +20,9 @@ from packaging.utils import canonicalize_name
 
 from agent.datasets import cache_folder
 from agent.errors import UserError
-from agent.files import locked, read_json, write_json, write_text
+from agent.files import read_json, write_json, write_text
 from agent.installer import check_room, uv
+from agent.locks import locked
 
 REQUIRED = ("torch", "torchvision", "pytorch-lightning")
 INSTALL_SECONDS = 3600

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from agent.archive import Archive, RunFolder, spent
+from agent.archive import Archive, RunFolder
 from agent.errors import Fault
 from agent.files import read_events, read_json
 from agent.judge import Criteria, Judgement
 from agent.run import Run, load_run
 from agent.sandbox import KINDS
 from agent.scoring import Score, load_score
+from agent.spending import spent
 from agent.text import finite
 
 
@@ -50,6 +51,32 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class History:
+    """When an experiment was worked on, and what ended it; from its events."""
+
+    stopped: str | None  # a StopReason
+    began: float | None  # seconds since 1970
+    ended: float | None
+    seconds: float  # from the begin of each command to its last event: the time between commands is not counted
+
+    @classmethod
+    def of(cls, events: list[dict[str, Any]]) -> History:
+        reasons = [event["reason"] for event in events if event["event"] == "stopped"]
+        known = [event for event in events if finite(event.get("time")) is not None]
+        times, sittings = [event["time"] for event in known], list[list[float]]()
+        for event in known:
+            if event["event"] == "sitting" or not sittings:
+                sittings.append([])
+            sittings[-1].append(event["time"])
+        # A clock that was set back must not make a command take less than nothing.
+        seconds = sum(max(0.0, sitting[-1] - sitting[0]) for sitting in sittings)
+        return cls(reasons[-1] if reasons else None, times[0] if times else None, times[-1] if times else None, seconds)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"stopped": self.stopped, "began": self.began, "ended": self.ended, "seconds": round(self.seconds, 1)}
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All of an archive that a verdict is made of."""
 
@@ -66,6 +93,7 @@ class Evidence:
     judgement: Judgement | None
     criteria: Criteria
     cost: tuple[float | None, int]
+    history: History
 
     @property
     def sandbox(self) -> str:
@@ -126,7 +154,7 @@ def gather(archive: Archive) -> Evidence:
         scaffold=_load_arm(archive, "scaffold", confirmed),
         facts=report.get("facts"), judgement=Judgement.from_dict(read_json(chosen.judgement)) if chosen and judged else None,
         criteria=Criteria.from_dict(read_json(archive.criteria)) if archive.criteria.is_file() else Criteria.from_dict({}),
-        cost=spent(archive),
+        cost=spent(archive), history=History.of([event for event in events if event["event"] != "verdict"]),
     )  # fmt: skip
 
 

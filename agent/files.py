@@ -1,4 +1,4 @@
-"""Reading and writing that survives kills and lies: whole files, append-only lines, locks, untrusted files.
+"""Reading and writing that survives kills and lies: whole files, append-only lines, untrusted files.
 
 Covered: a process killed, a disk filled or power lost at any point leaves whole files, and at most one torn last line in a
 .jsonl file, which is dropped when read and cut off before the next append. What was said to be written is on disk with its name.
@@ -209,26 +209,6 @@ def disk_faults(path: Path) -> Iterator[None]:
     except OSError as error:
         several = isinstance(error, shutil.Error) and isinstance(error.args[0], list)  # of a folder's files: [(from, to, why), ...]
         raise Fault("disk", f"{path}: {error.args[0][0][2] if several else error.strerror or error}") from error
-
-
-@contextmanager
-def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
-    """Hold an exclusive lock on path while inside. Where another live process holds it: wait, or yield False.
-
-    The kernel drops the lock with its owner, so a dead owner holds nothing.
-    """
-    with disk_faults(path):
-        make_folder(path.parent)
-        file = open(path, "ab")  # noqa: SIM115
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        except OSError as error:  # then nobody knows who else works here
-            raise Fault("disk", f"{path}: cannot be locked: {error.strerror}") from error
-        yield True
 
 
 def remove(path: Path) -> None:

@@ -9,15 +9,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from agent.archive import Archive, RunFolder, experiments, spent
+from agent.archive import Archive, RunFolder, experiment_lock, experiments
 from agent.baseline import Baseline
 from agent.coder import AiderCoder, Answer
 from agent.datasets import find_prepared
 from agent.errors import Fault, UserError, record_bug
 from agent.experiment import Experiment
-from agent.files import append_event, locked, read_events, read_json
+from agent.files import append_event, read_events, read_json
 from agent.idea import Idea, find_ideas
 from agent.judge import criteria_of
+from agent.locks import locked
 from agent.plan import Setup, start_prompt
 from agent.prepare import baseline_of, create, experiment_key, look_up, make_plan, make_setup, serving
 from agent.provenance import commit
@@ -26,6 +27,7 @@ from agent.report.tables import data_line, experiment_table, run_line
 from agent.report.verdicts import detectable_line, load_verdict, verdict_block
 from agent.run import Run
 from agent.settings import SESSION_NOTE, Options, Settings, decide
+from agent.spending import spent
 from agent.training import train_baseline
 from agent.wandb_sync import upload
 from agent.workspace import Workspace
@@ -58,7 +60,7 @@ def _run_one(settings: Settings, archives: list[Archive]) -> None:
         say(f"  {settings.model.name}" + (f"  ({SESSION_NOTE})" if settings.shipped_session else ""))
     setup, folder = make_setup(settings), settings.options.runs_dir / settings.idea.slug
     key = experiment_key(settings, setup)
-    with locked(folder / f".{key}.lock") as mine:
+    with locked(experiment_lock(folder, key)) as mine:
         if not mine:
             raise Fault("busy", f"another process is working on this experiment in {folder}")
         archive = None if settings.options.fresh else _find(settings, key)

@@ -13,10 +13,10 @@ from agent.archive import Archive
 from agent.evidence import Arm, Evidence, gather
 from agent.fairness import COUNTED, unfair
 from agent.idea import spoken
-from agent.run import RunStatus
+from agent.run import Metric, RunStatus
 from agent.statistics import Effect, compare, detectable, seeds_to_decide
 
-SCHEMA = 2  # another number with every field that comes or goes
+SCHEMA = 3  # another number with every field that comes or goes
 SMALLEST_EFFECT = 0.005  # where the idea names none: the larger of this and one standard deviation of the control's seeds
 TIME_RATIO, PARAMETER_RATIO = 1.5, 1.25  # from here a price is marked
 CLASSES = ("supported", "not_supported", "inconclusive", "not_implemented", "no_result", "invalid")
@@ -35,7 +35,7 @@ def decide(archive: Archive) -> dict[str, Any]:
         "against_scaffold": _effect(evidence, beside),
         "baseline": _arm(evidence.control, "control") | {"key": evidence.config["baseline_key"]}, "candidate": _arm(evidence.idea, "idea"),
         "implemented": _implemented(evidence), "budget": _budget(evidence), "integrity": _integrity(evidence),
-        "selection": _selection(evidence), "repro": _repro(evidence), "cost": _cost(evidence),
+        "selection": _selection(evidence), "repro": _repro(evidence), "cost": _cost(evidence), "experiment": _experiment(evidence),
     }  # fmt: skip
 
 
@@ -230,6 +230,15 @@ def _cost(evidence: Evidence) -> dict[str, Any]:
     seconds = {"wall_s": wall, "cpu_s": sum(run.cpu_seconds for run in runs), "gpu_s": wall if evidence.on_gpu else 0.0}
     return {"runs": len(runs), **{name: _round(value, 1) for name, value in seconds.items()},
             "llm_usd": None if dollars is None else _round(dollars), "tokens": tokens}  # fmt: skip
+
+
+def _experiment(evidence: Evidence) -> dict[str, Any]:
+    """What a table of many experiments says of this one, so that it need read nothing but verdicts."""
+    data = evidence.config["dataset"]
+    values = [run.value for run in evidence.attempts if run.ok and run.value is not None]
+    return {"data": data["name"] if data else None, "model": evidence.config["model"], "open": evidence.config["open"],
+            "baseline": evidence.run_0.value if evidence.run_0 else None, "best": Metric(**evidence.config["metric"]).best(values),
+            "runs": len(values), "failed": len(evidence.attempts) - len(values), **evidence.history.as_dict()}  # fmt: skip
 
 
 def _round(value: float | None, digits: int = 6) -> float | None:

@@ -16,7 +16,8 @@ from agent import archive as archive_module
 from agent import errors, files
 from agent.archive import STAMP, Archive, RunFolder, experiments, new_experiment, rename
 from agent.errors import Fault, record_bug
-from agent.files import append_event, append_line, copy_files, locked, read_events, read_json, read_untrusted, write_bytes, write_text
+from agent.files import append_event, append_line, copy_files, read_events, read_json, read_untrusted, write_bytes, write_text
+from agent.locks import locked
 from agent.secrets import clean_environment, redact
 
 

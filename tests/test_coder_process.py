@@ -17,7 +17,8 @@ import pytest
 from agent.archive import Archive
 from agent.asking import OWN_SECONDS, REPLIES_A_TURN, reply_seconds, turn_seconds, within
 from agent.errors import Fault
-from agent.files import locked, read_events
+from agent.files import read_events
+from agent.locks import locked
 from agent.worker import Worker, held, provider_environment
 from tests.conftest import REPOSITORY
 from tests.endpoint import Answer

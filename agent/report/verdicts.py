@@ -21,8 +21,12 @@ from agent.text import clean
 from agent.verdict import PARAMETER_RATIO, SCHEMA, TIME_RATIO
 
 
+class OldFormat(Fault):
+    """A verdict of another version: sound, but to be computed again."""
+
+
 def load_verdict(archive: Archive) -> dict[str, Any] | None:
-    """What was decided; None where nothing was yet. Raises Fault("archive", ...) for a damaged one and for one of another version."""
+    """What was decided; None where nothing was yet. Raises Fault for a damaged one, OldFormat for one of another version."""
     if not archive.verdict.is_file():
         return None
     remedy = f"`python launch.py verdict {archive.folder}` computes it again"
@@ -31,7 +35,7 @@ def load_verdict(archive: Archive) -> dict[str, Any] | None:
     except Fault as fault:
         raise Fault("archive", f"{fault.detail}; {remedy}") from fault
     if stored.get("schema") != SCHEMA:
-        raise Fault("archive", f"{archive.verdict}: not a verdict of this version; {remedy}")
+        raise OldFormat("archive", f"{archive.verdict}: not a verdict of this version; {remedy}")
     return stored
 
 
