@@ -1,0 +1,17 @@
+"""What the replies of an experiment cost, as its session says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.archive import Archive
+from agent.files import read_events
+
+
+def spent(archive: Archive) -> tuple[float | None, int]:
+    """US dollars (None: a price is unknown) and tokens of all replies, those of unfinished turns, of the judge and empty ones too."""
+    lines = read_events(archive.session)
+    replies: list[dict[str, Any]] = [line for line in lines if ("reply" in line or "cost" in line) and not line.get("replayed")]
+    costs = [line.get("cost") for line in replies]
+    tokens = sum((line.get("prompt_tokens") or 0) + (line.get("completion_tokens") or 0) for line in replies)
+    return None if None in costs else float(sum(filter(None, costs))), tokens
