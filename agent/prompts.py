@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +28,29 @@ def render_text(source: str, **variables: Any) -> str:
         raise UserError(f"the scaffold's main.py is not a template that can be rendered: {error}") from error
 
 
-def _environment() -> Environment:
+def render_page(template: str, **variables: Any) -> str:
+    """Render an HTML page: whatever is not Markup is escaped."""
+    return _page_environment().get_template(template).render(**variables)
+
+
+def page_macros(template: str) -> Any:
+    """The macros of a template, to be called; they return Markup."""
+    return _page_environment().get_template(template).module
+
+
+def _environment(*, autoescape: bool = False) -> Environment:
     return ImmutableSandboxedEnvironment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        autoescape=autoescape,
     )
+
+
+@cache
+def _page_environment() -> Environment:
+    made = _environment(autoescape=True)
+    made.filters["stamp"] = lambda time: datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%d %H:%M")
+    return made

@@ -1,0 +1,99 @@
+"""One attempt as a page shows it: what was asked and answered, what the gate found, how the program changed, how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.archive import Archive, RunFolder
+from agent.errors import Fault
+from agent.files import read_events, read_json, read_untrusted
+from agent.judge import Judgement
+from agent.report.excerpts import Excerpts
+from agent.report.sidebyside import SideBySide, side_by_side
+from agent.run import Run, RunStatus, load_run
+from agent.workspace import MAIN, REQUIREMENTS
+
+LOG_BYTES, PROMPT_BYTES, REPLY_BYTES = 6_000, 20_000, 40_000
+ROW_BYTES = 500  # of one row of a side-by-side diff, about
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One file of this attempt beside the same file of another."""
+
+    title: str
+    file: str
+    sides: SideBySide | None  # None: the page is full
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Complete as far as the archive is. Texts are harmless, and bounded."""
+
+    run: Run
+    edit: dict[str, Any]
+    checks: list[dict[str, Any]]
+    facts: dict[str, Any]
+    judgement: Judgement | None
+    comparisons: list[Comparison]
+    message: str
+    prompt: str
+    reply: str
+    logs: list[tuple[str, str]]
+    damage: tuple[str, ...] = ()
+
+
+def load_attempts(archive: Archive, excerpts: Excerpts) -> list[Attempt]:
+    """Every attempt in the order in which it was made. One that is damaged says so."""
+    events = read_events(archive.events)
+    names = [event["folder"] for event in events if event["event"] == "attempt"]
+    edits = [event for event in events if event["event"] == "edit" and event["attempt"]]
+    return [_load(archive, RunFolder(archive.folder / name), edit, excerpts) for name, edit in zip(names, edits, strict=False)]
+
+
+def _load(archive: Archive, folder: RunFolder, edit: dict[str, Any], excerpts: Excerpts) -> Attempt:
+    damage = list[str]()
+
+    def tried(read: Any, absent: Any) -> Any:
+        try:
+            return read()
+        except Fault as fault:
+            damage.append(fault.detail)
+            return absent
+
+    run: Run = tried(lambda: load_run(folder), None) or _lost(folder, edit)
+    report = tried(lambda: read_json(folder.gate), {}) if folder.gate.is_file() else {}
+    judgement = tried(lambda: Judgement.from_dict(read_json(folder.judgement)), None) if folder.judgement.is_file() else None
+    return Attempt(
+        run, edit, report.get("checks") or [], report.get("facts") or {}, judgement, _comparisons(archive, folder, edit, excerpts),
+        excerpts.text(run.message), excerpts.head(folder.prompt, PROMPT_BYTES), excerpts.head(folder.reply, REPLY_BYTES, code=True),
+        [(path.name, text) for path in (folder.stdout, folder.stderr) if (text := excerpts.tail(path, LOG_BYTES))], tuple(damage),
+    )  # fmt: skip
+
+
+def _lost(folder: RunFolder, edit: dict[str, Any]) -> Run:
+    """What the events say of an attempt whose result cannot be read."""
+    return Run(edit["number"], RunStatus.NO_RESULT, folder.folder.name, message="its result.json cannot be read")
+
+
+def _comparisons(archive: Archive, folder: RunFolder, edit: dict[str, Any], excerpts: Excerpts) -> list[Comparison]:
+    """Against the run before it, and against the scaffold where that is another."""
+    before = archive.run(edit["number"] - 1)
+    others = [(before, f"against run_{edit['number'] - 1}{', the scaffold' if edit['number'] == 1 else ''}")]
+    if edit["number"] > 1:
+        others.append((archive.run(0), "against the scaffold"))
+    found = []
+    for other, title in others:
+        for name in (MAIN, REQUIREMENTS):
+            old, new = (_read(one.code / name) for one in (other, folder))
+            if name == MAIN or old != new:
+                sides = side_by_side(old, new)
+                fits = excerpts.spend(ROW_BYTES * len(sides.rows))
+                found.append(Comparison(title, name, sides if fits else None))
+    return found
+
+
+def _read(path: Path) -> str:
+    return (read_untrusted(path) or b"").decode("utf-8", "replace")

@@ -1,0 +1,76 @@
+"""The curves of an experiment: what every run wrote of itself, epoch by epoch, into metrics.csv.
+
+These numbers are the program's own word; the graded ones are in the tables. Not covered: more than MAX_EPOCHS rows, and columns
+other than the four below.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+
+from agent.archive import Archive, RunFolder
+from agent.files import read_events, read_untrusted
+from agent.text import finite
+
+METRICS = {"train_loss": "training loss", "val_loss": "validation loss", "train_acc": "training accuracy", "val_acc": "validation accuracy"}
+MAX_EPOCHS = 5000
+MAX_POINTS = 100  # of one curve in a picture
+MAX_RUNS = 60
+EXPLORED, CONTROL, CONFIRMED = "explored", "control", "confirmed"
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One run: for each metric its points, (epoch, value)."""
+
+    run: str
+    group: str
+    points: dict[str, list[tuple[float, float]]]
+
+
+def load_curves(archive: Archive) -> list[Curves]:
+    """Of the baseline, every attempt that trained, and every fresh seed; without those of which nothing can be drawn."""
+    found = [_read(archive.run(0), "baseline", CONTROL), *(_read(folder, folder.folder.name, EXPLORED) for folder in archive.attempts())]
+    for event in read_events(archive.events):
+        if event["event"] == "confirmed":
+            group = CONFIRMED if event["arm"] == "idea" else CONTROL
+            found.append(_read(RunFolder(archive.folder / event["folder"]), f"{event['arm']}, seed {event['seed']}", group))
+    again = [one for one in found[1:] if one.points == found[0].points]  # the baseline is the first seed of the control
+    return [one for one in found if any(one.points.values()) and one not in again][:MAX_RUNS]
+
+
+def _read(folder: RunFolder, run: str, group: str) -> Curves:
+    rows = read_rows(folder)
+    points = {metric: _thin([(row["epoch"], row[metric]) for row in rows if "epoch" in row and metric in row]) for metric in METRICS}
+    if folder.folder.parent.name == "confirm" and group == CONFIRMED:
+        points["val_loss"] = points["val_acc"] = []  # of training images: a confirming run is shown no others
+    return Curves(run, group, points)
+
+
+def read_rows(folder: RunFolder) -> list[dict[str, float]]:
+    """The finite numbers of metrics.csv, a dictionary an epoch; [] where there is none that can be read."""
+    text = (read_untrusted(folder.metrics) or b"").decode("utf-8", "replace")
+    rows = []
+    try:
+        for row in csv.DictReader(io.StringIO(text.replace("\0", ""))):
+            rows.append({name: number for name, value in row.items() if name and (number := _number(value)) is not None})
+            if len(rows) == MAX_EPOCHS:
+                break
+    except csv.Error:  # a field of more than 128 KiB, say: what came before it can be read
+        pass
+    return rows
+
+
+def _number(text: object) -> float | None:
+    try:
+        return finite(float(text)) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+def _thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most MAX_POINTS of them, evenly, the last one always."""
+    step = -(-len(points) // MAX_POINTS)
+    return points if step <= 1 else [*points[:-1:step], points[-1]]

@@ -1,0 +1,189 @@
+"""One experiment as one HTML file. A part of the archive that is damaged becomes a line that says so; the rest is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import UndefinedError
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from agent.archive import Archive, RunFolder
+from agent.errors import Fault
+from agent.files import read_events, read_json
+from agent.judge import Criteria
+from agent.prompts import page_macros, render_page
+from agent.report.attempts import load_attempts
+from agent.report.charts import curve_picture, looks, seeds_picture
+from agent.report.curves import METRICS, Curves, load_curves
+from agent.report.excerpts import Excerpts
+from agent.report.summary import Summary, summarise
+from agent.report.verdicts import headline, load_verdict, verdict_block
+from agent.run import Metric, Run, load_run, sampling_noise
+from agent.text import finite
+
+DAMAGE = (Fault, KeyError, TypeError, ValueError, AttributeError, IndexError, UndefinedError)  # of an archive edited by hand, or old
+IDEA_BYTES, PATCH_BYTES = 100_000, 20_000
+MEASURED = (("train_loss", 3), ("val_loss", 3), ("parameters", 0), ("peak_memory_mb", 0), ("images_per_second", 0))
+
+
+@dataclass(frozen=True)
+class Section:
+    name: str  # its anchor
+    title: str
+    html: Markup
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the sections are made of; each method makes one, and may fail on a damaged archive."""
+
+    archive: Archive
+    summary: Summary
+    excerpts: Excerpts
+
+    def sections(self) -> list[Section]:
+        parts: list[tuple[str, str, Callable[[], Markup]]] = [
+            ("verdict", "Verdict", self.verdict), ("seeds", "All seeds", self.seeds), ("runs", "Runs", self.runs),
+            ("curves", "Curves", self.curves), ("attempts", "Attempts", self.attempts), ("criteria", "Criteria", self.criteria),
+            ("idea", "The idea", self.idea), ("provenance", "Provenance", self.provenance), ("files", "Files", self.files),
+        ]  # fmt: skip
+        return [section for name, title, make in parts if (section := self._section(name, title, make)).html]
+
+    def _section(self, name: str, title: str, make: Callable[[], Markup]) -> Section:
+        try:
+            return Section(name, title, make())
+        except DAMAGE as error:
+            said = self.excerpts.text(error.detail if isinstance(error, Fault) else f"{type(error).__name__}: {error}")
+            return Section(name, title, Markup('<p class="warning">This part of the archive is damaged: {}</p>').format(said))
+
+    def verdict(self) -> Markup:
+        stored = load_verdict(self.archive)
+        if stored is None:
+            return Markup()
+        return _macros().verdict(stored, verdict_block(stored), None, None)
+
+    def seeds(self) -> Markup:
+        stored = load_verdict(self.archive)
+        if stored is None or not (stored["candidate"]["acc"] or stored["baseline"]["acc"]):
+            return Markup()
+        return _macros().seeds(stored, seeds_picture(stored) if stored["effect"] else None)
+
+    def runs(self) -> Markup:
+        config, chosen = read_json(self.archive.config), self._chosen()
+        folders = [self.archive.run(0), *self.archive.attempts()]
+        runs = [load_run(folder) for folder in folders if folder.result.is_file()]
+        baseline = runs[0].value if runs and runs[0].number == 0 else None
+        confirmed = [load_run(folder) for folder in self._confirmed()]
+        rows = [_row(run, baseline, chosen) for run in runs] + [_row(run, None, chosen, anchor="seeds") for run in confirmed]
+        count = (config["dataset"] or {}).get("val_count", 0)
+        noise = None if config["open"] else sampling_noise(baseline, count)
+        return _macros().runs(rows, Metric(**config["metric"]).name, config["open"], noise)
+
+    def curves(self) -> Markup:
+        found = load_curves(self.archive)
+        shown = [metric for metric in METRICS if any(one.points[metric] for one in found)]
+        pictures = [(metric, curve_picture(found, metric, METRICS[metric])) for metric in shown]
+        data = {metric: {"box": picture.box, "span": picture.span, "points": {i: one.points[metric] for i, one in enumerate(found)}}
+                for metric, picture in pictures}  # fmt: skip
+        legend = [{"number": i, "name": one.run, "group": one.group, "swatch": _swatch(found, i)} for i, one in enumerate(found)]
+        named = {"runs": [one.run for one in found], "metrics": data}
+        return _macros().curves(
+            [{"metric": metric, "svg": picture.svg, "note": picture.note} for metric, picture in pictures], legend, named
+        )
+
+    def attempts(self) -> Markup:
+        return _macros().attempts(load_attempts(self.archive, self.excerpts), self._chosen())
+
+    def criteria(self) -> Markup:
+        fixed = Criteria.from_dict(read_json(self.archive.criteria)) if self.archive.criteria.is_file() else Criteria()
+        return _macros().criteria(fixed) if fixed.items else Markup()
+
+    def idea(self) -> Markup:
+        text = self.excerpts.head(self.archive.idea, IDEA_BYTES)
+        return _macros().idea(_prose(text)) if text else Markup()
+
+    def provenance(self) -> Markup:
+        config, events = read_json(self.archive.config), read_events(self.archive.events)
+        made = dict(config["provenance"])
+        shown = {
+            "packages": made.pop("environment")["packages"], "uncommitted": self.excerpts.text((made.pop("uncommitted") or "")[:PATCH_BYTES], code=True),
+            "short": {name: config[name] for name in ("key", "idea_sha", "model", "judge", "budget", "seeds", "limits", "metric")}
+            | {"data": {name: value for name, value in (config["dataset"] or {}).items() if name not in ("mean", "deviation")},
+               "environment": config["baseline_key"]["environment"], "device": config["baseline_key"]["device"],
+               "scaffold": config["baseline_key"]["scaffold"], "asked": config["asked"], "Assay": made},
+        }  # fmt: skip
+        sittings = [
+            {name: value for name, value in event.items() if name not in ("event", "addable")}
+            for event in events
+            if event["event"] == "sitting"
+        ]
+        return _macros().provenance(shown, sittings, read_events(self.archive.reproductions), self.summary.name)
+
+    def files(self) -> Markup:
+        whole = [(self.archive.events, "every step, as it happened"), (self.archive.config, "what was asked for, versions, data"),
+                 (self.archive.verdict, "the verdict, for programs"), (self.archive.folder / "report.md", "the skeleton of a write-up"),
+                 (self.archive.chat, "the conversation with the model"), (self.archive.session, "every reply: can be played again"),
+                 (self.archive.idea, "the idea")]  # fmt: skip
+        found = [(path.name, what) for path, what in whole if path.is_file()]
+        for folder in [self.archive.run(0), *self.archive.attempts()]:
+            names = (
+                (folder.code / "main.py", "the program"),
+                (folder.diff, "what changed"),
+                (folder.metrics, "curves"),
+                (folder.stdout, "log"),
+            )
+            found += [(str(path.relative_to(self.archive.folder)), what) for path, what in names if path.is_file()]
+        return _macros().files(found)
+
+    def _chosen(self) -> str | None:
+        """The folder of the run that was confirmed."""
+        return next((event["folder"] for event in read_events(self.archive.events) if event["event"] == "confirm"), None)
+
+    def _confirmed(self) -> list[RunFolder]:
+        """The fresh seeds of the idea."""
+        events = [event for event in read_events(self.archive.events) if event["event"] == "confirmed" and event["arm"] == "idea"]
+        return [RunFolder(self.archive.folder / event["folder"]) for event in events]
+
+
+def experiment_page(archive: Archive, **frame: Any) -> str:
+    """HTML, whole in one file. frame: what every page has (agent/report/pages.py)."""
+    summary = summarise(archive)
+    page = Page(archive, summary, Excerpts(archive.folder))
+    stored = load_verdict(archive) if summary.finished else None
+    said = headline(stored).partition(" ")[2] if stored else ""
+    if stored:
+        said = headline(stored).removeprefix(stored["verdict"].upper().replace("_", " ")).strip("; ")
+    return render_page("experiment.html.j2", summary=summary, headline=said, sections=page.sections(), **frame)
+
+
+def _macros() -> Any:
+    return page_macros("sections.html.j2")
+
+
+def _row(run: Run, baseline: float | None, chosen: str | None, anchor: str = "") -> dict[str, Any]:
+    """For the table of runs: name, status, and its numbers, each with the digits to show."""
+    value = run.value if run.ok else None
+    change = value - baseline if value is not None and baseline is not None and run.number else None
+    cells = [(value, 4), (change, "change"), *((finite(run.metrics.get(name)), digits) for name, digits in MEASURED), (run.seconds, 1)]
+    name = run.folder or "run_0"
+    return {"name": name if run.number else "run_0, the baseline" if name == "run_0" else name, "status": run.status.value.replace("_", " "), "ok": run.ok,
+            "cells": cells, "chosen": bool(chosen) and name == chosen, "anchor": anchor or (name if run.number else "")}  # fmt: skip
+
+
+def _swatch(curves: list[Curves], number: int) -> Markup:
+    """The line of one run in small, for the legend."""
+    look = looks(curves)[number]
+    dash = {"-": "", "--": "6 3", "-.": "6 2 1 2", ":": "2 2"}[look.dash]
+    shape = {"o": "M20 7m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", "s": "M16 3h8v8h-8z", "^": "M20 2l5 9h-10z", "D": "M20 2l5 5-5 5-5-5z",
+             "v": "M20 12l5-9h-10z", "<": "M15 7l9-5v10z", ">": "M25 7l-9-5v10z", "p": "M20 2l5 4-2 6h-6l-2-6z", "": ""}[look.mark]  # fmt: skip
+    return Markup('<svg class="swatch" viewBox="0 0 40 14" aria-hidden="true"><path class="line" style="stroke: var(--c{0}); stroke-dasharray: {1}" d="M0 7H40"/>'
+                  '<path style="fill: var(--c{0})" d="{2}"/></svg>').format(look.colour, dash or "none", shape)  # fmt: skip
+
+
+def _prose(text: str) -> Markup:
+    """Markdown as HTML: its own HTML is shown as text, and no picture is fetched."""
+    body = text.partition("\n---\n")[2] if text.startswith("---\n") else text
+    return Markup(MarkdownIt("commonmark", {"html": False}).disable("image").enable("table").render(body))

@@ -1,0 +1,72 @@
+"""HTML pages: report.html of an experiment, and runs/report.html of them all. One file each, no network, no server."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from agent.archive import Archive
+from agent.files import write_text
+from agent.prompts import render_page
+from agent.provenance import commit
+from agent.report.experiment_page import experiment_page
+from agent.report.summary import STATES, Summary, summaries
+from agent.statistics import expected_false_wins
+
+HERE = Path(__file__).resolve().parent
+WIDEST = 0.30  # half of the shared scale of the drawings, at most: one wild interval must not press the others flat
+
+
+def write_page(archive: Archive) -> Path:
+    """report.html in the archive; its path. Raises Fault("disk", ...) where it cannot be written."""
+    write_text(archive.report, experiment_page(archive, **_frame()))
+    return archive.report
+
+
+def write_queue_page(runs: Path) -> Path:
+    """report.html of all experiments under runs/; its path."""
+    path = runs / "report.html"
+    write_text(path, queue_page(runs))
+    return path
+
+
+def queue_page(runs: Path) -> str:
+    found = sorted(summaries(runs), key=lambda one: one.low, reverse=True)
+    compared = [one for one in found if one.effect]
+    counts = Counter(one.state for one in found)
+    return render_page(
+        "queue.html.j2", rows=[_row(one, runs) for one in found], counts=[(state, counts[state]) for state in STATES if counts[state]],
+        compared=len(compared), wins=counts["supported"], false_wins=expected_false_wins(len(compared)), scale=_scale(compared), **_frame(),
+    )  # fmt: skip
+
+
+def _row(one: Summary, runs: Path) -> dict[str, Any]:
+    page = one.archive.report.relative_to(runs).as_posix() if one.archive.report.is_file() else ""
+    return asdict(one) | {"name": one.name, "rank": STATES.index(one.state), "page": page}
+
+
+def _scale(compared: list[Summary]) -> tuple[float, float] | None:
+    """Of the drawn intervals: zero is in it, and as much as most of them need."""
+    ends = [abs(end) for one in compared if one.effect for end in one.effect["ci95"]]
+    if not ends:
+        return None
+    widest = min(WIDEST, max(0.005, 1.05 * max(ends)))
+    return -widest, widest
+
+
+def _frame() -> dict[str, Any]:
+    """What every page has. Only our own script may run: the policy holds its hash."""
+    css, js = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    digest = base64.b64encode(hashlib.sha256(js.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
+    made = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    return {"css": Markup(css), "js": Markup(js), "policy": policy, "made": made, "commit": commit()}
