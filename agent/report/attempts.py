@@ -26,6 +26,7 @@ class Comparison:
     title: str
     file: str
     sides: SideBySide | None  # None: the page is full
+    open: bool = False  # shown without being asked for: the whole change of the run that the verdict is about
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,16 @@ class Attempt:
     damage: tuple[str, ...] = ()
 
 
-def load_attempts(archive: Archive, excerpts: Excerpts) -> list[Attempt]:
-    """Every attempt in the order in which it was made. One that is damaged says so."""
-    events = read_events(archive.events)
-    names = [event["folder"] for event in events if event["event"] == "attempt"]
-    edits = [event for event in events if event["event"] == "edit" and event["attempt"]]
-    return [_load(archive, RunFolder(archive.folder / name), edit, excerpts) for name, edit in zip(names, edits, strict=False)]
+def load_attempts(archive: Archive, excerpts: Excerpts, chosen: str | None) -> list[Attempt]:
+    """Every attempt in the order in which it was made. One that is damaged says so. chosen: the folder of the run that was confirmed."""
+    edits = [event for event in read_events(archive.events) if event["event"] == "edit" and event["attempt"]]
+    folders = archive.attempts()
+    before = [archive.run(0), *folders]
+    return [_load(archive, pair, edit, excerpts, chosen) for pair, edit in zip(zip(before, folders, strict=False), edits, strict=False)]
 
 
-def _load(archive: Archive, folder: RunFolder, edit: dict[str, Any], excerpts: Excerpts) -> Attempt:
+def _load(archive: Archive, pair: tuple[RunFolder, RunFolder], edit: dict[str, Any], excerpts: Excerpts, chosen: str | None) -> Attempt:
+    last, folder = pair
     damage = list[str]()
 
     def tried(read: Any, absent: Any) -> Any:
@@ -67,7 +69,8 @@ def _load(archive: Archive, folder: RunFolder, edit: dict[str, Any], excerpts: E
     report = tried(lambda: read_json(folder.gate), {}) if folder.gate.is_file() else {}
     judgement = tried(lambda: Judgement.from_dict(read_json(folder.judgement)), None) if folder.judgement.is_file() else None
     return Attempt(
-        run, edit, report.get("checks") or [], report.get("facts") or {}, judgement, _comparisons(archive, folder, edit, excerpts),
+        run, edit, report.get("checks") or [], report.get("facts") or {}, judgement,
+        _comparisons(folder, _others(archive, last, edit["number"]), excerpts, folder.folder.name == chosen),
         excerpts.text(run.message), excerpts.head(folder.prompt, PROMPT_BYTES), excerpts.head(folder.reply, REPLY_BYTES, code=True),
         [(path.name, text) for path in (folder.stdout, folder.stderr) if (text := excerpts.tail(path, LOG_BYTES))], tuple(damage),
     )  # fmt: skip
@@ -78,12 +81,14 @@ def _lost(folder: RunFolder, edit: dict[str, Any]) -> Run:
     return Run(edit["number"], RunStatus.NO_RESULT, folder.folder.name, message="its result.json cannot be read")
 
 
-def _comparisons(archive: Archive, folder: RunFolder, edit: dict[str, Any], excerpts: Excerpts) -> list[Comparison]:
-    """Against the run before it, and against the scaffold where that is another."""
-    before = archive.run(edit["number"] - 1)
-    others = [(before, f"against run_{edit['number'] - 1}{', the scaffold' if edit['number'] == 1 else ''}")]
-    if edit["number"] > 1:
-        others.append((archive.run(0), "against the scaffold"))
+def _others(archive: Archive, last: RunFolder, number: int) -> list[tuple[RunFolder, str]]:
+    """What an attempt is compared with: the attempt before, for a repair is lost in the whole change; the run before; the scaffold."""
+    before, scaffold = archive.run(number - 1), archive.run(0)
+    found = {last.folder.name: (last, f"against {last.folder.name}"), before.folder.name: (before, f"against {before.folder.name}")}
+    return list((found | {scaffold.folder.name: (scaffold, "against the scaffold")}).values())
+
+
+def _comparisons(folder: RunFolder, others: list[tuple[RunFolder, str]], excerpts: Excerpts, chosen: bool) -> list[Comparison]:
     found = []
     for other, title in others:
         for name in (MAIN, REQUIREMENTS):
@@ -91,7 +96,7 @@ def _comparisons(archive: Archive, folder: RunFolder, edit: dict[str, Any], exce
             if name == MAIN or old != new:
                 sides = side_by_side(old, new)
                 fits = excerpts.spend(ROW_BYTES * len(sides.rows))
-                found.append(Comparison(title, name, sides if fits else None))
+                found.append(Comparison(title, name, sides if fits else None, chosen and other is others[-1][0]))
     return found
 
 

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from agent.report.curves import CONFIRMED, CONTROL, Curves
 
@@ -24,6 +25,7 @@ INK, FAINT, GRID, *PALETTE = VARIABLES
 MARKS = "os^Dv<>p"
 DASHES = ("-", "--", "-.", ":")
 WIDTH, HEIGHT = 6.0, 3.8  # inches, of which a page makes what it likes
+_COUNTED = re.compile(r' id="(?:figure|axes|patch|line2d|text|[xy]tick|matplotlib\.axis|LineCollection)_\d+"')  # the same in every picture
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "assay", "font.size": 11, "axes.edgecolor": FAINT, "axes.labelcolor": INK,
     "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False, "grid.color": GRID,
@@ -72,11 +74,12 @@ def curve_picture(curves: list[Curves], metric: str, title: str) -> Picture:
         for number, (one, look) in enumerate(zip(curves, looks(curves), strict=True)):
             if points := one.points[metric]:
                 x, y = zip(*points, strict=True)
-                axes.plot(x, y, color=PALETTE[look.colour], linestyle=look.dash, linewidth=look.width, marker=look.mark or ("." if len(x) == 1 else ""),
-                          markersize=6, markevery=max(1, len(x) // 8), gid=f"{metric}--{number}")  # fmt: skip
+                mark = look.mark or ("." if len(x) == 1 else "")
+                axes.plot(x, y, color=PALETTE[look.colour], linestyle=look.dash, linewidth=look.width, marker=mark, markersize=6,
+                          markevery=max(1, len(x) // 8), gid=f"{metric}--{number}")  # fmt: skip
         axes.set_title(title)
         axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         note = _limit(axes, [value for one in curves for _, value in one.points[metric]])
         svg = _svg(figure, f"{title} of {len(curves)} runs by epoch; the same numbers are in each run's metrics.csv")
         box = axes.get_position()
@@ -97,19 +100,14 @@ def seeds_picture(verdict: dict[str, Any]) -> Markup:
     """Every fresh seed of both arms with what its images alone explain, and under them the difference of the arms."""
     arms = [(arm, verdict[name]) for arm, name in (("idea", "candidate"), ("control", "baseline"))]
     rows = sum(len(arm["acc"]) + 1 for _, arm in arms)
-    differences = [
-        ("idea - control", verdict["effect"]),
-        *([("idea - scaffold", verdict["against_scaffold"])] if verdict["against_scaffold"] else []),
-    ]
+    both = ("idea - control", verdict["effect"]), ("idea - scaffold", verdict["against_scaffold"])
+    differences = [(name, effect) for name, effect in both if effect]
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.5 + 0.27 * rows + 0.5 + 0.35 * len(differences)))
         above, below = figure.subplots(2, 1, height_ratios=[rows, 1.2 + 1.3 * len(differences)])
         _draw_arms(above, arms, verdict["integrity"]["test_count"])
         _draw_differences(below, differences, 100 * verdict["idea"]["min_effect"])
-        return _svg(
-            figure,
-            "Accuracy on the hidden test of every fresh seed of both arms, and the difference of the arms; a table below has the numbers",
-        )
+        return _svg(figure, "Accuracy on the hidden test of every fresh seed of both arms, and their difference; a table has the numbers")
 
 
 def _draw_arms(axes: Axes, arms: list[tuple[str, dict[str, Any]]], count: int | None) -> None:
@@ -145,9 +143,7 @@ def _svg(figure: Figure, described: str) -> Markup:
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.S)
-    svg = re.sub(
-        r' id="(?:figure|axes|patch|line2d|text|[xy]tick|matplotlib\.axis|LineCollection)_\d+"', "", svg
-    )  # the same in every picture
+    svg = _COUNTED.sub("", svg)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"| height="[\d.]+pt"', r"\1", svg, count=2)
     for colour, variable in VARIABLES.items():
         svg = svg.replace(colour, f"var({variable})")

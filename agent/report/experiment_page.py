@@ -23,9 +23,14 @@ from agent.report.summary import Summary, summarise
 from agent.report.verdicts import headline, load_verdict, verdict_block
 from agent.run import Metric, Run, load_run, sampling_noise
 from agent.text import finite
+from agent.workspace import MAIN
 
 DAMAGE = (Fault, KeyError, TypeError, ValueError, AttributeError, IndexError, UndefinedError)  # of an archive edited by hand, or old
 IDEA_BYTES, PATCH_BYTES = 100_000, 20_000
+# matplotlib's dashes and marks, for the legend.
+_DASHED = {"-": "none", "--": "6 3", "-.": "6 2 1 2", ":": "2 2"}
+_SHAPES = {"": "", "o": "M20 7m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", "s": "M16 3h8v8h-8z", "^": "M20 2l5 9h-10z", "D": "M20 2l5 5-5 5-5-5z",
+           "v": "M20 12l5-9h-10z", "<": "M15 7l9-5v10z", ">": "M25 7l-9-5v10z", "p": "M20 2l5 4-2 6h-6l-2-6z"}  # fmt: skip
 MEASURED = (("train_loss", 3), ("val_loss", 3), ("parameters", 0), ("peak_memory_mb", 0), ("images_per_second", 0))
 
 
@@ -61,91 +66,77 @@ class Page:
 
     def verdict(self) -> Markup:
         stored = load_verdict(self.archive)
-        if stored is None:
-            return Markup()
-        return _macros().verdict(stored, verdict_block(stored), None, None)
+        return _draw("verdict", stored, verdict_block(stored), None) if stored else Markup()
 
     def seeds(self) -> Markup:
         stored = load_verdict(self.archive)
         if stored is None or not (stored["candidate"]["acc"] or stored["baseline"]["acc"]):
             return Markup()
-        return _macros().seeds(stored, seeds_picture(stored) if stored["effect"] else None)
+        return _draw("seeds", stored, seeds_picture(stored) if stored["effect"] else None)
 
     def runs(self) -> Markup:
         config, chosen = read_json(self.archive.config), self._chosen()
-        folders = [self.archive.run(0), *self.archive.attempts()]
-        runs = [load_run(folder) for folder in folders if folder.result.is_file()]
+        runs = [load_run(folder) for folder in (self.archive.run(0), *self.archive.attempts()) if folder.result.is_file()]
         baseline = runs[0].value if runs and runs[0].number == 0 else None
-        confirmed = [load_run(folder) for folder in self._confirmed()]
+        confirmed = [
+            load_run(RunFolder(self.archive.folder / event["folder"])) for event in self._events("confirmed") if event["arm"] == "idea"
+        ]
         rows = [_row(run, baseline, chosen) for run in runs] + [_row(run, None, chosen, anchor="seeds") for run in confirmed]
-        count = (config["dataset"] or {}).get("val_count", 0)
-        noise = None if config["open"] else sampling_noise(baseline, count)
-        return _macros().runs(rows, Metric(**config["metric"]).name, config["open"], noise)
+        noise = None if config["open"] else sampling_noise(baseline, (config["dataset"] or {}).get("val_count", 0))
+        return _draw("runs", rows, Metric(**config["metric"]).name, config["open"], noise)
 
     def curves(self) -> Markup:
         found = load_curves(self.archive)
-        shown = [metric for metric in METRICS if any(one.points[metric] for one in found)]
-        pictures = [(metric, curve_picture(found, metric, METRICS[metric])) for metric in shown]
-        data = {metric: {"box": picture.box, "span": picture.span, "points": {i: one.points[metric] for i, one in enumerate(found)}}
-                for metric, picture in pictures}  # fmt: skip
+        drawn = [metric for metric in METRICS if any(one.points[metric] for one in found)]
+        pictures = {metric: curve_picture(found, metric, METRICS[metric]) for metric in drawn}
         legend = [{"number": i, "name": one.run, "group": one.group, "swatch": _swatch(found, i)} for i, one in enumerate(found)]
-        named = {"runs": [one.run for one in found], "metrics": data}
-        return _macros().curves(
-            [{"metric": metric, "svg": picture.svg, "note": picture.note} for metric, picture in pictures], legend, named
-        )
+        data = {metric: {"box": picture.box, "span": picture.span, "points": {i: one.points[metric] for i, one in enumerate(found)}}
+                for metric, picture in pictures.items()}  # fmt: skip
+        return _draw("curves", pictures, legend, {"runs": [one.run for one in found], "metrics": data})
 
     def attempts(self) -> Markup:
-        return _macros().attempts(load_attempts(self.archive, self.excerpts), self._chosen())
+        chosen = self._chosen()
+        return _draw("attempts", load_attempts(self.archive, self.excerpts, chosen), chosen)
 
     def criteria(self) -> Markup:
         fixed = Criteria.from_dict(read_json(self.archive.criteria)) if self.archive.criteria.is_file() else Criteria()
-        return _macros().criteria(fixed) if fixed.items else Markup()
+        return _draw("criteria", fixed) if fixed.items else Markup()
 
     def idea(self) -> Markup:
         text = self.excerpts.head(self.archive.idea, IDEA_BYTES)
-        return _macros().idea(_prose(text)) if text else Markup()
+        return _draw("idea", _prose(text)) if text else Markup()
 
     def provenance(self) -> Markup:
-        config, events = read_json(self.archive.config), read_events(self.archive.events)
-        made = dict(config["provenance"])
-        shown = {
-            "packages": made.pop("environment")["packages"], "uncommitted": self.excerpts.text((made.pop("uncommitted") or "")[:PATCH_BYTES], code=True),
-            "short": {name: config[name] for name in ("key", "idea_sha", "model", "judge", "budget", "seeds", "limits", "metric")}
-            | {"data": {name: value for name, value in (config["dataset"] or {}).items() if name not in ("mean", "deviation")},
-               "environment": config["baseline_key"]["environment"], "device": config["baseline_key"]["device"],
-               "scaffold": config["baseline_key"]["scaffold"], "asked": config["asked"], "Assay": made},
-        }  # fmt: skip
-        sittings = [
-            {name: value for name, value in event.items() if name not in ("event", "addable")}
-            for event in events
-            if event["event"] == "sitting"
-        ]
-        return _macros().provenance(shown, sittings, read_events(self.archive.reproductions), self.summary.name)
+        config = read_json(self.archive.config)
+        made, base = dict(config["provenance"]), config["baseline_key"]
+        packages, patch = made.pop("environment")["packages"], made.pop("uncommitted") or ""
+        asked = {name: config[name] for name in ("key", "idea_sha", "model", "judge", "budget", "seeds", "limits", "metric", "asked")}
+        data = {name: value for name, value in (config["dataset"] or {}).items() if name not in ("mean", "deviation")}
+        about = asked | {name: base[name] for name in ("device", "environment", "scaffold")} | {"data": data, "Assay": made}
+        commands = [{name: value for name, value in event.items() if name not in ("event", "addable")} for event in self._events("sitting")]
+        return _draw("provenance", about, packages, self.excerpts.text(patch[:PATCH_BYTES], code=True), commands,
+                     read_events(self.archive.reproductions), self.summary.name)  # fmt: skip
 
     def files(self) -> Markup:
         whole = [(self.archive.events, "every step, as it happened"), (self.archive.config, "what was asked for, versions, data"),
                  (self.archive.verdict, "the verdict, for programs"), (self.archive.folder / "report.md", "the skeleton of a write-up"),
                  (self.archive.chat, "the conversation with the model"), (self.archive.session, "every reply: can be played again"),
                  (self.archive.idea, "the idea")]  # fmt: skip
-        found = [(path.name, what) for path, what in whole if path.is_file()]
         for folder in [self.archive.run(0), *self.archive.attempts()]:
-            names = (
-                (folder.code / "main.py", "the program"),
+            whole += [
+                (folder.code / MAIN, "the program"),
                 (folder.diff, "what changed"),
                 (folder.metrics, "curves"),
                 (folder.stdout, "log"),
-            )
-            found += [(str(path.relative_to(self.archive.folder)), what) for path, what in names if path.is_file()]
-        return _macros().files(found)
+            ]
+        return _draw("files", [(path.relative_to(self.archive.folder).as_posix(), what) for path, what in whole if path.is_file()])
 
     def _chosen(self) -> str | None:
         """The folder of the run that was confirmed."""
-        return next((event["folder"] for event in read_events(self.archive.events) if event["event"] == "confirm"), None)
+        return next((event["folder"] for event in self._events("confirm")), None)
 
-    def _confirmed(self) -> list[RunFolder]:
-        """The fresh seeds of the idea."""
-        events = [event for event in read_events(self.archive.events) if event["event"] == "confirmed" and event["arm"] == "idea"]
-        return [RunFolder(self.archive.folder / event["folder"]) for event in events]
+    def _events(self, name: str) -> list[dict[str, Any]]:
+        return [event for event in read_events(self.archive.events) if event["event"] == name]
 
 
 def experiment_page(archive: Archive, **frame: Any) -> str:
@@ -153,34 +144,34 @@ def experiment_page(archive: Archive, **frame: Any) -> str:
     summary = summarise(archive)
     page = Page(archive, summary, Excerpts(archive.folder))
     stored = load_verdict(archive) if summary.finished else None
-    said = headline(stored).partition(" ")[2] if stored else ""
-    if stored:
-        said = headline(stored).removeprefix(stored["verdict"].upper().replace("_", " ")).strip("; ")
+    said = headline(stored).removeprefix(stored["verdict"].upper().replace("_", " ")).strip("; ") if stored else ""
     return render_page("experiment.html.j2", summary=summary, headline=said, sections=page.sections(), **frame)
 
 
-def _macros() -> Any:
-    return page_macros("sections.html.j2")
+def _draw(macro: str, *arguments: Any) -> Markup:
+    """One macro of templates/sections.html.j2."""
+    return Markup(getattr(page_macros("sections.html.j2"), macro)(*arguments))
 
 
 def _row(run: Run, baseline: float | None, chosen: str | None, anchor: str = "") -> dict[str, Any]:
     """For the table of runs: name, status, and its numbers, each with the digits to show."""
     value = run.value if run.ok else None
     change = value - baseline if value is not None and baseline is not None and run.number else None
-    cells = [(value, 4), (change, "change"), *((finite(run.metrics.get(name)), digits) for name, digits in MEASURED), (run.seconds, 1)]
-    name = run.folder or "run_0"
-    return {"name": name if run.number else "run_0, the baseline" if name == "run_0" else name, "status": run.status.value.replace("_", " "), "ok": run.ok,
-            "cells": cells, "chosen": bool(chosen) and name == chosen, "anchor": anchor or (name if run.number else "")}  # fmt: skip
+    metrics = run.metrics | ({"val_loss": None} if anchor else {})  # of training images: a confirming run is shown no others
+    cells = [(value, 4), (change, "change"), *((finite(metrics.get(name)), digits) for name, digits in MEASURED), (run.seconds, 1)]
+    name = run.folder if run.number else "run_0, the baseline"
+    return {"name": name, "status": run.status.value.replace("_", " "), "ok": run.ok, "cells": cells,
+            "chosen": bool(chosen) and name == chosen, "anchor": anchor or (name if run.number else "")}  # fmt: skip
 
 
 def _swatch(curves: list[Curves], number: int) -> Markup:
     """The line of one run in small, for the legend."""
     look = looks(curves)[number]
-    dash = {"-": "", "--": "6 3", "-.": "6 2 1 2", ":": "2 2"}[look.dash]
-    shape = {"o": "M20 7m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", "s": "M16 3h8v8h-8z", "^": "M20 2l5 9h-10z", "D": "M20 2l5 5-5 5-5-5z",
-             "v": "M20 12l5-9h-10z", "<": "M15 7l9-5v10z", ">": "M25 7l-9-5v10z", "p": "M20 2l5 4-2 6h-6l-2-6z", "": ""}[look.mark]  # fmt: skip
-    return Markup('<svg class="swatch" viewBox="0 0 40 14" aria-hidden="true"><path class="line" style="stroke: var(--c{0}); stroke-dasharray: {1}" d="M0 7H40"/>'
-                  '<path style="fill: var(--c{0})" d="{2}"/></svg>').format(look.colour, dash or "none", shape)  # fmt: skip
+    line = Markup('<path class="line" style="stroke: var(--c{}); stroke-dasharray: {}" d="M0 7H40"/>').format(
+        look.colour, _DASHED[look.dash]
+    )
+    mark = Markup('<path style="fill: var(--c{})" d="{}"/>').format(look.colour, _SHAPES[look.mark])
+    return Markup('<svg class="swatch" viewBox="0 0 40 14" aria-hidden="true">{}{}</svg>').format(line, mark)
 
 
 def _prose(text: str) -> Markup:

@@ -21,6 +21,7 @@ from agent.report.summary import STATES, Summary, summaries
 from agent.statistics import expected_false_wins
 
 HERE = Path(__file__).resolve().parent
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 WIDEST = 0.30  # half of the shared scale of the drawings, at most: one wild interval must not press the others flat
 
 
@@ -65,8 +66,6 @@ def _frame() -> dict[str, Any]:
     """What every page has. Only our own script may run: the policy holds its hash."""
     css, js = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     digest = base64.b64encode(hashlib.sha256(js.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    )
+    policy = f"{POLICY}; script-src 'sha256-{digest}'"
     made = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     return {"css": Markup(css), "js": Markup(js), "policy": policy, "made": made, "commit": commit()}
