@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     for ending in ENDINGS:
         if signal.getsignal(ending) is not signal.SIG_IGN:  # as under nohup
             signal.signal(ending, _interrupt)
-    commands = {"review": review, "verdict": verdict, "reproduce": reproduce, "baseline": baseline, "doctor": doctor}
+    commands = {"review": review, "report": report, "verdict": verdict, "reproduce": reproduce, "baseline": baseline, "doctor": doctor}
     command = commands.get(arguments[0], run) if arguments else run
     try:
         return command(arguments[1:] if command is not run else arguments)
@@ -117,6 +117,15 @@ def baseline(arguments: list[str]) -> int:
 
     given = vars(run_parser("baseline", ideas="*").parse_args(arguments))
     return train_baselines(given.pop("ideas"), _options(given))
+
+
+def report(arguments: list[str]) -> int:
+    from agent.report.pages import write_pages
+
+    parser = command_parser("report", "HTML pages: report.html of each experiment, and one of them all.", runs_dir)
+    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help=f"{RUN} (default: all whose page is missing or old)")
+    given = parser.parse_args(arguments)
+    return write_pages(given.run, given.runs_dir)
 
 
 def doctor(arguments: list[str]) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 USAGE = """python launch.py IDEA... [options]     run ideas: files, or folders of them
        python launch.py review [RUN]           result tables; for one experiment its diffs
+       python launch.py report [RUN]           HTML pages: one of all experiments, one of each
        python launch.py verdict RUN            the verdict, computed again from the archive alone
        python launch.py reproduce RUN          train one seed of each arm again and compare
        python launch.py baseline [IDEA...]     the control's seeds, and what they can tell

@@ -16,13 +16,35 @@ from agent.archive import Archive
 from agent.files import write_text
 from agent.prompts import render_page
 from agent.provenance import commit
+from agent.report.console import progress, say
 from agent.report.experiment_page import experiment_page
+from agent.report.review import find, some_experiments
 from agent.report.summary import STATES, Summary, summaries
 from agent.statistics import expected_false_wins
 
 HERE = Path(__file__).resolve().parent
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 WIDEST = 0.30  # half of the shared scale of the drawings, at most: one wild interval must not press the others flat
+
+
+def write_pages(run: Path | None, runs: Path) -> int:
+    """`launch.py report`: the page of one experiment, or of all whose page is older than they are; and that of them all."""
+    found = [find(run, runs)] if run else [archive for archive in some_experiments(runs) if _outdated(archive)]
+    for archive in found:
+        with progress(f"report of {archive.folder.name}"):
+            say(f"{write_page(archive)}")
+    say(f"{write_queue_page(runs)}")
+    return 0
+
+
+def _outdated(archive: Archive) -> bool:
+    """Whether the page is missing, or something was said in the archive since it was made."""
+    try:
+        made = archive.report.stat().st_mtime_ns
+    except OSError:
+        return True
+    told = archive.events, archive.config, archive.verdict, archive.reproductions
+    return any(path.stat().st_mtime_ns > made for path in told if path.exists())
 
 
 def write_page(archive: Archive) -> Path:

@@ -13,9 +13,7 @@ from agent.report.verdicts import load_verdict, verdict_block, verdict_table
 
 
 def review_all(runs: Path) -> int:
-    found = experiments(runs)
-    if not found:
-        raise UserError(f"{runs}: no experiment here yet: python launch.py ideas/frequency_domain_cnn.md --dataset digits")
+    found = some_experiments(runs)
     if verdicts := verdict_table(found):
         show(verdicts)
     show(overview_table(found))
@@ -30,6 +28,13 @@ def review_one(run: Path, runs: Path) -> int:
         say("\n" + verdict_block(verdict))
     say(f"\narchive: {archive.folder}")
     return 0
+
+
+def some_experiments(runs: Path) -> list[Archive]:
+    """All of them; a UserError that says how to make one where there is none."""
+    if found := experiments(runs):
+        return found
+    raise UserError(f"{runs}: no experiment here yet: python launch.py ideas/frequency_domain_cnn.md --dataset digits")
 
 
 def find(run: Path, runs: Path) -> Archive:

@@ -70,7 +70,7 @@ def _highlighted(lines: list[str]) -> list[Markup]:
     """Each line as HTML of its own: Pygments escapes the text, and closes at the end of a line what is open."""
     if not lines:
         return []
-    html = highlight("\n".join(lines), PythonLexer(stripnl=False), HtmlFormatter(nowrap=True))
+    html = highlight("\n".join(lines), PythonLexer(stripnl=False), HtmlFormatter(nowrap=True, classprefix="t-"))
     shown = [Markup(line) for line in html.split("\n")[: len(lines)]]
     assert len(shown) == len(lines)
     return shown
