@@ -26,6 +26,7 @@ from agent.text import finite
 from agent.workspace import MAIN
 
 DAMAGE = (Fault, KeyError, TypeError, ValueError, AttributeError, IndexError, UndefinedError)  # of an archive edited by hand, or old
+ARMS = ("idea", "control", "scaffold")
 IDEA_BYTES, PATCH_BYTES = 100_000, 20_000
 # matplotlib's dashes and marks, for the legend.
 _DASHED = {"-": "none", "--": "6 3", "-.": "6 2 1 2", ":": "2 2"}
@@ -72,15 +73,15 @@ class Page:
         stored = load_verdict(self.archive)
         if stored is None or not (stored["candidate"]["acc"] or stored["baseline"]["acc"]):
             return Markup()
-        return _draw("seeds", stored, seeds_picture(stored) if stored["effect"] else None)
+        runs = [load_run(folder) for folder in self._confirmed(*ARMS)]
+        failed = [(run.folder, run.status.value.replace("_", " "), self.excerpts.text(run.message)) for run in runs if not run.ok]
+        return _draw("seeds", stored, seeds_picture(stored) if stored["effect"] else None, failed)
 
     def runs(self) -> Markup:
         config, chosen = read_json(self.archive.config), self._chosen()
         runs = [load_run(folder) for folder in (self.archive.run(0), *self.archive.attempts()) if folder.result.is_file()]
         baseline = runs[0].value if runs and runs[0].number == 0 else None
-        confirmed = [
-            load_run(RunFolder(self.archive.folder / event["folder"])) for event in self._events("confirmed") if event["arm"] == "idea"
-        ]
+        confirmed = [load_run(folder) for folder in self._confirmed("idea")]
         rows = [_row(run, baseline, chosen) for run in runs] + [_row(run, None, chosen, anchor="seeds") for run in confirmed]
         noise = None if config["open"] else sampling_noise(baseline, (config["dataset"] or {}).get("val_count", 0))
         return _draw("runs", rows, Metric(**config["metric"]).name, config["open"], noise)
@@ -134,6 +135,10 @@ class Page:
     def _chosen(self) -> str | None:
         """The folder of the run that was confirmed."""
         return next((event["folder"] for event in self._events("confirm")), None)
+
+    def _confirmed(self, *arms: str) -> list[RunFolder]:
+        events = [event for event in self._events("confirmed") if event["arm"] in arms]
+        return [RunFolder(self.archive.folder / event["folder"]) for event in events]
 
     def _events(self, name: str) -> list[dict[str, Any]]:
         return [event for event in read_events(self.archive.events) if event["event"] == name]
