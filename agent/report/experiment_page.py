@@ -124,12 +124,10 @@ class Page:
                  (self.archive.chat, "the conversation with the model"), (self.archive.session, "every reply: can be played again"),
                  (self.archive.idea, "the idea")]  # fmt: skip
         for folder in [self.archive.run(0), *self.archive.attempts()]:
-            whole += [
-                (folder.code / MAIN, "the program"),
-                (folder.diff, "what changed"),
-                (folder.metrics, "curves"),
-                (folder.stdout, "log"),
-            ]
+            whole += [(folder.code / MAIN, "the program"), (folder.diff, "what changed")]
+            whole += [(folder.metrics, "curves"), (folder.stdout, "log")]
+        for folder in self._confirmed(*ARMS):
+            whole += [(folder.result, "a fresh seed"), (folder.score, "which images it got right")]
         return _draw("files", [(path.relative_to(self.archive.folder).as_posix(), what) for path, what in whole if path.is_file()])
 
     def _chosen(self) -> str | None:
