@@ -13,12 +13,12 @@ import pytest
 from agent.archive import Archive
 from agent.files import append_event
 from agent.report.charts import VARIABLES, curve_picture, looks
-from agent.report.curves import MAX_POINTS, METRICS, load_curves
+from agent.report.curves import MAX_POINTS, METRICS, drawn, load_curves
 from agent.report.excerpts import MAX_COLUMNS, Excerpts
 from agent.report.sidebyside import CONTEXT, MAX_LINES, side_by_side
 
 LINES = ["x = 1", "if x < 2 and y > 3:", '"""a', "b\\n", "</script>", "", "\tdef f(): pass", "'&amp;'"]
-HEADER = "epoch,train_loss,val_loss,train_acc,val_acc,logged\n"
+HEADER = "epoch,train_loss,val_loss,train_acc,val_acc,depth,constant\n"
 
 
 def said(cell: str) -> str:
@@ -86,7 +86,7 @@ def archive(tmp_path) -> Archive:
     made = Archive(tmp_path / "experiment")
     for name, shift in (("run_0", 0.0), ("run_1", 0.1), ("confirm/control_seed_0", 0.0), ("confirm/idea_seed_7", 0.2)):
         (made.folder / name).mkdir(parents=True)
-        rows = [f"{epoch},{1 / epoch + shift},{2 / epoch},{0.1 * epoch},{0.1 * epoch},5" for epoch in range(1, 4)]
+        rows = [f"{epoch},{1 / epoch + shift},{2 / epoch},{0.1 * epoch},{0.1 * epoch},{epoch % 2},7" for epoch in range(1, 4)]
         (made.folder / name / "metrics.csv").write_text(HEADER + "\n".join(rows))
     append_event(made.events, "attempt", folder="run_1")
     append_event(made.events, "confirmed", arm="control", seed=0, folder="confirm/control_seed_0")
@@ -101,8 +101,8 @@ def rewrite(archive: Archive, text: str) -> None:
 def test_curves_are_those_of_all_runs_and_the_baseline_stands_once(archive):
     found = load_curves(archive)
     assert [one.run for one in found] == ["baseline", "run_1", "idea, seed 7"], "the first control seed is the baseline"
-    assert found[1].points["train_loss"] == [(1.0, 1.1), (2.0, 0.6), (3.0, pytest.approx(1 / 3 + 0.1))]
-    assert found[2].points["train_loss"] and not found[2].points["val_acc"], "a confirming run validates on training images"
+    assert found[1].of("train_loss") == [(1.0, 1.1), (2.0, 0.6), (3.0, pytest.approx(1 / 3 + 0.1))]
+    assert found[2].of("train_loss") and not found[2].of("val_acc"), "a confirming run validates on training images"
 
 
 @pytest.mark.parametrize(
@@ -115,22 +115,23 @@ def test_curves_are_those_of_all_runs_and_the_baseline_stands_once(archive):
 def test_a_metrics_file_that_makes_no_sense_gives_no_curve_and_no_crash(archive, text):
     rewrite(archive, text)
     found = load_curves(archive)
-    drawn = [number for one in found for points in one.points.values() for point in points for number in point]
-    assert drawn and all(isinstance(number, float) and abs(number) < 1e308 for number in drawn)
+    numbers = [number for one in found for points in one.points.values() for point in points for number in point]
+    assert numbers and all(isinstance(number, float) and abs(number) < 1e308 for number in numbers)
 
 
 def test_long_curves_are_thinned_with_their_last_point_kept(archive):
     rewrite(archive, HEADER + "\n".join(f"{epoch},{epoch},1,1,1,1" for epoch in range(1, 4001)))
-    points = load_curves(archive)[1].points["train_loss"]
+    points = load_curves(archive)[1].of("train_loss")
     assert len(points) <= MAX_POINTS + 1 and points[-1] == (4000.0, 4000.0)
 
 
 def test_a_picture_has_a_group_for_every_run_that_a_script_can_hide_and_only_colours_of_the_page(archive):
     found = load_curves(archive)
+    assert list(drawn(found).values()) == [*METRICS.values(), "depth"], "what main.py logs of its own is drawn too"
     for metric, title in METRICS.items():
-        picture = curve_picture(found, metric, title)
-        drawn = [number for number, one in enumerate(found) if one.points[metric]]
-        assert [number for number in range(3) if f'id="{metric}--{number}"' in picture.svg] == drawn
+        picture = curve_picture(found, metric, title, "m0")
+        drawn = [number for number, one in enumerate(found) if one.of(metric)]
+        assert [number for number in range(3) if f'id="m0--{number}"' in picture.svg] == drawn
         assert not [colour for colour in VARIABLES if colour in picture.svg] and "var(--ink)" in picture.svg
         assert "<script" not in picture.svg and "http" not in picture.svg.replace("http://www.w3.org/", "")
         assert 0 < picture.box[0] < picture.box[1] <= 1 and picture.span[0] < 1 < 3 < picture.span[1]
@@ -145,11 +146,11 @@ def test_no_two_runs_of_the_coder_look_alike(archive):
 
 def test_a_run_that_diverged_does_not_press_the_others_flat(archive):
     rewrite(archive, HEADER + "".join(f"{epoch},{value},1,1,1,1\n" for epoch, value in enumerate([1.0] * 30 + [1e12], 1)))
-    picture = curve_picture(load_curves(archive), "train_loss", "training loss")
+    picture = curve_picture(load_curves(archive), "train_loss", "training loss", "m0")
     assert "1e+12" in picture.note
     assert json.dumps(picture.box)
 
 
 def test_the_same_archive_draws_the_same_picture(archive, tmp_path: Path):
-    first, second = (curve_picture(load_curves(archive), "train_loss", "training loss").svg for _ in range(2))
+    first, second = (curve_picture(load_curves(archive), "train_loss", "training loss", "m0").svg for _ in range(2))
     assert first == second

@@ -17,7 +17,7 @@ from agent.judge import Criteria
 from agent.prompts import page_macros, render_page
 from agent.report.attempts import load_attempts
 from agent.report.charts import curve_picture, looks, seeds_picture
-from agent.report.curves import METRICS, Curves, load_curves
+from agent.report.curves import Curves, drawn, load_curves
 from agent.report.excerpts import Excerpts
 from agent.report.summary import Summary, summarise
 from agent.report.verdicts import headline, load_verdict, verdict_block
@@ -88,12 +88,13 @@ class Page:
 
     def curves(self) -> Markup:
         found = load_curves(self.archive)
-        drawn = [metric for metric in METRICS if any(one.points[metric] for one in found)]
-        pictures = {metric: curve_picture(found, metric, METRICS[metric]) for metric in drawn}
+        pictures, data = {}, {}
+        for number, (metric, title) in enumerate(drawn(found).items()):
+            name = f"m{number}"
+            pictures[name] = picture = curve_picture(found, metric, title, name)
+            data[name] = {"box": picture.box, "span": picture.span, "points": {i: one.of(metric) for i, one in enumerate(found)}}
         legend = [{"number": i, "name": one.run, "group": one.group, "swatch": _swatch(found, i)} for i, one in enumerate(found)]
-        data = {metric: {"box": picture.box, "span": picture.span, "points": {i: one.points[metric] for i, one in enumerate(found)}}
-                for metric, picture in pictures.items()}  # fmt: skip
-        return _draw("curves", pictures, legend, {"runs": [one.run for one in found], "metrics": data})
+        return _draw("curves", pictures, legend, {"runs": [one.run for one in found], "pictures": data})
 
     def attempts(self) -> Markup:
         chosen = self._chosen()
