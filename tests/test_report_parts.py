@@ -130,8 +130,8 @@ def test_a_picture_has_a_group_for_every_run_that_a_script_can_hide_and_only_col
     assert list(drawn(found).values()) == [*METRICS.values(), "depth"], "what main.py logs of its own is drawn too"
     for metric, title in METRICS.items():
         picture = curve_picture(found, metric, title, "m0")
-        drawn = [number for number, one in enumerate(found) if one.of(metric)]
-        assert [number for number in range(3) if f'id="m0--{number}"' in picture.svg] == drawn
+        there = [number for number, one in enumerate(found) if one.of(metric)]
+        assert [number for number in range(3) if f'id="m0--{number}"' in picture.svg] == there
         assert not [colour for colour in VARIABLES if colour in picture.svg] and "var(--ink)" in picture.svg
         assert "<script" not in picture.svg and "http" not in picture.svg.replace("http://www.w3.org/", "")
         assert 0 < picture.box[0] < picture.box[1] <= 1 and picture.span[0] < 1 < 3 < picture.span[1]

@@ -54,9 +54,8 @@ def drawn(curves: list[Curves]) -> dict[str, str]:
     for metric, points in ((metric, points) for one in curves for metric, points in one.points.items() if points):
         there.setdefault(metric, set()).update(value for _, value in points)
     own = [metric for metric, values in there.items() if metric not in METRICS and len(values) > 1]
-    return {metric: title for metric, title in METRICS.items() if metric in there} | {
-        metric: TITLES.get(metric, metric) for metric in own[:MAX_OWN]
-    }
+    usual = {metric: title for metric, title in METRICS.items() if metric in there}
+    return usual | {metric: TITLES.get(metric, metric) for metric in own[:MAX_OWN]}
 
 
 def _read(folder: RunFolder, run: str, group: str) -> Curves:
