@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import Fault, UserError, record_bug
-from agent.options import RUN, command_parser, confinement, experiment, places, run_parser, runs_dir, sandbox
+from agent.options import RUN, command_parser, confinement, experiment, once, places, run_parser, runs_dir, sandbox
 from agent.text import clean
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     for ending in ENDINGS:
         if signal.getsignal(ending) is not signal.SIG_IGN:  # as under nohup
             signal.signal(ending, _interrupt)
-    commands = {"review": review, "report": report, "verdict": verdict, "reproduce": reproduce, "baseline": baseline, "doctor": doctor}
+    commands = {"review": review, "report": report, "watch": watch, "verdict": verdict, "reproduce": reproduce,
+                "baseline": baseline, "doctor": doctor}  # fmt: skip
     command = commands.get(arguments[0], run) if arguments else run
     try:
         return command(arguments[1:] if command is not run else arguments)
@@ -83,6 +84,13 @@ def review(arguments: list[str]) -> int:
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help=RUN)
     given = parser.parse_args(arguments)
     return review_one(given.run, given.runs_dir) if given.run else review_all(given.runs_dir)
+
+
+def watch(arguments: list[str]) -> int:
+    from agent.report.watch import watch
+
+    given = command_parser("watch", "A running queue, live; in a pipe a line for each change.", runs_dir, once).parse_args(arguments)
+    return watch(given.runs_dir, given.once)
 
 
 def verdict(arguments: list[str]) -> int:

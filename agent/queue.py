@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from agent.locks import locked
 from agent.plan import Setup, start_prompt
 from agent.prepare import baseline_of, create, experiment_key, look_up, make_plan, make_setup, serving
 from agent.provenance import commit
+from agent.queue_state import recorded
 from agent.report.console import console, progress, say, show
 from agent.report.tables import data_line, experiment_table, run_line
 from agent.report.verdicts import detectable_line, load_verdict, verdict_block
@@ -36,30 +38,41 @@ from agent.workspace import Workspace
 def run_all(queue: list[Settings], debug: bool = False) -> int:
     """Carry out every experiment. 0: each reached its end; 1: one did not; 2: none could begin, for what the user gave."""
     codes, archives = list[int](), list[Archive]()
-    for settings in queue:
-        try:
-            _run_one(settings, archives)
-            codes.append(0)
-        except UserError as error:
-            say(f"{settings.idea.path}: {error}", error=True)
-            codes.append(2)
-        except Fault as fault:
-            say(f"{settings.idea.path}: stopped by a fault: {fault}")
-            say("  nothing is lost: once that is mended, the same command goes on from here")
-            codes.append(1)
-        except Exception:  # a bug of ours in one experiment; the others are not to blame
-            say(f"{settings.idea.path}: {record_bug(debug)}", error=True)
-            codes.append(1)
+    with recorded(queue[0].options.runs_dir, [settings.idea for settings in queue]) as record:
+        for number, settings in enumerate(queue):
+            note = partial(record.note, number)
+            code, stopped_by = _try_one(settings, archives, note, debug)
+            note(code=code, stopped_by=stopped_by)
+            codes.append(code)
     return 2 if set(codes) == {2} else int(any(codes))
 
 
-def _run_one(settings: Settings, archives: list[Archive]) -> None:
+def _try_one(settings: Settings, archives: list[Archive], note: Callable[..., None], debug: bool) -> tuple[int, str]:
+    """Its exit code, and what stopped it ('' for nothing)."""
+    try:
+        _run_one(settings, archives, note)
+    except UserError as error:
+        say(f"{settings.idea.path}: {error}", error=True)
+        return 2, str(error)
+    except Fault as fault:
+        say(f"{settings.idea.path}: stopped by a fault: {fault}")
+        say("  nothing is lost: once that is mended, the same command goes on from here")
+        return 1, str(fault)
+    except Exception:  # a bug of ours in one experiment; the others are not to blame
+        said = record_bug(debug)
+        say(f"{settings.idea.path}: {said}", error=True)
+        return 1, said
+    return 0, ""
+
+
+def _run_one(settings: Settings, archives: list[Archive], note: Callable[..., None]) -> None:
     """One experiment, from finding its archive to its verdict."""
     say(f"{settings.idea.title}  ({settings.idea.path})")
     if settings.model.replies is not None:
         say(f"  {settings.model.name}" + (f"  ({SESSION_NOTE})" if settings.shipped_session else ""))
     setup, folder = make_setup(settings), settings.options.runs_dir / settings.idea.slug
     key = experiment_key(settings, setup)
+    note(key=key)
     with locked(experiment_lock(folder, key)) as mine:
         if not mine:
             raise Fault("busy", f"another process is working on this experiment in {folder}")

@@ -99,8 +99,8 @@ FAULTS = [
     ),
     Fault(
         "agent/queue.py",
-        "            codes.append(1)\n        except Exception",
-        "            return 1\n        except Exception",
+        "        return 1, str(fault)\n",
+        "        raise\n",
         "test_launch.py -k queue",
         "one fault stops the queue",
     ),
