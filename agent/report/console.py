@@ -21,11 +21,18 @@ from agent.text import clean, finite
 PATIENCE = 2.0  # seconds before a progress line appears
 
 
+class Output(Console):
+    """One whose reader may go, as `| head` does: rich would end the program with exit code 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # the BrokenPipeError, for launch.py
+
+
 def console() -> Console:
     """Standard output: coloured on a terminal, plain and never wrapped in a pipe."""
-    made = Console(highlight=False)
+    made = Output(highlight=False)
     if not made.is_terminal:
-        made = Console(highlight=False, width=200, color_system=None)
+        made = Output(highlight=False, width=200, color_system=None)
     return made
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from agent.errors import Fault
+from agent.queue_state import Entry
 from agent.report.console import share_done
 from agent.report.progress import duration
 from agent.report.summary import DAMAGED, FAULT, RUNNING, STATES, Summary
@@ -47,9 +48,15 @@ def queue_lines(queue: SeenQueue, view: View) -> list[str]:
         return [one_line(f"queue {queue.name}: damaged: {queue.damage}")]
     entries, now = queue.state.entries, queue.now
     lines = [f"queue since {clock(queue.state.began)}: {_position(queue)}{_to_come(queue)}"]
-    if now and not any(one.summary.archive.folder.parent.name == now.slug for one in view.live):
+    if now and not _begun(now, queue.state.began, view):
         lines.append(f"  {one_line(now.title, 60)}: preparing the environment and the data")
     return lines + [f"  stopped: {one_line(entry.source, 60)}: {one_line(entry.stopped_by)}" for entry in entries if entry.code]
+
+
+def _begun(entry: Entry, began: float, view: View) -> bool:
+    """Whether its experiment is shown: it is worked on, or has just ended."""
+    own = [one for one in view.summaries if one.archive.folder.parent.name == entry.slug]
+    return any(one.state == RUNNING or (one.ended or 0.0) >= began for one in own)
 
 
 def _position(queue: SeenQueue) -> str:
@@ -75,9 +82,9 @@ def idle_lines(view: View, runs: Path) -> list[str]:
         stopped = [f"  stopped: {one_line(entry.source, 60)}: {one_line(entry.stopped_by)}" for entry in ended.state.entries if entry.code]
         how = "was interrupted at" if ended.now else "has ended:"
         lines = [f"the last queue, since {clock(ended.state.began)}, {how} {_position(ended)}{_to_come(ended)}", *stopped]
-    elsewhere = "" if runs == Path("runs") else f" --runs-dir {runs}"
+    elsewhere = "" if runs == Path("runs") else f" --runs-dir {one_line(runs)}"
     return [*lines, f"nothing is running in {one_line(runs)}: waiting for a queue, as in",
-            f"    python launch.py ideas/frequency_domain_cnn.md --dataset digits{one_line(elsewhere)}"]  # fmt: skip
+            f"    python launch.py ideas/frequency_domain_cnn.md --dataset digits{elsewhere}"]  # fmt: skip
 
 
 def baseline_line(name: str, share: float = 0.0) -> str:
@@ -91,10 +98,9 @@ def live_lines(one: Live, now: float) -> list[str]:
     """Name, step, numbers, price and time left."""
     since = f", for {duration(max(0.0, now - one.step.begun))}" if one.step.begun is not None else ""
     share = f" ({one.progress.share:.0%})" if one.progress.share else ""
-    left = f"; {left_words(one)}: {one.left.rests_on}" if one.left else ""
     numbers = "; ".join(filter(None, (own_words(one), graded_words(one))))
     lines = [f"{one_line(one.summary.name, 80)}  {one_line(one.summary.title, 60)}", f"  {step_words(one)}{share}{since}"]
-    return [*lines, *([f"  {numbers}"] if numbers else []), f"  {cost_words(one.summary)}{left}"]
+    return [*lines, *([f"  {numbers}"] if numbers else []), "  " + "; ".join(filter(None, (cost_words(one.summary), left_words(one))))]
 
 
 def step_words(one: Live) -> str:
@@ -127,7 +133,11 @@ def cost_words(summary: Summary) -> str:
 
 
 def left_words(one: Live) -> str:
-    return f"about {duration(one.left.seconds)} left{' at most' if one.left.at_most else ''}" if one.left else ""
+    """An estimate, and what it rests on."""
+    if not (left := one.left):
+        return ""
+    at_most, rests_on = " at most" if left.at_most else "", f" ({left.rests_on})" if left.rests_on else ""
+    return f"about {duration(left.seconds)} left{at_most}{rests_on}"
 
 
 def live_line(one: Live) -> str:
@@ -161,7 +171,7 @@ def _finished(summaries: tuple[Summary, ...]) -> list[str]:
     finished = [one for one in summaries if one.finished]
     if not finished:
         return []
-    last = sorted(finished, key=lambda one: one.ended or 0.0)[-SHOWN:]
+    last = sorted(finished, key=lambda one: (one.ended or 0.0, one.name))[-SHOWN:]
     count = Counter(one.state for one in finished)
     kinds = ", ".join(f"{count[state]} {state_words(state)}" for state in STATES if count[state])
     return [f"finished: {len(finished)} ({kinds})" + ("; the last:" if len(finished) > SHOWN else ""),

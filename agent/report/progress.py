@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.files import read_untrusted
 from agent.report.console import share_done
-from agent.report.steps import CODER, GATE, JUDGE, TRAINING, Step, Story
+from agent.report.steps import CODER, GATE, JUDGE, STARTING, TRAINING, Step, Story
 from agent.run import RunStatus, load_run
 from agent.text import finite
 
@@ -77,10 +77,12 @@ def _number(text: str) -> float | None:
 
 
 def time_left(story: Story, step: Step, progress: Progress, now: float) -> Left | None:
-    """None where nothing was trained yet that it could rest on. now: seconds since 1970.
+    """None where nothing was trained yet that it could rest on, and before the coder is there. now: seconds since 1970.
 
     An estimate: failed attempts are counted as often as they were seen so far; runs that get slower are not foreseen.
     """
+    if step.what == STARTING:
+        return None
     spent = max(0.0, now - step.begun) if step.begun is not None else 0.0
     trained = list(story.trained) or _trained_baseline(story)
     by_pace = step.what == TRAINING and (progress.share or 0) >= MIN_SHARE and spent >= MIN_SECONDS
@@ -103,13 +105,19 @@ def _of_this_step(step: Step, spent: float, total: float, training: float, cycle
 
 
 def _rests_on(step: Step, by_pace: bool, trained: int, training: float, cycle: float | None) -> str:
-    said = ["this training by the share that its program says is done"] if by_pace else []
-    if step.cycles:
-        with_coder = f"{duration(cycle)} each with the coder and the gate" if cycle else f"{duration(training)} each without the coder"
-        said.append(f"{step.cycles} more run{'s' if step.cycles > 1 else ''} of {with_coder}")
+    said = list[str]()
+    if step.what == TRAINING:
+        said.append("this training by its program's word" if by_pace else f"this training as {_several(trained, 'one')} before it")
+    whole = f"{duration(cycle)} with coder and gate" if cycle else f"{duration(training)} without the coder"
+    if runs := step.cycles + (step.what in (CODER, GATE, JUDGE)):
+        said.append(f"{_several(runs, 'run')} of {whole}")
     if step.trainings:
-        said.append(f"{step.trainings} more training{'s' if step.trainings > 1 else ''} of {duration(training)}")
-    return ", ".join(said) or f"{trained} trainings so far, {duration(training)} each"
+        said.append(f"{_several(step.trainings, 'training')} of {duration(training)}")
+    return ", ".join(said)
+
+
+def _several(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _cycle_seconds(events: list[dict[str, Any]]) -> float | None:

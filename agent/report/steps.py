@@ -85,7 +85,8 @@ def step_of(story: Story, began: float | None) -> Step:
     """began: the command that works on it, in seconds since 1970; None where nobody knows."""
     sitting = story.last("sitting")
     if sitting is None or (began is not None and sitting["time"] < began):
-        return Step(STARTING, begun=began)
+        last = story.events[-1]["time"] if story.events else 0.0
+        return Step(STARTING, begun=last if began is not None and last >= began else None)
     if not story.all("baseline"):
         return _baseline_step(story)
     if not story.archive.criteria.is_file():

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from rich.console import Console, Group
 from rich.live import Live as Screen
+from rich.padding import Padding
 from rich.text import Text
 
 from agent.errors import UserError
@@ -57,10 +58,11 @@ def _on_a_screen(viewer: Viewer, out: Console) -> NoReturn:
         raise
 
 
-def _styled(line: str) -> Text:
-    """Text means nothing but itself: no markup is read. Experiments begin at the left margin."""
-    style = "" if not line or line.startswith(" ") else "bold"
-    return Text(line, style=style)
+def _styled(line: str) -> Padding:
+    """Text means nothing but itself: no markup is read. What is wrapped keeps its indent; what has none begins something."""
+    text = line.lstrip(" ")
+    indent = len(line) - len(text)
+    return Padding(Text(text, style="" if indent else "bold"), (0, 0, 0, indent))
 
 
 def _in_a_pipe(viewer: Viewer) -> NoReturn:
