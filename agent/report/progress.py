@@ -95,7 +95,7 @@ def time_left(story: Story, step: Step, progress: Progress, now: float) -> Left 
     if step.what == TRAINING:  # the harness ends it then
         this = min(this, max(0.0, story.config["budget"]["timeout"] - spent))
     seconds = this + step.cycles * (cycle or training) + step.trainings * training
-    return Left(seconds, step.at_most, _rests_on(step, by_pace, len(trained), training, cycle))
+    return Left(seconds, step.at_most, _rests_on(step, by_pace, training, cycle))
 
 
 def _of_this_step(step: Step, spent: float, total: float, training: float, cycle: float) -> float:
@@ -104,10 +104,10 @@ def _of_this_step(step: Step, spent: float, total: float, training: float, cycle
     return max(training, cycle - spent) if step.what in (CODER, GATE, JUDGE) else 0.0
 
 
-def _rests_on(step: Step, by_pace: bool, trained: int, training: float, cycle: float | None) -> str:
+def _rests_on(step: Step, by_pace: bool, training: float, cycle: float | None) -> str:
     said = list[str]()
     if step.what == TRAINING:
-        said.append("this training by its program's word" if by_pace else f"this training as {_several(trained, 'one')} before it")
+        said.append("this training by its program's word" if by_pace else f"this training of {duration(training)}")
     whole = f"{duration(cycle)} with coder and gate" if cycle else f"{duration(training)} without the coder"
     if runs := step.cycles + (step.what in (CODER, GATE, JUDGE)):
         said.append(f"{_several(runs, 'run')} of {whole}")

@@ -89,18 +89,16 @@ class _Part(NamedTuple):
 
 
 def _parts(view: View, runs: Path) -> dict[str, _Part]:
-    parts = {f"queue {queue.name}": _Part(lines := queue_lines(queue, view), partial(list, lines)) for queue in view.queues}
+    """What has ended comes before what follows it."""
+    ended = [summary for summary in view.summaries if summary.state != RUNNING]
+    parts = {summary.name: _Part(summary, partial(_single, other_line, summary), lasting=True) for summary in ended}
+    parts |= {f"queue {queue.name}": _Part(lines := queue_lines(queue, view), partial(list, lines)) for queue in view.queues}
     for one in view.live:
         parts[one.summary.name] = _Part((step_words(one), one.graded), partial(_single, live_line, one), lasting=True)
-    for name, _ in view.baselines:
-        parts[f"baseline {name}"] = _Part(name, partial(_single, baseline_line, name))
-    for summary in view.summaries:
-        if summary.state != RUNNING:
-            parts[summary.name] = _Part(summary, partial(_single, other_line, summary), lasting=True)
-    for problem in view.problems:
-        parts[problem] = _Part(problem, partial(_single, one_line, problem))
+    parts |= {f"baseline {name}": _Part(name, partial(_single, baseline_line, name)) for name, _ in view.baselines}
+    parts |= {problem: _Part(problem, partial(_single, one_line, problem)) for problem in view.problems}
     if not view.working:
-        parts["idle"] = _Part(None, partial(idle_lines, view, runs))
+        parts["idle"] = _Part(view.ended and view.ended.name, partial(idle_lines, view, runs))
     return parts
 
 
