@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -80,6 +83,9 @@ class Watching:
             assert time.monotonic() < end and self.process.poll() is None, (text, self.said.decode())
             time.sleep(0.05)
 
+    def resize(self, lines: int, columns: int) -> None:
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
     def interrupt(self) -> tuple[int, str]:
         self.process.send_signal(signal.SIGINT)
         code = self.process.wait(30)
@@ -107,8 +113,11 @@ def test_a_queue_is_seen_from_before_it_begins_until_after_it_has_ended(quick, q
     try:
         piped.wait_for("baseline seed 1 of 1: training")
         terminal = Watching(quick, terminal=True)
+        terminal.resize(40, 120)
         piped.wait_for("2 of 2: Idea")
+        terminal.resize(6, 20)
         during = launch("watch", "--once")
+        terminal.resize(40, 120)
         assert queue.wait(60) == 0
         piped.wait_for("has ended: 2 of 2 done")
         terminal.wait_for("has ended: 2 of 2 done")
@@ -116,7 +125,8 @@ def test_a_queue_is_seen_from_before_it_begins_until_after_it_has_ended(quick, q
         queue.kill()
     (code, text), (screen_code, screen), after = piped.interrupt(), terminal.interrupt(), launch("watch", "--once")
     assert code == screen_code == 130 and during.code == after.code == 0, "interrupted, as every other command"
-    assert "Traceback" not in text + screen and "\x1b" not in text + during.out + after.out
+    assert "Traceback" not in text + screen and "interrupted" not in text + screen, "there is nothing to go on with"
+    assert "\x1b" not in text + during.out + after.out
     in_order(text, "waiting for a queue", "1 of 2: Idea [bold]a; then: Idea [bold]b", "baseline seed 1 of 1: training",
              "run 1 of 1: waiting for the coder; self-reported val_accuracy: baseline 0.5000", "run 1 of 1: training",
              "val_accuracy 0.25 after epoch 1 (the program's own word)", "INCONCLUSIVE; judge absent", "2 of 2: Idea [bold]b",
@@ -132,9 +142,12 @@ def test_a_reader_that_goes_and_a_wrong_folder_end_watch_in_order(launch, tmp_pa
     (tmp_path / "file").write_text("")
     wrong = launch("watch", "--runs-dir", "file")
     assert wrong.code == 2 and "file: not a folder" in wrong.err
-    command = f"{sys.executable} {REPOSITORY / 'launch.py'} watch --once | head -1; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (0, "") and "nothing is running" in done.stdout
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = [sys.executable, str(REPOSITORY / "launch.py"), "watch"]
+    done = subprocess.run(command, cwd=tmp_path, stdout=theirs, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 # ---- over an archive that grows ------------------------------------------------------------------------------

@@ -88,12 +88,11 @@ def time_left(story: Story, step: Step, progress: Progress, now: float) -> Left 
     by_pace = step.what == TRAINING and (progress.share or 0) >= MIN_SHARE and spent >= MIN_SECONDS
     if not trained and not by_pace:
         return None
-    total = spent / progress.share if by_pace and progress.share else 0.0
+    # A program may say what it likes; the harness ends it at the time limit.
+    total = min(spent / progress.share, story.config["budget"]["timeout"]) if by_pace and progress.share else 0.0
     training = median(trained) if trained else total
     cycle = _cycle_seconds(story.events)
     this = _of_this_step(step, spent, total if by_pace else training, training, cycle or training)
-    if step.what == TRAINING:  # the harness ends it then
-        this = min(this, max(0.0, story.config["budget"]["timeout"] - spent))
     seconds = this + step.cycles * (cycle or training) + step.trainings * training
     return Left(seconds, step.at_most, _rests_on(step, by_pace, training, cycle))
 
