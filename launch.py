@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import traceback
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,9 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for terminals that lack a letter
     for ending in ENDINGS:
         if signal.getsignal(ending) is not signal.SIG_IGN:  # as under nohup
             signal.signal(ending, _interrupt)
@@ -78,12 +82,9 @@ def _options(given: dict[str, Any]) -> Options:
 
 
 def review(arguments: list[str]) -> int:
-    from agent.report.review import review_all, review_one
+    from agent.report.review import command
 
-    parser = command_parser("review", "Result tables, and the diffs of one experiment.", runs_dir)
-    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help=RUN)
-    given = parser.parse_args(arguments)
-    return review_one(given.run, given.runs_dir) if given.run else review_all(given.runs_dir)
+    return command(arguments)
 
 
 def watch(arguments: list[str]) -> int:

@@ -20,8 +20,11 @@ class Archive:
 
     @property
     def begun(self) -> bool:
-        """Its config is the last thing made before it begins; one that lost it has other things to show."""
-        return any(path.exists() for path in (self.config, self.session, self.run(0).folder))
+        """Its config is the last thing made before it begins; one that lost it, or may not be read, has other things to show."""
+        try:
+            return self.config.exists() or self.session.exists() or self.run(0).folder.exists()
+        except PermissionError:
+            return True
 
     @property
     def idea(self) -> Path:
@@ -227,8 +230,20 @@ def experiments(runs: Path) -> list[Archive]:
     """Every experiment under runs/, oldest first within an idea, those that lost their config.json too. Folders that begin with _
     are not experiments, nor are those whose making a kill interrupted.
     """
-    folders = [folder for folder in sorted(runs.glob("*/*")) if not folder.parent.name.startswith("_")]
-    return [archive for archive in map(Archive, folders) if archive.begun]
+    return [archive for archive in candidates(runs) if archive.begun]
+
+
+def candidates(runs: Path) -> list[Archive]:
+    """The folders that are experiments if they are begun. Nothing in them was looked at yet."""
+    found = list[Path]()
+    for idea in sorted(runs.glob("*")):
+        try:
+            found += sorted(idea.iterdir()) if not idea.name.startswith("_") else []
+        except NotADirectoryError:
+            continue
+        except PermissionError:
+            found.append(idea / "*")  # what is in it cannot be told, and is not left out
+    return [Archive(folder) for folder in found]
 
 
 def rename(source: RunFolder, target: RunFolder) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 USAGE = """python launch.py IDEA... [options]     run ideas: files, or folders of them
-       python launch.py review [RUN]           result tables; for one experiment its diffs
+       python launch.py review [RUN]           result tables; of one experiment its diffs, logs, chat
        python launch.py report [RUN]           HTML pages: one of all experiments, one of each
        python launch.py watch                  a running queue, live
        python launch.py verdict RUN            the verdict, computed again from the archive alone

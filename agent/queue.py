@@ -24,13 +24,14 @@ from agent.plan import Setup, start_prompt
 from agent.prepare import baseline_of, create, experiment_key, look_up, make_plan, make_setup, serving
 from agent.provenance import commit
 from agent.queue_state import recorded
-from agent.report.console import console, progress, say, show
+from agent.report.console import progress, say, show
 from agent.report.tables import data_line, experiment_table, run_line
-from agent.report.verdicts import detectable_line, load_verdict, verdict_block
+from agent.report.verdicts import detectable_line, verdict_block
 from agent.run import Run
 from agent.settings import SESSION_NOTE, Options, Settings, decide
 from agent.spending import spent
 from agent.training import train_baseline
+from agent.verdict_file import load_verdict
 from agent.wandb_sync import upload
 from agent.workspace import Workspace
 
@@ -82,7 +83,7 @@ def _run_one(settings: Settings, archives: list[Archive], note: Callable[..., No
         else:
             with serving(setup) as server:
                 archive = _conduct(settings, replace(setup, server=server), archive, archives)
-    show(experiment_table(archive, console().width))
+    show(experiment_table(archive))
     if verdict := load_verdict(archive):
         say(verdict_block(verdict))
     say(f"  python launch.py review {archive.folder}")

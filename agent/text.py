@@ -14,10 +14,15 @@ _TERMINAL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def clean(text: str) -> str:
-    """Without control codes; of a line that was overwritten (a progress bar) only what stood there last."""
+def clean(text: str, hidden: list[str] | None = None) -> str:
+    """Without control codes; of a line that was overwritten (a progress bar) only what stood there last.
+
+    hidden: the secret values, for who cleans many texts and looks them up once.
+    """
+    if text.isascii() and text.isprintable():
+        return redact(text, hidden)
     lines = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in _TERMINAL.sub("", text).split("\n")]
-    return redact(_CONTROL.sub("", "\n".join(lines)))
+    return redact(_CONTROL.sub("", "\n".join(lines)), hidden)
 
 
 def visible(text: str) -> str:

@@ -24,7 +24,7 @@ from agent.archive import Archive, experiments
 from agent.errors import Fault
 from agent.files import read_events
 from agent.report.tables import experiment_table
-from agent.report.verdicts import load_verdict
+from agent.verdict_file import load_verdict
 from tests.conftest import REPOSITORY
 from tests.endpoint import Answer, Endpoint
 

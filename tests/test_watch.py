@@ -31,7 +31,7 @@ from agent.report.progress import MAX_ROWS_BYTES, duration, last_row, progress_o
 from agent.report.steps import Story, step_of
 from agent.report.view import Viewer
 from agent.run import Run, RunStatus
-from agent.verdict import SCHEMA
+from agent.verdict_file import SCHEMA
 from tests.conftest import REPOSITORY
 from tests.endpoint import Answer
 from tests.replies import scores

@@ -20,9 +20,10 @@ from agent.report.charts import curve_picture, looks, seeds_picture
 from agent.report.curves import Curves, drawn, load_curves
 from agent.report.excerpts import Excerpts
 from agent.report.summary import Summary, summarise
-from agent.report.verdicts import headline, load_verdict, verdict_block
+from agent.report.verdicts import headline, verdict_block
 from agent.run import Metric, Run, load_run, sampling_noise
 from agent.text import finite
+from agent.verdict_file import load_verdict
 from agent.workspace import MAIN
 
 DAMAGE = (Fault, KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, UndefinedError)  # of an archive edited by hand

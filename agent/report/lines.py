@@ -11,9 +11,10 @@ from agent.queue_state import Entry
 from agent.report.console import share_done
 from agent.report.progress import duration
 from agent.report.summary import DAMAGED, FAULT, RUNNING, STATES, Summary
-from agent.report.verdicts import headline, load_verdict
+from agent.report.verdicts import headline
 from agent.report.view import FOREIGN, Live, SeenQueue, View
 from agent.text import clean
+from agent.verdict_file import load_verdict
 
 SHOWN = 5  # of a list of experiments or ideas
 LONGEST = 160  # characters of a text that a program, a model or a user wrote

@@ -13,6 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from agent.archive import Archive
+from agent.chance import expected_false_wins
 from agent.files import write_text
 from agent.prompts import render_page
 from agent.provenance import commit
@@ -20,7 +21,6 @@ from agent.report.console import progress, say
 from agent.report.experiment_page import experiment_page
 from agent.report.review import find, some_experiments
 from agent.report.summary import STATES, Summary, summaries
-from agent.statistics import expected_false_wins
 
 HERE = Path(__file__).resolve().parent
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
