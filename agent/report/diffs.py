@@ -26,7 +26,7 @@ def print_experiment(out: Console, archive: Archive, noting: Callable[[Path], Ab
     noting: entered for each attempt, so that one that is damaged hides no other.
     """
     before = archive.run(0)
-    edits = [event for event in read_events(archive.events) if event["event"] == "edit"]
+    edits = [event for event in read_events(archive.events) if event["event"] == "edit" and event["attempt"]]
     for folder, edit in zip(archive.attempts(), edits, strict=False):
         with noting(folder.folder):
             _print_attempt(out, archive, folder, edit, before)
