@@ -19,13 +19,13 @@ from rich.console import Console
 
 import launch as launch_module
 from agent.archive import Archive, experiment_lock, experiments
-from agent.errors import UserError
+from agent.errors import Fault
 from agent.files import read_events, read_json
 from agent.locks import locked
 from agent.report.closeup import show_log
 from agent.report.grid import Column, Grid
 from agent.report.review import find
-from agent.report.rows import as_csv, as_json, ordered, row
+from agent.report.rows import HEADINGS, LARGEST_FIRST, SMALLEST_FIRST, as_csv, as_json, ordered, row
 from agent.report.summary import STATES, corrected, summaries, summarise
 from agent.report.tables import experiment_table, overview_table, verdict_table
 from benchmarks.archives import DAMAGES, make_archives
@@ -87,38 +87,8 @@ def test_every_experiment_is_in_the_tables_and_in_the_rows_whatever_became_of_it
 def test_the_rows_for_scripts_have_stable_names_and_numbers_in_them(runs, review):
     found = json.loads(review("--runs-dir", runs, "--json")[1])
     table = list(csv.DictReader(io.StringIO(review("--runs-dir", runs, "--csv")[1])))
-    names = [
-        "name",
-        "folder",
-        "state",
-        "note",
-        "title",
-        "data",
-        "model",
-        "metric",
-        "self_reported",
-        "baseline",
-        "best",
-        "change",
-        "runs",
-        "failed",
-        "effect",
-        "low",
-        "high",
-        "p_value",
-        "q",
-        "idea_seeds",
-        "control_seeds",
-        "time_ratio",
-        "parameter_ratio",
-        "qualifiers",
-        "tokens",
-        "cost",
-        "stopped",
-        "began",
-        "ended",
-        "seconds",
-    ]
+    names = """name folder state note title data model metric self_reported baseline best change runs failed effect low high p_value q
+            idea_seeds control_seeds time_ratio parameter_ratio qualifiers tokens cost stopped began ended seconds""".split()  # noqa: SIM905
     assert all(list(one) == names for one in found) and list(table[0]) == names
     for fields, line in zip(found, table, strict=True):
         told = {name: "" if value is None else str(value).lower() if isinstance(value, bool) else value for name, value in fields.items()}
@@ -150,33 +120,10 @@ def test_rows_are_sorted_and_chosen_and_what_stands_in_them_stays(runs, review):
     assert json.loads(review("--runs-dir", runs, "--verdict", "running", "--json")[1]) == []
 
 
-@pytest.mark.parametrize(
-    "column",
-    [
-        *[
-            "effect",
-            "low",
-            "high",
-            "best",
-            "change",
-            "runs",
-            "cost",
-            "seconds",
-            "ended",
-            "name",
-            "state",
-            "data",
-            "model",
-            "q",
-            "interval",
-            "time",
-            "params",
-        ]
-    ],
-)
-def test_every_column_sorts_archives_of_every_state(runs, column):
+def test_every_column_sorts_archives_of_every_state(runs):
     found = summaries(runs)
-    assert sorted(one.name for one in ordered(found, column)) == sorted(one.name for one in found)
+    for column in (*LARGEST_FIRST, *SMALLEST_FIRST, *HEADINGS):
+        assert sorted(one.name for one in ordered(found, column)) == sorted(one.name for one in found), column
 
 
 def test_the_verdicts_are_ranked_by_the_lower_end_of_their_intervals(runs):
@@ -187,7 +134,7 @@ def test_the_verdicts_are_ranked_by_the_lower_end_of_their_intervals(runs):
     assert lows == sorted(lows, reverse=True) and not any(table.columns[3].cells[len(lows) :])
 
 
-@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@pytest.mark.parametrize("width", [70, 80, 120, 200])
 def test_on_a_terminal_no_line_is_wider_than_it_and_no_number_is_cut(runs, width):
     found = summaries(runs)
     for table in (verdict_table(found, found), overview_table(found, found)):
@@ -213,9 +160,9 @@ def test_a_table_leaves_out_what_matters_less_and_shortens_texts_before_names():
     name = Column("name", ["an_idea_with_a_long_name/20260921T155102Z"], shortest=23, tail=17)
     columns = [name, Column("n", ["1234567"], right=True), Column("less", ["9"], leave_out=1), Column("text", ["日本語" * 9], shortest=6)]
     assert rendered(Grid(columns), 79)[2] == "an_idea_with_a_long_name/20260921T155102Z  1234567  9     日本語日本語日本語日…"
-    assert rendered(Grid(columns), 50)[2] == "an_idea_wi…/20260921T155102Z  1234567  9     日本…"
-    assert rendered(Grid(columns), 42)[2] == "an_ide…/20260921T155102Z  1234567  日本…"
-    assert rendered(Grid(columns), 20)[2] == "an_id…/20260921T155102Z  1234567  日本…", "what is left is whole, even where it does not fit"
+    assert rendered(Grid(columns), 50)[2] == "an_idea_w…/20260921T155102Z  1234567  9     日本 …"
+    assert rendered(Grid(columns), 42)[2] == "an_idea…/20260921T155102Z  1234567  日本 …"
+    assert rendered(Grid(columns), 20)[2] == "an_id…/20260921T155102Z  1234567  日本 …", "what is left is whole, even where it does not fit"
 
 
 def test_what_makes_no_sense_together_is_one_line(runs, review):
@@ -472,10 +419,5 @@ def test_one_experiment_for_scripts_has_its_attempts_its_verdict_and_what_is_dam
 
 def test_a_damaged_result_is_a_fault_where_nothing_may_be_hidden(one):
     one.run(2).result.write_text("{}")
-    with pytest.raises(Exception, match="run_2/result.json"):
+    with pytest.raises(Fault, match=r"run_2/result\.json"):
         experiment_table(one)
-
-
-def test_no_name_means_two_things():
-    with pytest.raises(UserError):
-        ordered([], "no_such")
