@@ -213,10 +213,11 @@ def test_many_experiments_are_read_without_the_libraries_that_compute(runs):
         assert done.stderr == "[]\n"
 
 
-def test_a_terminal_without_the_letters_shows_others(runs):
-    command = [sys.executable, "launch.py", "review", "--runs-dir", str(runs)]
+def test_a_terminal_without_the_letters_shows_others(one):
+    one.config.write_text(json.dumps(read_json(one.config) | {"idea": "\u00c9t\u00e9"}))
+    command = [sys.executable, "launch.py", "review", one.folder]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, env={"PYTHONIOENCODING": "ascii", "PATH": ""}, check=False)
-    assert done.returncode == 0 and b"-----" in done.stdout and done.stderr == b""
+    assert done.returncode == 0 and b"-----" in done.stdout and b"\\xc9t\\xe9: val_accuracy" in done.stdout and done.stderr == b""
 
 
 # ---- text that nobody vouches for ----------------------------------------------------------------------------------
@@ -319,7 +320,7 @@ def test_whatever_stands_in_an_archive_review_shows_the_rest_and_names_the_damag
 
 
 def test_one_damaged_attempt_hides_no_other(one, review):
-    (one.run(2).result).write_text('{"number": 2, "status": "success", "folder": "run_2", "metrics": "x"}')
+    one.run(2).result.write_text(json.dumps(read_json(one.run(2).result) | {"metrics": "x"}))
     code, out, err = review(one.folder)
     assert code == 1 and "run_2/result.json: not a result of this version" in err and err.count("\n") == 1
     assert re.search(r"^run_2 +damaged", out, re.M) and "\nrun_2: damaged\n" in out
