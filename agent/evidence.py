@@ -134,11 +134,10 @@ def gather(archive: Archive) -> Evidence:
 
 
 def _history(events: list[dict[str, Any]]) -> History:
-    """Without what only decided again, so that this gives the same bytes."""
-    worked = len(events)
-    while worked and events[worked - 1]["event"] in ("sitting", "verdict"):
-        worked -= 1
-    return History.of([event for event in events[:worked] if event["event"] != "verdict"])
+    """Up to the verdict after which nothing was done but to decide again: that gives the same bytes."""
+    names = [event["event"] for event in events]
+    idle = (place for place, name in enumerate(names) if name == "verdict" and {"sitting", "stopped", "verdict"}.issuperset(names[place:]))
+    return History.of([event for event in events[: next(idle, None)] if event["event"] != "verdict"])
 
 
 def _load_checks(archive: Archive, order: dict[str, Any] | None) -> list[Run]:
