@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from agent.files import copy_files, disk_faults, make_folder, read_events, sync, sync_tree, write_bytes
+from agent.files import copy_files, disk_faults, new_stamped, read_events, sync, sync_tree, write_bytes
 
 FAILED, INTERRUPTED, PENDING, FOREIGN = "failed", "interrupted", "pending", "foreign"
-STAMP = "%Y%m%dT%H%M%SZ"  # names of experiments: in the order of time, and the same everywhere
 
 
 @dataclass(frozen=True)
@@ -194,31 +192,6 @@ def unused(folder: RunFolder, why: str) -> RunFolder:
 def new_experiment(runs: Path, slug: str) -> Archive:
     """Make runs/<slug>/<UTC stamp>/, never an existing one."""
     return Archive(new_stamped(runs / slug))
-
-
-def new_stamped(parent: Path) -> Path:
-    """Make parent/<UTC stamp>/, at least a second after every other one there: the order of the names is the order in which
-    they were made, also after the clock was set back.
-    """
-    with disk_faults(parent):
-        make_folder(parent)
-        while True:
-            made = [stamp for path in parent.iterdir() if (stamp := _stamp_of(path))]
-            now = datetime.now(timezone.utc)
-            folder = parent / max([now, *(stamp + timedelta(seconds=1) for stamp in made)]).strftime(STAMP)
-            try:
-                folder.mkdir()
-            except FileExistsError:  # another process was quicker
-                continue
-            sync(parent)
-            return folder
-
-
-def _stamp_of(path: Path) -> datetime | None:
-    try:
-        return datetime.strptime(path.name, STAMP).replace(tzinfo=timezone.utc)
-    except ValueError:
-        return None
 
 
 def experiment_lock(idea: Path, key: str) -> Path:

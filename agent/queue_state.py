@@ -14,9 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agent.archive import new_stamped
 from agent.errors import Fault
-from agent.files import read_json, write_json
+from agent.files import new_stamped, read_json, write_json
 from agent.idea import Idea
 from agent.locks import locked
 from agent.text import finite

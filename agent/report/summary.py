@@ -155,8 +155,8 @@ def _checked(one: Summary) -> Summary:
     needed: dict[str, Any] = {name: getattr(one, name) for name in ("runs", "failed", "tokens", "seconds")}
     if one.effect is not None:
         low, high = one.effect["ci95"]
-        needed |= {name: one.effect[name] for name in ("delta", "p_value", "p_better", "mde80", "n_cand", "n_base")}
-        needed |= {"ci95, low": low, "ci95, high": high}
+        needed |= {"delta": one.effect["delta"], "p_value": one.effect["p_value"], "ci95, low": low, "ci95, high": high}
+        numbers |= {name: one.effect.get(name) for name in ("p_better", "mde80", "n_cand", "n_base")}
     for name, value in (needed | {name: value for name, value in numbers.items() if value is not None}).items():
         if finite(value) is None or (name in ("began", "ended") and not 0 <= value < LATEST):
             raise ValueError(f"{name} is {str(value)[:40]!r}")
