@@ -64,8 +64,18 @@ class Archive:
 
     @property
     def report(self) -> Path:
-        """The page for people; report.md beside it is the skeleton of a write-up. Both are made from the rest."""
+        """The page for people, made from the rest."""
         return self.folder / "report.html"
+
+    @property
+    def write_up(self) -> Path:
+        """The skeleton of a write-up, made from the rest once: what a user makes of it is never overwritten."""
+        return self.folder / "report.md"
+
+    @property
+    def uploads(self) -> Path:
+        """Which W&B folders of its runs were uploaded."""
+        return self.folder / "uploads.jsonl"
 
     @property
     def criteria(self) -> Path:
@@ -75,6 +85,11 @@ class Archive:
     @property
     def verdict(self) -> Path:
         return self.folder / "verdict.json"
+
+    @property
+    def reading(self) -> Path:
+        """What a model made of the verdict, in its own words."""
+        return self.folder / "reading.json"
 
     @property
     def reproductions(self) -> Path:

@@ -129,7 +129,7 @@ def gather(archive: Archive) -> Evidence:
         scaffold=_load_arm(archive, "scaffold", confirmed),
         facts=report.get("facts"), judgement=Judgement.from_dict(read_json(chosen.judgement)) if chosen and judged else None,
         criteria=Criteria.from_dict(read_json(archive.criteria)) if archive.criteria.is_file() else Criteria.from_dict({}),
-        cost=spent(archive), history=_history(events),
+        cost=spent(archive, reading=False), history=_history(events),
     )  # fmt: skip
 
 

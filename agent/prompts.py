@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,11 @@ def render_text(source: str, **variables: Any) -> str:
 def render_page(template: str, **variables: Any) -> str:
     """Render an HTML page: whatever is not Markup is escaped."""
     return _page_environment().get_template(template).render(**variables)
+
+
+def render_through(show: Callable[[Any], Any], template: str, **variables: Any) -> str:
+    """Render a template each of whose values is shown as show() gives it."""
+    return _environment().overlay(finalize=show).get_template(template).render(**variables)
 
 
 def page_macros(template: str) -> Any:

@@ -27,6 +27,7 @@ from agent.queue_state import recorded
 from agent.report.console import progress, say, show
 from agent.report.tables import data_line, experiment_table, run_line
 from agent.report.verdicts import detectable_line, verdict_block
+from agent.report.writing import write_reports
 from agent.run import Run
 from agent.settings import SESSION_NOTE, Options, Settings, decide
 from agent.spending import spent
@@ -83,6 +84,8 @@ def _run_one(settings: Settings, archives: list[Archive], note: Callable[..., No
         else:
             with serving(setup) as server:
                 archive = _conduct(settings, replace(setup, server=server), archive, archives)
+        for problem in write_reports(archive, settings.options.runs_dir):
+            say(f"  {problem}")
     show(experiment_table(archive))
     if verdict := load_verdict(archive):
         say(verdict_block(verdict))
