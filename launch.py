@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         if signal.getsignal(ending) is not signal.SIG_IGN:  # as under nohup
             signal.signal(ending, _interrupt)
     commands = {"review": review, "report": report, "watch": watch, "verdict": verdict, "reproduce": reproduce,
-                "baseline": baseline, "doctor": doctor}  # fmt: skip
+                "baseline": baseline, "sync": sync, "doctor": doctor}  # fmt: skip
     command = commands.get(arguments[0], run) if arguments else run
     try:
         return command(arguments[1:] if command is not run else arguments)
@@ -135,6 +135,14 @@ def report(arguments: list[str]) -> int:
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help=f"{RUN} (default: all whose page is missing or old)")
     given = parser.parse_args(arguments)
     return write_pages(given.run, given.runs_dir)
+
+
+def sync(arguments: list[str]) -> int:
+    from agent.sync import add_arguments, sync
+
+    about = "Upload the W&B files of finished runs, or write their curves for TensorBoard."
+    given = command_parser("sync", about, add_arguments, runs_dir).parse_args(arguments)
+    return sync(given.run, given.runs_dir, given.tensorboard, given.python)
 
 
 def doctor(arguments: list[str]) -> int:

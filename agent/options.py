@@ -14,6 +14,7 @@ USAGE = """python launch.py IDEA... [options]     run ideas: files, or folders o
        python launch.py verdict RUN            the verdict, computed again from the archive alone
        python launch.py reproduce RUN          train one seed of each arm again and compare
        python launch.py baseline [IDEA...]     the control's seeds, and what they can tell
+       python launch.py sync [RUN]             W&B files of finished runs to W&B, or their curves to TensorBoard
        python launch.py doctor                 what is there, what is missing"""
 
 RUN = "an experiment's folder, or an idea's name: its newest"

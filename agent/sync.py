@@ -1,39 +1,43 @@
-"""`launch.py sync`: what the runs of finished attempts left for W&B goes there, or their curves into files that TensorBoard reads."""
+"""`launch.py sync`: what finished runs left for W&B goes there; or their curves go into files that TensorBoard reads."""
 
 from __future__ import annotations
 
+import argparse
 import os
 from pathlib import Path
 
-from agent.archive import Archive, experiments
+from agent.archive import Archive
 from agent.environment import Environment, existing, find_built
 from agent.errors import Fault, UserError
+from agent.options import RUN
 from agent.report.console import progress, say
-from agent.report.review import find
+from agent.report.review import find, some_experiments
+from agent.report.tensorboard import FOLDER, export
 from agent.wandb_sync import KEY, left, upload, waiting
 from agent.workspace import REQUIREMENTS
 
 NO_KEY = f"W&B: no key is set: export {KEY}=... (your own stands at wandb.ai/authorize), then the same command uploads"
 
 
-def chosen(run: Path | None, runs: Path) -> list[Archive]:
-    """One experiment, or all. Raises UserError where there is none."""
-    if run:
-        return [find(run, runs)]
-    if not (found := experiments(runs)):
-        raise UserError(f"{runs}: no experiment here yet: python launch.py ideas/frequency_domain_cnn.md --dataset digits")
-    return found
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help=f"{RUN} (default: all)")
+    parser.add_argument("--tensorboard", nargs="?", type=Path, const=Path(), metavar="DIR",
+                        help=f"write the curves for TensorBoard instead (default: {FOLDER} in the folder of the archives)")  # fmt: skip
+    parser.add_argument("--python", type=Path, help="an interpreter with wandb that uploads, where the runs' own is gone")
 
 
-def sync(archives: list[Archive], python: Path | None) -> int:
-    """0: all that the runs left is uploaded; 1: something is not, and a line says why. Raises UserError without a key."""
-    if not os.environ.get(KEY):
+def sync(run: Path | None, runs: Path, tensorboard: Path | None, python: Path | None) -> int:
+    """0: all that the runs left is there; 1: something is not, and a line says why. Raises UserError without a key."""
+    if tensorboard is None and not os.environ.get(KEY):
         raise UserError(NO_KEY)
+    archives = [find(run, runs)] if run else some_experiments(runs)
+    if tensorboard is not None:
+        return export(archives, runs / FOLDER if tensorboard == Path() else tensorboard)
     given = existing(python, ("wandb",)) if python else None
-    return max([_sync_one(archive, given) for archive in archives], default=0)
+    return max(_upload(archive, given) for archive in archives)
 
 
-def _sync_one(archive: Archive, given: Environment | None) -> int:
+def _upload(archive: Archive, given: Environment | None) -> int:
     """One damaged archive must not hold up the others."""
     name = f"{archive.folder.parent.name}/{archive.folder.name}"
     try:
