@@ -52,7 +52,7 @@ def test_a_number_of_the_archive_may_be_named_at_any_rounding(text):
      ("五", "五"), ("²", "2"),
      ("Ⅻ", ""),
      ("tw\u03bf", "\u03bf"), ("1\u20092345", "2345"), ("1 000", "000"), ("1,28", "28"), ("two point five", "two point"), ("conv2", "2"),
-     ("run_2", "2"), ("0", "0"), ("0 million", "0 million"), ("none of 0.04", "0.04"), ("1e-3", "1e-3"), ("9" * 400, "9" * 400)],
+     ("run_2", "2"), ("1 run", "1"), ("0", "0"), ("0 million", "0 million"), ("none of 0.04", "0.04"), ("1e-3", "1e-3"), ("9" * 400, "9" * 400)],
 )  # fmt: skip
 def test_any_other_number_is_found_however_it_is_written(text, named):
     """But `Ⅻ`: Roman numerals are letters. `2` stands for what is two of nothing that was told."""

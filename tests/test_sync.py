@@ -32,7 +32,7 @@ MORE = "2,1.5,0.5,2.0,0.375,0.001,0.25,34\n"
 def add(archive: Archive, name: str, event: dict, rows: str | None = ROWS + MORE, arrays: str = "/data/arrays") -> RunFolder:
     """A run that the archive knows by this event."""
     folder = RunFolder(archive.folder / name)
-    folder.folder.mkdir(parents=True)
+    folder.folder.mkdir(parents=True, exist_ok=True)
     write_json(folder.result, Run(1, RunStatus.SUCCESS, folder.folder.name, variables={"ASSAY_ARRAYS": arrays}).save())
     if rows is not None:
         folder.metrics.write_text(rows)
@@ -153,12 +153,12 @@ def test_a_hostile_metrics_file_is_bounded_and_no_file_is_followed_or_written_ou
     add(archive, "run_4", {"event": "attempt"}, "epoch,a\n1,1e39\n-1,1\n1e300,1\n1,2\n\x00,\n")
     (tmp_path / "secret.csv").write_text(ROWS)
     add(archive, "run_5", {"event": "attempt"}, None).metrics.symlink_to(tmp_path / "secret.csv")
-    add(archive, "confirm/../../../out", {"event": "confirmed", "arm": "idea", "seed": 1}, None)
+    add(archive, "run_3/..", {"event": "confirmed", "arm": "idea", "seed": 1})
     board = tmp_path / "board"
     assert export([archive], board) == 0
     folder = board / "higher" / "20260101T000000Z"
     assert len(curves(folder / "run_3")) == tensorboard.MOST_TAGS and curves(folder / "run_4") == {"a": [(1, 2.0)]}
-    assert not (folder / "run_5").exists() and {path.name for path in board.rglob("*") if path.is_file()} == {FILE}
+    assert not (folder / "run_5").exists() and {path.parent.parent for path in board.rglob(FILE)} == {folder}
 
 
 def test_a_damaged_archive_is_a_line_and_a_missing_package_says_how_to_get_it(archive, tmp_path, monkeypatch, capsys):
