@@ -49,10 +49,9 @@ def test_a_number_of_the_archive_may_be_named_at_any_rounding(text):
      ("tenfold", "tenfold"), ("a third of it", "a third"), ("two thirds", "two thirds"), ("five seeds", "five"),
      ("seven points", "seven points"), ("twenty-five", "twenty-five"), ("two million", "two million"), ("a dozen", "dozen"),
      ("dozens", "dozens"), ("3/4", "3/4"), ("10^5", "10^5"), ("$5", "$5"), ("\u00bd", "1\u20442"), ("\u0661\u0662", "\u0661"),
-     ("五", "五"), ("²", "2"),
-     ("Ⅻ", ""),
-     ("tw\u03bf", "\u03bf"), ("1\u20092345", "2345"), ("1 000", "000"), ("1,28", "28"), ("two point five", "two point"), ("conv2", "2"),
-     ("run_2", "2"), ("1 run", "1"), ("0", "0"), ("0 million", "0 million"), ("none of 0.04", "0.04"), ("1e-3", "1e-3"), ("9" * 400, "9" * 400)],
+     ("五", "五"), ("²", "2"), ("Ⅻ", ""), ("tw\u03bf", "\u03bf"), ("1\u20092345", "2345"), ("1 000", "000"), ("1,28", "28"),
+     ("two point five", "two point"), ("conv2", "2"), ("run_2", "2"), ("1 run", "1"), ("0", "0"),
+     ("0 million", "0 million"), ("none of 0.04", "0.04"), ("1e-3", "1e-3"), ("9" * 400, "9" * 400)],
 )  # fmt: skip
 def test_any_other_number_is_found_however_it_is_written(text, named):
     """But `Ⅻ`: Roman numerals are letters. `2` stands for what is two of nothing that was told."""
