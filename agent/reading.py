@@ -19,8 +19,7 @@ from agent.answers import bounded_line, one_line
 from agent.archive import Archive
 from agent.coder import NO_MODEL, Answer
 from agent.errors import Fault
-from agent.files import append_event, read_json, write_json
-from agent.idea import load_idea
+from agent.files import append_event, read_json, read_untrusted, write_json
 from agent.prompts import render
 from agent.quantities import readable, unfounded
 from agent.run import load_run
@@ -159,8 +158,9 @@ def _runs(archive: Archive, verdict: dict[str, Any]) -> list[str]:
 
 
 def _idea(archive: Archive) -> str:
-    idea = load_idea(archive.idea)
-    return fence(bound(clean(f"{idea.title}\n\n{idea.text}"), IDEA_LINES, IDEA_CHARACTERS))
+    """Its text as it was given; '' where that is gone, which is no reason to lose an experiment."""
+    text = (read_untrusted(archive.idea) or b"").decode("utf-8", "replace")
+    return fence(bound(clean(text), IDEA_LINES, IDEA_CHARACTERS))
 
 
 def _reasons(verdict: dict[str, Any]) -> str:

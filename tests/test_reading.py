@@ -134,6 +134,7 @@ def test_the_verdict_is_on_disk_before_the_question_is_asked_and_is_the_same_wha
 
     conclude(archive, ask, lambda label, folder: nullcontext())
     assert seen == [expected] and load_reading(archive).text.endswith("It rose to 0.6.")
+    archive.idea.unlink()
     conclude(archive, hang, lambda label, folder: nullcontext())
     assert load_reading(archive).note == "no model's reading: the coder's process hangs"
     assert archive.verdict.read_bytes() == expected and read_events(archive.events)[-1]["verdict"] == "inconclusive"
