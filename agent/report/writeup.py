@@ -63,9 +63,8 @@ def limitations(one: Summary, verdict: dict[str, Any]) -> list[str]:
         meaning = next((meaning for begin, meaning in _MEANING.items() if qualifier.startswith(begin)), "To be said with it")
         found.append(f"{meaning} ({qualifier}).")
     if effect := verdict["effect"]:
-        found.append(
-            f"A true effect of {100 * effect['mde80']:.2f} pp is found in 4 of 5 cases with as many seeds; a smaller one less often."
-        )
+        missed = "found in 4 of 5 cases; a smaller one less often"
+        found.append(f"With as many seeds, a true effect of {100 * effect['mde80']:.2f} pp is {missed}.")
         found.append("The interval holds the spread over seeds and the sampling of the test, and nothing else.")
     found.append(f"One data set ({one.data or 'its own'}), one scaffold and one budget: nothing is said about others.")
     return found
