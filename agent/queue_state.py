@@ -18,7 +18,6 @@ from agent.errors import Fault
 from agent.files import new_stamped, read_json, write_json
 from agent.idea import Idea
 from agent.locks import locked
-from agent.stamps import new_stamped
 from agent.text import finite
 
 FOLDER, STATE, LOCK = "_queue", "queue.json", ".lock"

@@ -16,8 +16,9 @@ from agent import files
 from agent.archive import Archive, experiments
 from agent.report import diary, writing
 from agent.report.markdown import code, escape
-from agent.report.verdicts import headline, load_verdict
+from agent.report.verdicts import headline
 from agent.report.writing import write_reports
+from agent.verdict_file import load_verdict
 from tests.replies import edit, scores
 from tests.scripted import conduct
 

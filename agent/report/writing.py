@@ -9,9 +9,9 @@ from agent.archive import Archive
 from agent.errors import Fault
 from agent.report.diary import DIARY, enter
 from agent.report.summary import summarise
-from agent.report.verdicts import load_verdict
 from agent.report.writeup import write_up
 from agent.text import clean
+from agent.verdict_file import load_verdict
 
 
 def write_reports(archive: Archive, runs: Path) -> list[str]:
