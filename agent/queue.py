@@ -27,7 +27,7 @@ from agent.queue_state import recorded
 from agent.report.console import progress, say, show
 from agent.report.tables import data_line, experiment_table, run_line
 from agent.report.verdicts import detectable_line, verdict_block
-from agent.report.writing import write_reports
+from agent.report.writing import write_overview, write_reports
 from agent.run import Run
 from agent.settings import SESSION_NOTE, Options, Settings, decide
 from agent.spending import spent
@@ -51,6 +51,7 @@ def run_all(queue: list[Settings], debug: bool = False) -> int:
 
 def _try_one(settings: Settings, archives: list[Archive], note: Callable[..., None], debug: bool) -> tuple[int, str]:
     """Its exit code, and what stopped it ('' for nothing)."""
+    before = len(archives)
     try:
         _run_one(settings, archives, note)
     except UserError as error:
@@ -59,12 +60,19 @@ def _try_one(settings: Settings, archives: list[Archive], note: Callable[..., No
     except Fault as fault:
         say(f"{settings.idea.path}: stopped by a fault: {fault}")
         say("  nothing is lost: once that is mended, the same command goes on from here")
+        _report(archives[before:], settings.options.runs_dir)
         return 1, str(fault)
     except Exception:  # a bug of ours in one experiment; the others are not to blame
         said = record_bug(debug)
         say(f"{settings.idea.path}: {said}", error=True)
         return 1, said
     return 0, ""
+
+
+def _report(archives: list[Archive], runs: Path) -> None:
+    for archive in archives:
+        for problem in write_reports(archive, runs):
+            say(f"  {problem}")
 
 
 def _run_one(settings: Settings, archives: list[Archive], note: Callable[..., None]) -> None:
@@ -84,12 +92,12 @@ def _run_one(settings: Settings, archives: list[Archive], note: Callable[..., No
         else:
             with serving(setup) as server:
                 archive = _conduct(settings, replace(setup, server=server), archive, archives)
-        for problem in write_reports(archive, settings.options.runs_dir):
-            say(f"  {problem}")
+        _report([archive], settings.options.runs_dir)
     show(experiment_table(archive))
     if verdict := load_verdict(archive):
         say(verdict_block(verdict))
     say(f"  python launch.py review {archive.folder}")
+    say(f"  {archive.report}")
 
 
 def _conduct(settings: Settings, setup: Setup, found: Archive | None, archives: list[Archive]) -> Archive:
@@ -114,6 +122,8 @@ def _conduct(settings: Settings, setup: Setup, found: Archive | None, archives: 
             way = "give it with --price IN,OUT" if settings.model.name in unpriced else "name a judge with a known price"
             raise UserError(f"--max-cost cannot be kept: the price of {' and '.join(unpriced)} is unknown; {way}")
         append_event(archive.events, "sitting", **_sitting(settings, setup))
+        if problem := write_overview(settings.options.runs_dir):
+            say(f"  {problem}")
         baseline = baseline_of(setup, settings.options.runs_dir)
         train_missing(setup, baseline)
         experiment = Experiment(setup, archive, baseline, coder, progress, cost_left, lambda run: say(run_line(run, settings.metric)))

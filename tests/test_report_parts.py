@@ -12,9 +12,10 @@ import pytest
 
 from agent.archive import Archive
 from agent.files import append_event
-from agent.report.charts import VARIABLES, curve_picture, looks
+from agent.report.charts import VARIABLES, curve_picture
 from agent.report.curves import MAX_POINTS, METRICS, drawn, load_curves
 from agent.report.excerpts import MAX_COLUMNS, Excerpts
+from agent.report.looks import looks
 from agent.report.sidebyside import CONTEXT, MAX_LINES, side_by_side
 
 LINES = ["x = 1", "if x < 2 and y > 3:", '"""a', "b\\n", "</script>", "", "\tdef f(): pass", "'&amp;'"]

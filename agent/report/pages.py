@@ -29,7 +29,7 @@ WIDEST = 0.30  # half of the shared scale of the drawings, at most: one wild int
 
 def write_pages(run: Path | None, runs: Path) -> int:
     """`launch.py report`: the page of one experiment, or of all whose page is older than they are; and that of them all."""
-    found = [find(run, runs)] if run else [archive for archive in some_experiments(runs) if _outdated(archive)]
+    found = [find(run, runs)] if run else [archive for archive in some_experiments(runs) if outdated(archive)]
     for archive in found:
         with progress(f"report of {archive.folder.name}"):
             say(f"{write_page(archive)}")
@@ -37,7 +37,7 @@ def write_pages(run: Path | None, runs: Path) -> int:
     return 0
 
 
-def _outdated(archive: Archive) -> bool:
+def outdated(archive: Archive) -> bool:
     """Whether the page is missing, or something was said in the archive since it was made."""
     try:
         made = archive.report.stat().st_mtime_ns

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from agent.answers import bounded_line
 from agent.archive import Archive, RunFolder
+from agent.failure import gist
 from agent.files import read_untrusted
 from agent.run import Run, load_run
 
@@ -33,8 +34,7 @@ def tell(archive: Archive) -> list[Told]:
 def _tell(folder: RunFolder) -> Told:
     run = load_run(folder)
     said = (read_untrusted(folder.reply, 2**16) or b"").decode("utf-8", "replace").strip()
-    lines = [line for line in run.message.strip().split("\n") if line.strip()]
-    return Told(run, bounded_line(_opening(said), CHARACTERS), "" if run.ok or not lines else bounded_line(lines[-1], CHARACTERS))
+    return Told(run, bounded_line(_opening(said), CHARACTERS), "" if run.ok else bounded_line(gist(run.message), CHARACTERS))
 
 
 def _opening(said: str) -> str:
