@@ -80,7 +80,10 @@ def test_the_page_on_reading_results_names_commands_options_and_files_that_exist
     assert "(docs/reading.md)" in README
     for target in re.findall(r"\]\(([^)#]+)\)", READING):
         assert (REPOSITORY / "docs" / target).exists(), target
-    source = "".join((REPOSITORY / name).read_text(encoding="utf-8") for name in ("launch.py", "agent/options.py", "agent/sync.py"))
+    source = "".join(
+        (REPOSITORY / name).read_text(encoding="utf-8")
+        for name in ("launch.py", "agent/options.py", "agent/sync.py", "agent/report/review.py")
+    )
     commands = set(re.findall(r"launch\.py (\w+)", READING))
     assert commands >= {"review", "verdict", "sync", "report"}
     assert [name for name in commands if f"def {name}(" not in source] == []
