@@ -106,6 +106,14 @@ def test_curves_are_those_of_all_runs_and_the_baseline_stands_once(archive):
     assert found[2].of("train_loss") and not found[2].of("val_acc"), "a confirming run validates on training images"
 
 
+def test_a_control_of_the_code_s_own_validates_on_training_images_too(archive):
+    append_event(archive.events, "confirm", control="own")
+    (archive.folder / "confirm" / "control_seed_0" / "metrics.csv").write_text(HEADER + "1,1,1,1,1,1,7\n")
+    append_event(archive.events, "confirmed", arm="control", seed=0, folder="confirm/control_seed_0")
+    own = load_curves(archive)[-1]
+    assert own.run == "control, seed 0" and own.of("train_acc") and not own.of("val_acc")
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -40,8 +40,7 @@ def looks(curves: list[Curves]) -> list[Look]:
 
 def swatch(look: Look) -> Markup:
     """The line of one run in small."""
-    line = Markup('<path class="line" style="stroke: var(--c{}); stroke-dasharray: {}" d="M0 7H40"/>').format(
-        look.colour, _DASHED[look.dash]
-    )
+    style = f"stroke: var(--c{look.colour}); stroke-dasharray: {_DASHED[look.dash]}"
+    line = Markup('<path class="line" style="{}" d="M0 7H40"/>').format(style)
     mark = Markup('<path style="fill: var(--c{})" d="{}"/>').format(look.colour, _SHAPES[look.mark])
     return Markup('<svg class="swatch" viewBox="0 0 40 14" aria-hidden="true">{}{}</svg>').format(line, mark)
