@@ -23,7 +23,7 @@ from agent.text import clean, finite
 
 MAX_FIELDS = 200
 _OUT_OF_MEMORY = re.compile(r"^(MemoryError|RuntimeError:.*(can't allocate memory|out of memory)|.*OutOfMemoryError)", re.M)
-_NAME = re.compile(r"[\w./ -]{1,80}")  # of a number in final_info.json; anything else is no name
+NAME = re.compile(r"[\w./ -]{1,80}")  # of a number that a run tells of; anything else is no name
 
 
 class RunStatus(str, Enum):
@@ -191,7 +191,7 @@ def _final_info(work: Path) -> tuple[dict[str, Any], str]:
     for value in stored.values():
         if isinstance(value, dict) and isinstance(value.get("means"), dict):
             means |= value["means"]
-    kept = {key: _plain(value) for key, value in list((means | stored).items())[:MAX_FIELDS] if _NAME.fullmatch(key)}
+    kept = {key: _plain(value) for key, value in list((means | stored).items())[:MAX_FIELDS] if NAME.fullmatch(key)}
     return {key: value for key, value in kept.items() if value is not None}, ""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from agent.archive import Archive
 from agent.evidence import Arm, Evidence, gather
+from agent.failure import gist
 from agent.fairness import COUNTED, unfair
 from agent.idea import spoken
 from agent.run import Metric, RunStatus
@@ -74,9 +75,7 @@ def _without_confirmation(evidence: Evidence) -> tuple[str, list[str]]:
     last = next((run for run in reversed(evidence.attempts) if run.status is not RunStatus.NO_EDIT), None)
     if last is None:
         return "not_implemented", ["no reply changed the program"]
-    lines = [line.strip("- ") for line in last.message.split("\n") if line.strip()]
-    reason = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
-    return _WITHOUT_A_RUN.get(last.status, "no_result"), [reason[:300] or last.status.value]
+    return _WITHOUT_A_RUN.get(last.status, "no_result"), [gist(last.message)[:300] or last.status.value]
 
 
 def _invalid(evidence: Evidence) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from agent.archive import RunFolder
 from agent.errors import Fault
-from agent.failure import explain
+from agent.failure import explain, gist
 from agent.forks import ForkServer
 from agent.preflight import find_sandbox
 from agent.run import Metric, RunStatus, out_dir_arguments, read_run
@@ -123,6 +123,24 @@ def test_a_traceback_loses_the_frames_of_the_protocol(tmp_path, run):
 def test_an_end_without_a_traceback_is_explained_too(tmp_path, code, said, run):
     execution = run(tmp_path, code, timeout=1)
     assert said in explain(execution, (tmp_path / "out").read_text(), (tmp_path / "err").read_text())
+
+
+@pytest.mark.parametrize(
+    "message, said",
+    [
+        (
+            'After a few steps:\nTraceback (most recent call last):\n  File "main.py", line 3\n    x\nValueError: no',
+            "After a few steps: ValueError: no",
+        ),
+        ("main.py does what it may not:\n- reads /proc\n- forks\nTake it out.", "main.py does what it may not: reads /proc"),
+        ("It was stopped after 60 s. Its last lines:\nepoch 1\nepoch 2", "It was stopped after 60 s. Its last lines: epoch 2"),
+        ("Switching the idea on changes nothing.", "Switching the idea on changes nothing."),
+        ("flake8 finds:", "flake8 finds:"),
+        ("\n- \n", ""),
+    ],
+)
+def test_the_gist_of_a_failure_names_what_went_wrong(message, said):
+    assert gist(message) == said
 
 
 def test_output_loses_control_codes_and_overwritten_progress_bars():

@@ -50,8 +50,11 @@ def load_attempts(archive: Archive, excerpts: Excerpts, chosen: str | None) -> l
     """Every attempt in the order in which it was made. One that is damaged says so. chosen: the folder of the run that was confirmed."""
     edits = [event for event in read_events(archive.events) if event["event"] == "edit" and event["attempt"]]
     folders = archive.attempts()
-    before = [archive.run(0), *folders]
-    return [_load(archive, pair, edit, excerpts, chosen) for pair, edit in zip(zip(before, folders, strict=False), edits, strict=False)]
+    pairs = list(zip(zip([archive.run(0), *folders], folders, strict=False), edits, strict=False))
+    # The run that the verdict is about comes first while the page has room.
+    order = sorted(range(len(pairs)), key=lambda index: folders[index].folder.name != chosen)
+    loaded = {index: _load(archive, *pairs[index], excerpts, chosen) for index in order}
+    return [loaded[index] for index in range(len(pairs))]
 
 
 def _load(archive: Archive, pair: tuple[RunFolder, RunFolder], edit: dict[str, Any], excerpts: Excerpts, chosen: str | None) -> Attempt:

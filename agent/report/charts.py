@@ -1,7 +1,7 @@
 """Pictures for pages, drawn by matplotlib as SVG: whole without a script, sharp on paper, light or dark with the page.
 
 Colours are names of CSS variables (--ink, --faint, --c0 ...), put in place of colours that no picture uses; every line also has a mark and
-a dash of its own. A line is a group with an id, `<metric>--<number of the run>`, so that a script can hide it.
+a dash of its own. A line is a group with an id, `<name of the picture>--<number of the run>`, so that a script can hide it.
 """
 
 from __future__ import annotations
@@ -66,21 +66,21 @@ def looks(curves: list[Curves]) -> list[Look]:
     return made
 
 
-def curve_picture(curves: list[Curves], metric: str, title: str) -> Picture:
-    """All runs over each other: the metric by epoch."""
+def curve_picture(curves: list[Curves], metric: str, title: str, name: str) -> Picture:
+    """All runs over each other: the metric by epoch. name: for the ids of its lines."""
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, HEIGHT))
         axes = figure.subplots()
         for number, (one, look) in enumerate(zip(curves, looks(curves), strict=True)):
-            if points := one.points[metric]:
+            if points := one.of(metric):
                 x, y = zip(*points, strict=True)
                 mark = look.mark or ("." if len(x) == 1 else "")
                 axes.plot(x, y, color=PALETTE[look.colour], linestyle=look.dash, linewidth=look.width, marker=mark, markersize=6,
-                          markevery=max(1, len(x) // 8), gid=f"{metric}--{number}")  # fmt: skip
-        axes.set_title(title)
+                          markevery=max(1, len(x) // 8), gid=f"{name}--{number}")  # fmt: skip
+        axes.set_title(title, parse_math=False)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        note = _limit(axes, [value for one in curves for _, value in one.points[metric]])
+        note = _limit(axes, [value for one in curves for _, value in one.of(metric)])
         svg = _svg(figure, f"{title} of {len(curves)} runs by epoch; the same numbers are in each run's metrics.csv")
         box = axes.get_position()
         return Picture(svg, (box.x0, box.x1), axes.get_xlim(), note)

@@ -1,7 +1,7 @@
 """The curves of an experiment: what every run wrote of itself, epoch by epoch, into metrics.csv.
 
-These numbers are the program's own word; the graded ones are in the tables. Not covered: more than MAX_EPOCHS rows, and columns
-other than the four below.
+These numbers are the program's own word; the graded ones are in the tables. Not covered: more than MAX_EPOCHS rows, and more than
+MAX_OWN columns besides the usual.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ from dataclasses import dataclass
 
 from agent.archive import Archive, RunFolder
 from agent.files import read_events, read_untrusted
+from agent.run import NAME
 from agent.text import finite
 
 METRICS = {"train_loss": "training loss", "val_loss": "validation loss", "train_acc": "training accuracy", "val_acc": "validation accuracy"}
+TITLES = {"lr": "learning rate"}
+PLUMBING = ("epoch", "images_per_second", "seconds", "steps", "samples")  # in the table of runs, or of no interest as a curve
 MAX_EPOCHS = 5000
+MAX_OWN = 4  # further columns that are drawn: the learning rate, and what main.py logged of its own
 MAX_POINTS = 100  # of one curve in a picture
 MAX_RUNS = 60
 EXPLORED, CONTROL, CONFIRMED = "explored", "control", "confirmed"
@@ -29,6 +33,9 @@ class Curves:
     group: str
     points: dict[str, list[tuple[float, float]]]
 
+    def of(self, metric: str) -> list[tuple[float, float]]:
+        return self.points.get(metric, [])
+
 
 def load_curves(archive: Archive) -> list[Curves]:
     """Of the baseline, every attempt that trained, and every fresh seed; without those of which nothing can be drawn."""
@@ -41,11 +48,22 @@ def load_curves(archive: Archive) -> list[Curves]:
     return [one for one in found if any(one.points.values()) and one not in again][:MAX_RUNS]
 
 
+def drawn(curves: list[Curves]) -> dict[str, str]:
+    """Which metrics to draw, with their titles: the usual ones that some run has, and the first of the others that ever change."""
+    there: dict[str, set[float]] = {}
+    for metric, points in ((metric, points) for one in curves for metric, points in one.points.items() if points):
+        there.setdefault(metric, set()).update(value for _, value in points)
+    own = [metric for metric, values in there.items() if metric not in METRICS and len(values) > 1]
+    usual = {metric: title for metric, title in METRICS.items() if metric in there}
+    return usual | {metric: TITLES.get(metric, metric) for metric in own[:MAX_OWN]}
+
+
 def _read(folder: RunFolder, run: str, group: str) -> Curves:
     rows = read_rows(folder)
-    points = {metric: _thin([(row["epoch"], row[metric]) for row in rows if "epoch" in row and metric in row]) for metric in METRICS}
-    if folder.folder.parent.name == "confirm" and group == CONFIRMED:
-        points["val_loss"] = points["val_acc"] = []  # of training images: a confirming run is shown no others
+    names = {name: None for row in rows for name in row if name not in PLUMBING and NAME.fullmatch(name)}
+    if group == CONFIRMED:  # it validates on training images, for it is shown no others
+        names = {name: None for name in names if name.startswith("train_")}
+    points = {name: _thin([(row["epoch"], row[name]) for row in rows if "epoch" in row and name in row]) for name in names}
     return Curves(run, group, points)
 
 

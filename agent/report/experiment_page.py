@@ -17,7 +17,7 @@ from agent.judge import Criteria
 from agent.prompts import page_macros, render_page
 from agent.report.attempts import load_attempts
 from agent.report.charts import curve_picture, looks, seeds_picture
-from agent.report.curves import METRICS, Curves, load_curves
+from agent.report.curves import Curves, drawn, load_curves
 from agent.report.excerpts import Excerpts
 from agent.report.summary import Summary, summarise
 from agent.report.verdicts import headline, load_verdict, verdict_block
@@ -26,6 +26,7 @@ from agent.text import finite
 from agent.workspace import MAIN
 
 DAMAGE = (Fault, KeyError, TypeError, ValueError, AttributeError, IndexError, UndefinedError)  # of an archive edited by hand, or old
+ARMS = ("idea", "control", "scaffold")
 IDEA_BYTES, PATCH_BYTES = 100_000, 20_000
 # matplotlib's dashes and marks, for the legend.
 _DASHED = {"-": "none", "--": "6 3", "-.": "6 2 1 2", ":": "2 2"}
@@ -72,27 +73,28 @@ class Page:
         stored = load_verdict(self.archive)
         if stored is None or not (stored["candidate"]["acc"] or stored["baseline"]["acc"]):
             return Markup()
-        return _draw("seeds", stored, seeds_picture(stored) if stored["effect"] else None)
+        runs = [load_run(folder) for folder in self._confirmed(*ARMS)]
+        failed = [(run.folder, run.status.value.replace("_", " "), self.excerpts.text(run.message)) for run in runs if not run.ok]
+        return _draw("seeds", stored, seeds_picture(stored) if stored["effect"] else None, failed)
 
     def runs(self) -> Markup:
         config, chosen = read_json(self.archive.config), self._chosen()
         runs = [load_run(folder) for folder in (self.archive.run(0), *self.archive.attempts()) if folder.result.is_file()]
         baseline = runs[0].value if runs and runs[0].number == 0 else None
-        confirmed = [
-            load_run(RunFolder(self.archive.folder / event["folder"])) for event in self._events("confirmed") if event["arm"] == "idea"
-        ]
+        confirmed = [load_run(folder) for folder in self._confirmed("idea")]
         rows = [_row(run, baseline, chosen) for run in runs] + [_row(run, None, chosen, anchor="seeds") for run in confirmed]
         noise = None if config["open"] else sampling_noise(baseline, (config["dataset"] or {}).get("val_count", 0))
         return _draw("runs", rows, Metric(**config["metric"]).name, config["open"], noise)
 
     def curves(self) -> Markup:
         found = load_curves(self.archive)
-        drawn = [metric for metric in METRICS if any(one.points[metric] for one in found)]
-        pictures = {metric: curve_picture(found, metric, METRICS[metric]) for metric in drawn}
+        pictures, data = {}, {}
+        for number, (metric, title) in enumerate(drawn(found).items()):
+            name = f"m{number}"
+            pictures[name] = picture = curve_picture(found, metric, title, name)
+            data[name] = {"box": picture.box, "span": picture.span, "points": {i: one.of(metric) for i, one in enumerate(found)}}
         legend = [{"number": i, "name": one.run, "group": one.group, "swatch": _swatch(found, i)} for i, one in enumerate(found)]
-        data = {metric: {"box": picture.box, "span": picture.span, "points": {i: one.points[metric] for i, one in enumerate(found)}}
-                for metric, picture in pictures.items()}  # fmt: skip
-        return _draw("curves", pictures, legend, {"runs": [one.run for one in found], "metrics": data})
+        return _draw("curves", pictures, legend, {"runs": [one.run for one in found], "pictures": data})
 
     def attempts(self) -> Markup:
         chosen = self._chosen()
@@ -123,17 +125,19 @@ class Page:
                  (self.archive.chat, "the conversation with the model"), (self.archive.session, "every reply: can be played again"),
                  (self.archive.idea, "the idea")]  # fmt: skip
         for folder in [self.archive.run(0), *self.archive.attempts()]:
-            whole += [
-                (folder.code / MAIN, "the program"),
-                (folder.diff, "what changed"),
-                (folder.metrics, "curves"),
-                (folder.stdout, "log"),
-            ]
+            whole += [(folder.code / MAIN, "the program"), (folder.diff, "what changed")]
+            whole += [(folder.metrics, "curves"), (folder.stdout, "log")]
+        for folder in self._confirmed(*ARMS):
+            whole += [(folder.result, "a fresh seed"), (folder.score, "which images it got right")]
         return _draw("files", [(path.relative_to(self.archive.folder).as_posix(), what) for path, what in whole if path.is_file()])
 
     def _chosen(self) -> str | None:
         """The folder of the run that was confirmed."""
         return next((event["folder"] for event in self._events("confirm")), None)
+
+    def _confirmed(self, *arms: str) -> list[RunFolder]:
+        events = [event for event in self._events("confirmed") if event["arm"] in arms]
+        return [RunFolder(self.archive.folder / event["folder"]) for event in events]
 
     def _events(self, name: str) -> list[dict[str, Any]]:
         return [event for event in read_events(self.archive.events) if event["event"] == name]

@@ -80,9 +80,9 @@ function makeCurves(data) {
   const apply = () => {
     hidden.clear();
     for (const box of boxes) if (!box.checked) hidden.add(box.dataset.curve);
-    for (const metric of Object.keys(data.metrics)) {
+    for (const name of Object.keys(data.pictures)) {
       for (const box of boxes) {
-        const line = document.getElementById(`${metric}--${box.dataset.curve}`);
+        const line = document.getElementById(`${name}--${box.dataset.curve}`);
         if (line) line.style.display = hidden.has(box.dataset.curve) ? "none" : "";
       }
     }
@@ -100,7 +100,7 @@ function makeCurves(data) {
 }
 
 function makeReadout(figure, data, hidden) {
-  const curve = data.metrics[figure.dataset.metric];
+  const curve = data.pictures[figure.dataset.picture];
   const svg = figure.querySelector("svg");
   const out = figure.querySelector("output");
   const epochs = [...new Set(Object.values(curve.points).flat().map(([epoch]) => epoch))].sort((a, b) => a - b);
