@@ -65,6 +65,14 @@ class Page:
             said = self.excerpts.text(error.detail if isinstance(error, Fault) else f"{type(error).__name__}: {error}")
             return Section(name, title, Markup('<p class="warning">This part of the archive is damaged: {}</p>').format(said))
 
+    def headline(self) -> str:
+        """The verdict's first line without its class, which stands beside it as a badge."""
+        try:
+            stored = load_verdict(self.archive) if self.summary.finished else None
+            return headline(stored).removeprefix(stored["verdict"].upper().replace("_", " ")).strip("; ") if stored else ""
+        except DAMAGE:
+            return ""
+
     def verdict(self) -> Markup:
         stored = load_verdict(self.archive)
         return _draw("verdict", stored, verdict_block(stored), None) if stored else Markup()
@@ -147,9 +155,7 @@ def experiment_page(archive: Archive, **frame: Any) -> str:
     """HTML, whole in one file. frame: what every page has (agent/report/pages.py)."""
     summary = summarise(archive)
     page = Page(archive, summary, Excerpts(archive.folder))
-    stored = load_verdict(archive) if summary.finished else None
-    said = headline(stored).removeprefix(stored["verdict"].upper().replace("_", " ")).strip("; ") if stored else ""
-    return render_page("experiment.html.j2", summary=summary, headline=said, sections=page.sections(), **frame)
+    return render_page("experiment.html.j2", summary=summary, headline=page.headline(), sections=page.sections(), **frame)
 
 
 def _draw(macro: str, *arguments: Any) -> Markup:
