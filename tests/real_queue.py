@@ -41,8 +41,8 @@ def make_queue(folder: Path, environment: Path) -> Path:
     return folder / "runs"
 
 
-def page_of(runs: Path, slug: str) -> Path:
-    return next(archive.report for archive in experiments(runs) if archive.folder.parent.name == slug)
+def archive_of(runs: Path, slug: str) -> Archive:
+    return next(archive for archive in experiments(runs) if archive.folder.parent.name == slug)
 
 
 def _launch(folder: Path, *arguments: object) -> int:
@@ -88,7 +88,7 @@ def _spoilt(folder: Path) -> None:
 
 def _copy(folder: Path, slug: str) -> Archive:
     shutil.copytree(folder / "runs" / "higher", folder / "runs" / slug)
-    return next(archive for archive in experiments(folder / "runs") if archive.folder.parent.name == slug)
+    return archive_of(folder / "runs", slug)
 
 
 def _arguments(folder: Path, slug: str, *replies: str) -> list[str]:
