@@ -1,4 +1,4 @@
-"""The pages of a real queue in headless Chromium, offline: what a reader does with them, by mouse, by keyboard, on paper, without script."""
+"""The pages of a real queue in headless Chromium, offline: read by mouse, by keyboard, on paper, without a script."""
 
 from __future__ import annotations
 
