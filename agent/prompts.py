@@ -9,8 +9,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
 
 from agent.errors import UserError
+from agent.text import plain
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
@@ -49,8 +51,14 @@ def _environment(*, autoescape: bool = False) -> Environment:
     )
 
 
+def _harmless(value: Any) -> Any:
+    """A text without control characters, whoever wrote it; Markup is ours, and was made of such texts."""
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 @cache
 def _page_environment() -> Environment:
     made = _environment(autoescape=True)
+    made.finalize = _harmless
     made.filters["stamp"] = lambda time: datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%d %H:%M")
     return made
