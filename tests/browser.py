@@ -23,9 +23,15 @@ class Seen:
     console: list[str] = field(default_factory=list)  # every message, whatever its kind
     errors: list[str] = field(default_factory=list)
     dialogs: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)  # but for data: of the page itself
+    requests: list[str] = field(default_factory=list)  # begun, but for data: of the page itself; a policy may have stopped them
+    sent: list[str] = field(default_factory=list)  # of these, what nothing stopped
     opened: list[str] = field(default_factory=list)  # new windows
     visited: list[str] = field(default_factory=list)  # where the main frame, or any frame, went
+
+    def clear(self) -> None:
+        """Before the next page."""
+        for found in (self.console, self.errors, self.dialogs, self.requests, self.sent, self.opened, self.visited):
+            found.clear()
 
     def strange(self, *own: Path) -> list[str]:
         """Whatever it did besides showing these files."""
@@ -53,6 +59,7 @@ def opened(browser: Browser, path: Path, *, before: str = "", **options: Any) ->
     seen = Seen()
 
     def answer(route: Route) -> None:
+        seen.sent.append(route.request.url)
         route.continue_() if route.request.url.startswith("file:") else route.abort()
 
     context.route("**/*", answer)
