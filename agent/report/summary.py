@@ -19,7 +19,7 @@ from agent.report.verdicts import OldFormat, load_verdict
 from agent.run import Metric
 from agent.spending import spent
 from agent.statistics import benjamini_hochberg
-from agent.text import clean
+from agent.text import clean, finite
 from agent.verdict import CLASSES
 
 RUNNING, UNFINISHED, FAULT, OLD, DAMAGED = "running", "unfinished", "fault", "old_format", "damaged"
@@ -102,7 +102,7 @@ def _of_verdict(archive: Archive) -> Summary:
     control, candidate = stored["budget"]["params"]
     return Summary(
         archive, CLASSES[CLASSES.index(stored["verdict"])], "; ".join(stored["reasons"]), idea["title"], told["data"] or "", told["model"],
-        idea["metric"], told["open"], told["baseline"], told["best"], told["runs"], told["failed"], stored["effect"], None,
+        idea["metric"], told["open"], told["baseline"], told["best"], told["runs"], told["failed"], _sound(stored["effect"]), None,
         stored["budget"]["time_ratio"], candidate / control if control and candidate else None, tuple(stored["qualifiers"]),
         cost["tokens"], cost["llm_usd"], told["stopped"], told["began"], told["ended"], told["seconds"],
     )  # fmt: skip
@@ -152,6 +152,14 @@ def _ended_with_a_verdict(archive: Archive) -> bool:
             return b'"event": "verdict"' in file.read().rstrip(b"\n").rpartition(b"\n")[2]
     except OSError:
         return False
+
+
+def _sound(effect: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What is ranked and drawn together with those of others. Raises ValueError where it cannot be."""
+    values = [effect["delta"], *effect["ci95"], effect["p_value"]] if effect else []
+    if any(finite(value) is None for value in values) or (effect and not 0 <= effect["p_value"] <= 1):
+        raise ValueError("the effect in verdict.json is not made of finite numbers")
+    return effect
 
 
 def _p_value(one: Summary) -> float:
