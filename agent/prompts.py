@@ -15,6 +15,7 @@ from agent.errors import UserError
 from agent.text import plain
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+MOST_CHARACTERS = 100_000  # of one text on a page
 
 
 def render(template: str, **variables: Any) -> str:
@@ -52,8 +53,11 @@ def _environment(*, autoescape: bool = False) -> Environment:
 
 
 def _harmless(value: Any) -> Any:
-    """A text without control characters, whoever wrote it; Markup is ours, and was made of such texts."""
-    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    """A text without control characters, whoever wrote it, and not too long; Markup is ours, and was made of such texts."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    text = plain(value)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} [... {len(text) - MOST_CHARACTERS:,} characters]"
 
 
 @cache

@@ -25,7 +25,17 @@ from agent.run import Metric, Run, load_run, sampling_noise
 from agent.text import finite
 from agent.workspace import MAIN
 
-DAMAGE = (Fault, KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, UndefinedError)  # of an archive edited by hand
+DAMAGE = (
+    Fault,
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+    UndefinedError,
+)  # of an archive edited by hand
 ARMS = ("idea", "control", "scaffold")
 IDEA_BYTES, PATCH_BYTES = 100_000, 20_000
 # matplotlib's dashes and marks, for the legend.
