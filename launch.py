@@ -6,12 +6,13 @@ import os
 import signal
 import sys
 import traceback
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import Fault, UserError, record_bug
-from agent.options import RUN, command_parser, confinement, experiment, places, run_parser, runs_dir, sandbox
+from agent.options import RUN, command_parser, confinement, experiment, once, places, run_parser, runs_dir, sandbox
 from agent.text import clean
 
 if TYPE_CHECKING:
@@ -22,10 +23,14 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for terminals that lack a letter
     for ending in ENDINGS:
         if signal.getsignal(ending) is not signal.SIG_IGN:  # as under nohup
             signal.signal(ending, _interrupt)
-    commands = {"review": review, "report": report, "verdict": verdict, "reproduce": reproduce, "baseline": baseline, "doctor": doctor}
+    commands = {"review": review, "report": report, "watch": watch, "verdict": verdict, "reproduce": reproduce,
+                "baseline": baseline, "sync": sync, "doctor": doctor}  # fmt: skip
     command = commands.get(arguments[0], run) if arguments else run
     try:
         return command(arguments[1:] if command is not run else arguments)
@@ -77,12 +82,16 @@ def _options(given: dict[str, Any]) -> Options:
 
 
 def review(arguments: list[str]) -> int:
-    from agent.report.review import review_all, review_one
+    from agent.report.review import command
 
-    parser = command_parser("review", "Result tables, and the diffs of one experiment.", runs_dir)
-    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help=RUN)
-    given = parser.parse_args(arguments)
-    return review_one(given.run, given.runs_dir) if given.run else review_all(given.runs_dir)
+    return command(arguments)
+
+
+def watch(arguments: list[str]) -> int:
+    from agent.report.watch import watch
+
+    given = command_parser("watch", "A running queue, live; in a pipe a line for each change.", runs_dir, once).parse_args(arguments)
+    return watch(given.runs_dir, given.once)
 
 
 def verdict(arguments: list[str]) -> int:
@@ -126,6 +135,14 @@ def report(arguments: list[str]) -> int:
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help=f"{RUN} (default: all whose page is missing or old)")
     given = parser.parse_args(arguments)
     return write_pages(given.run, given.runs_dir)
+
+
+def sync(arguments: list[str]) -> int:
+    from agent.sync import add_arguments, sync
+
+    about = "Upload the W&B files of finished runs, or write their curves for TensorBoard."
+    given = command_parser("sync", about, add_arguments, runs_dir).parse_args(arguments)
+    return sync(given.run, given.runs_dir, given.tensorboard, given.python)
 
 
 def doctor(arguments: list[str]) -> int:

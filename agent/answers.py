@@ -38,10 +38,10 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def bounded_line(text: str) -> str:
+def bounded_line(text: str, most: int = LINE_CHARACTERS) -> str:
     """Untrusted text as one line of bounded length."""
     line = one_line(clean(text))
-    return line if len(line) <= LINE_CHARACTERS else line[: LINE_CHARACTERS - 1] + "…"
+    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def quoted(quote: str, statements: list[str]) -> bool:

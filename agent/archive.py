@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from agent.files import copy_files, disk_faults, make_folder, read_events, sync, sync_tree, write_bytes
+from agent.files import copy_files, disk_faults, new_stamped, read_events, sync, sync_tree, write_bytes
 
 FAILED, INTERRUPTED, PENDING, FOREIGN = "failed", "interrupted", "pending", "foreign"
-STAMP = "%Y%m%dT%H%M%SZ"  # names of experiments: in the order of time, and the same everywhere
 
 
 @dataclass(frozen=True)
@@ -20,8 +18,11 @@ class Archive:
 
     @property
     def begun(self) -> bool:
-        """Its config is the last thing made before it begins; one that lost it has other things to show."""
-        return any(path.exists() for path in (self.config, self.session, self.run(0).folder))
+        """Its config is the last thing made before it begins; one that lost it, or may not be read, has other things to show."""
+        try:
+            return self.config.exists() or self.session.exists() or self.run(0).folder.exists()
+        except PermissionError:
+            return True
 
     @property
     def idea(self) -> Path:
@@ -63,8 +64,18 @@ class Archive:
 
     @property
     def report(self) -> Path:
-        """The page for people; report.md beside it is the skeleton of a write-up. Both are made from the rest."""
+        """The page for people, made from the rest."""
         return self.folder / "report.html"
+
+    @property
+    def write_up(self) -> Path:
+        """The skeleton of a write-up, made from the rest once: what a user makes of it is never overwritten."""
+        return self.folder / "report.md"
+
+    @property
+    def uploads(self) -> Path:
+        """Which W&B folders of its runs were uploaded."""
+        return self.folder / "uploads.jsonl"
 
     @property
     def criteria(self) -> Path:
@@ -74,6 +85,11 @@ class Archive:
     @property
     def verdict(self) -> Path:
         return self.folder / "verdict.json"
+
+    @property
+    def reading(self) -> Path:
+        """What a model made of the verdict, in its own words."""
+        return self.folder / "reading.json"
 
     @property
     def reproductions(self) -> Path:
@@ -193,31 +209,6 @@ def new_experiment(runs: Path, slug: str) -> Archive:
     return Archive(new_stamped(runs / slug))
 
 
-def new_stamped(parent: Path) -> Path:
-    """Make parent/<UTC stamp>/, at least a second after every other one there: the order of the names is the order in which
-    they were made, also after the clock was set back.
-    """
-    with disk_faults(parent):
-        make_folder(parent)
-        while True:
-            made = [stamp for path in parent.iterdir() if (stamp := _stamp_of(path))]
-            now = datetime.now(timezone.utc)
-            folder = parent / max([now, *(stamp + timedelta(seconds=1) for stamp in made)]).strftime(STAMP)
-            try:
-                folder.mkdir()
-            except FileExistsError:  # another process was quicker
-                continue
-            sync(parent)
-            return folder
-
-
-def _stamp_of(path: Path) -> datetime | None:
-    try:
-        return datetime.strptime(path.name, STAMP).replace(tzinfo=timezone.utc)
-    except ValueError:
-        return None
-
-
 def experiment_lock(idea: Path, key: str) -> Path:
     """In an idea's folder: held by the command that works on the experiment with this key."""
     return idea / f".{key}.lock"
@@ -227,8 +218,20 @@ def experiments(runs: Path) -> list[Archive]:
     """Every experiment under runs/, oldest first within an idea, those that lost their config.json too. Folders that begin with _
     are not experiments, nor are those whose making a kill interrupted.
     """
-    folders = [folder for folder in sorted(runs.glob("*/*")) if not folder.parent.name.startswith("_")]
-    return [archive for archive in map(Archive, folders) if archive.begun]
+    return [archive for archive in candidates(runs) if archive.begun]
+
+
+def candidates(runs: Path) -> list[Archive]:
+    """The folders that are experiments if they are begun. Nothing in them was looked at yet."""
+    found = list[Path]()
+    for idea in sorted(runs.glob("*")):
+        try:
+            found += sorted(idea.iterdir()) if not idea.name.startswith("_") else []
+        except NotADirectoryError:
+            continue
+        except PermissionError:
+            found.append(idea / "*")  # what is in it cannot be told, and is not left out
+    return [Archive(folder) for folder in found]
 
 
 def rename(source: RunFolder, target: RunFolder) -> None:

@@ -128,7 +128,7 @@ class Confirmation:
             return made
         target, run_0 = self._free(name, seed), self.archive.run(0)
         source = RunFolder(self.archive.folder / chosen["folder"]) if chosen else run_0
-        pending = _pending(target)
+        pending = pending_of(target)
         source.copy_code(pending)
         with self.progress(f"confirm: {name.replace('_', ' ')}, seed {seed}", pending):
             run = train_and_score(self.setup, Training(pending, load_run(source).number, arm, seed, confirming=True, splits=DEV_AND_TEST))
@@ -140,7 +140,7 @@ class Confirmation:
     def _made(self, name: str, seed: int) -> Run | None:
         """A run that was finished and not said. Beside a pending one, whatever has its final name is not ours."""
         target = self.archive.confirmation(name, seed)
-        pending = _pending(target)
+        pending = pending_of(target)
         if pending.folder.exists():
             if not pending.result.is_file():
                 return None
@@ -152,7 +152,7 @@ class Confirmation:
     def _free(self, arm: str, seed: int) -> RunFolder:
         """The folder for this run; what lies there or beside it unsaid, of a killed process or a program, is set aside."""
         target = self.archive.confirmation(arm, seed)
-        for folder in (target, _pending(target)):
+        for folder in (target, pending_of(target)):
             if folder.folder.exists():
                 rename(folder, unused(target, INTERRUPTED))
         return target
@@ -181,7 +181,7 @@ class Confirmation:
         return [event for event in read_events(self.archive.events) if event["event"] == name]
 
 
-def _pending(target: RunFolder) -> RunFolder:
+def pending_of(target: RunFolder) -> RunFolder:
     return RunFolder(target.folder.with_name(f"{target.folder.name}.{PENDING}"))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from agent.archive import Archive, RunFolder
 from agent.errors import Fault
 from agent.files import read_events, read_json
+from agent.history import History
 from agent.judge import Criteria, Judgement
 from agent.run import Run, load_run
 from agent.sandbox import KINDS
@@ -48,32 +49,6 @@ class Arm:
     def most(self, name: str) -> float | None:
         """The largest value of this metric among the runs; None where no run has it."""
         return max((value for run in self.runs if (value := finite(run.metrics.get(name))) is not None), default=None)
-
-
-@dataclass(frozen=True)
-class History:
-    """When an experiment was worked on, and what ended it; from its events."""
-
-    stopped: str | None  # a StopReason
-    began: float | None  # seconds since 1970
-    ended: float | None
-    seconds: float  # from the begin of each command to its last event: the time between commands is not counted
-
-    @classmethod
-    def of(cls, events: list[dict[str, Any]]) -> History:
-        reasons = [event["reason"] for event in events if event["event"] == "stopped"]
-        known = [event for event in events if finite(event.get("time")) is not None]
-        times, sittings = [event["time"] for event in known], list[list[float]]()
-        for event in known:
-            if event["event"] == "sitting" or not sittings:
-                sittings.append([])
-            sittings[-1].append(event["time"])
-        # A clock that was set back must not make a command take less than nothing.
-        seconds = sum(max(0.0, sitting[-1] - sitting[0]) for sitting in sittings)
-        return cls(reasons[-1] if reasons else None, times[0] if times else None, times[-1] if times else None, seconds)
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"stopped": self.stopped, "began": self.began, "ended": self.ended, "seconds": round(self.seconds, 1)}
 
 
 @dataclass(frozen=True)
@@ -154,8 +129,15 @@ def gather(archive: Archive) -> Evidence:
         scaffold=_load_arm(archive, "scaffold", confirmed),
         facts=report.get("facts"), judgement=Judgement.from_dict(read_json(chosen.judgement)) if chosen and judged else None,
         criteria=Criteria.from_dict(read_json(archive.criteria)) if archive.criteria.is_file() else Criteria.from_dict({}),
-        cost=spent(archive), history=History.of([event for event in events if event["event"] != "verdict"]),
+        cost=spent(archive, reading=False), history=_history(events),
     )  # fmt: skip
+
+
+def _history(events: list[dict[str, Any]]) -> History:
+    """Up to the verdict after which nothing was done but to decide again: that gives the same bytes."""
+    names = [event["event"] for event in events]
+    idle = (place for place, name in enumerate(names) if name == "verdict" and {"sitting", "stopped", "verdict"}.issuperset(names[place:]))
+    return History.of([event for event in events[: next(idle, None)] if event["event"] != "verdict"])
 
 
 def _load_checks(archive: Archive, order: dict[str, Any] | None) -> list[Run]:

@@ -22,11 +22,11 @@ from agent.judge import Criteria, Judgement, criteria_of, judge
 from agent.liveness import Facts
 from agent.plan import Plan, Setup, StopReason, start_prompt
 from agent.prompts import render
+from agent.reading import conclude
 from agent.run import Run, RunStatus, load_run, own_values, sampling_noise
 from agent.runner import kill_tree
 from agent.text import fence
 from agent.training import Training, train_and_score
-from agent.verdict import decide
 from agent.workspace import Workspace, diff
 
 FILLER = "I updated the files."  # Aider puts it into the conversation in the user's name
@@ -56,8 +56,7 @@ class Experiment:
         if reason is not StopReason.COST_LIMIT:  # which a later command may lift, and go on
             if not self.plan.scaffold.open:
                 Confirmation(self.setup, self.archive, self.baseline, self.progress, self.tell).conduct()
-            write_json(self.archive.verdict, verdict := decide(self.archive))
-            append_event(self.archive.events, "verdict", verdict=verdict["verdict"])
+            conclude(self.archive, self.coder.ask, self.progress)
         return reason
 
     # ---- the steps -----------------------------------------------------------------------------------------

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from agent.runner import Execution
 from agent.text import bound, clean
 from agent.workspace import MAIN
+
+if TYPE_CHECKING:
+    from agent.runner import Execution
 
 _FRAME = re.compile(r'  File "(?P<path>[^"]*)", line (?P<line>\d+)(, in (?P<where>.*))?')
 _LAST = "Its last lines:"

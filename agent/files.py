@@ -16,6 +16,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from io import RawIOBase
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from agent.secrets import redact
 NOT_CODE = ("__pycache__", ".aider*", ".git", "final_info.json", "metrics.csv", "trace.json", "progress.json", "predictions.npy",
             "predict_images.npy", "model.pt", "wandb")  # fmt: skip
 MAX_TEXT_BYTES = 4 * 2**20  # of a file that a run left, when it is read or copied
+STAMP = "%Y%m%dT%H%M%SZ"  # names of folders: in the order of time, and the same everywhere
 TAIL_BYTES = 2**16  # read of a .jsonl file to find its last whole line; more where that line is longer
 
 
@@ -171,6 +173,31 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for path in missing:
         sync(path.parent)
+
+
+def new_stamped(parent: Path) -> Path:
+    """Make parent/<UTC stamp>/, at least a second after every other one there: the order of the names is the order in which
+    they were made, also after the clock was set back.
+    """
+    with disk_faults(parent):
+        make_folder(parent)
+        while True:
+            made = [stamp for path in parent.iterdir() if (stamp := _stamp_of(path))]
+            now = datetime.now(timezone.utc)
+            folder = parent / max([now, *(stamp + timedelta(seconds=1) for stamp in made)]).strftime(STAMP)
+            try:
+                folder.mkdir()
+            except FileExistsError:  # another process was quicker
+                continue
+            sync(parent)
+            return folder
+
+
+def _stamp_of(path: Path) -> datetime | None:
+    try:
+        return datetime.strptime(path.name, STAMP).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
 
 
 def sync_tree(folder: Path) -> None:

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 USAGE = """python launch.py IDEA... [options]     run ideas: files, or folders of them
-       python launch.py review [RUN]           result tables; for one experiment its diffs
+       python launch.py review [RUN]           result tables; of one experiment its diffs, logs, chat
        python launch.py report [RUN]           HTML pages: one of all experiments, one of each
+       python launch.py watch                  a running queue, live
        python launch.py verdict RUN            the verdict, computed again from the archive alone
        python launch.py reproduce RUN          train one seed of each arm again and compare
        python launch.py baseline [IDEA...]     the control's seeds, and what they can tell
+       python launch.py sync [RUN]             W&B files of finished runs to W&B, or their curves to TensorBoard
        python launch.py doctor                 what is there, what is missing"""
 
 RUN = "an experiment's folder, or an idea's name: its newest"
@@ -61,6 +63,10 @@ def run_parser(command: str = "", ideas: str = "+") -> argparse.ArgumentParser:
 
 def experiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help=RUN)
+
+
+def once(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--once", action="store_true", help="print the present state, and end")
 
 
 def debug(parser: argparse.ArgumentParser) -> None:

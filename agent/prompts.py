@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from agent.errors import UserError
-from agent.text import plain
+from agent.text import clean
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 MOST_CHARACTERS = 100_000  # of one text on a page
@@ -36,6 +37,11 @@ def render_page(template: str, **variables: Any) -> str:
     return _page_environment().get_template(template).render(**variables)
 
 
+def render_through(show: Callable[[Any], Any], template: str, **variables: Any) -> str:
+    """Render a template each of whose values is shown as show() gives it."""
+    return _environment().overlay(finalize=show).get_template(template).render(**variables)
+
+
 def page_macros(template: str) -> Any:
     """The macros of a template, to be called; they return Markup."""
     return _page_environment().get_template(template).module
@@ -56,7 +62,7 @@ def _harmless(value: Any) -> Any:
     """A text without control characters, whoever wrote it, and not too long; Markup is ours, and was made of such texts."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    text = plain(value)
+    text = clean(value, [])  # keys are blotted out when the page is written
     return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} [... {len(text) - MOST_CHARACTERS:,} characters]"
 
 

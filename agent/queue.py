@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,16 @@ from agent.locks import locked
 from agent.plan import Setup, start_prompt
 from agent.prepare import baseline_of, create, experiment_key, look_up, make_plan, make_setup, serving
 from agent.provenance import commit
-from agent.report.console import console, progress, say, show
+from agent.queue_state import recorded
+from agent.report.console import progress, say, show
 from agent.report.tables import data_line, experiment_table, run_line
-from agent.report.verdicts import detectable_line, load_verdict, verdict_block
+from agent.report.verdicts import detectable_line, verdict_block
+from agent.report.writing import write_overview, write_reports
 from agent.run import Run
 from agent.settings import SESSION_NOTE, Options, Settings, decide
 from agent.spending import spent
 from agent.training import train_baseline
+from agent.verdict_file import load_verdict
 from agent.wandb_sync import upload
 from agent.workspace import Workspace
 
@@ -36,30 +40,49 @@ from agent.workspace import Workspace
 def run_all(queue: list[Settings], debug: bool = False) -> int:
     """Carry out every experiment. 0: each reached its end; 1: one did not; 2: none could begin, for what the user gave."""
     codes, archives = list[int](), list[Archive]()
-    for settings in queue:
-        try:
-            _run_one(settings, archives)
-            codes.append(0)
-        except UserError as error:
-            say(f"{settings.idea.path}: {error}", error=True)
-            codes.append(2)
-        except Fault as fault:
-            say(f"{settings.idea.path}: stopped by a fault: {fault}")
-            say("  nothing is lost: once that is mended, the same command goes on from here")
-            codes.append(1)
-        except Exception:  # a bug of ours in one experiment; the others are not to blame
-            say(f"{settings.idea.path}: {record_bug(debug)}", error=True)
-            codes.append(1)
+    with recorded(queue[0].options.runs_dir, [settings.idea for settings in queue]) as record:
+        for number, settings in enumerate(queue):
+            note = partial(record.note, number)
+            code, stopped_by = _try_one(settings, archives, note, debug)
+            note(code=code, stopped_by=stopped_by)
+            codes.append(code)
     return 2 if set(codes) == {2} else int(any(codes))
 
 
-def _run_one(settings: Settings, archives: list[Archive]) -> None:
+def _try_one(settings: Settings, archives: list[Archive], note: Callable[..., None], debug: bool) -> tuple[int, str]:
+    """Its exit code, and what stopped it ('' for nothing)."""
+    before = len(archives)
+    try:
+        _run_one(settings, archives, note)
+    except UserError as error:
+        say(f"{settings.idea.path}: {error}", error=True)
+        return 2, str(error)
+    except Fault as fault:
+        say(f"{settings.idea.path}: stopped by a fault: {fault}")
+        say("  nothing is lost: once that is mended, the same command goes on from here")
+        _report(archives[before:], settings.options.runs_dir)
+        return 1, str(fault)
+    except Exception:  # a bug of ours in one experiment; the others are not to blame
+        said = record_bug(debug)
+        say(f"{settings.idea.path}: {said}", error=True)
+        return 1, said
+    return 0, ""
+
+
+def _report(archives: list[Archive], runs: Path) -> None:
+    for archive in archives:
+        for problem in write_reports(archive, runs):
+            say(f"  {problem}")
+
+
+def _run_one(settings: Settings, archives: list[Archive], note: Callable[..., None]) -> None:
     """One experiment, from finding its archive to its verdict."""
     say(f"{settings.idea.title}  ({settings.idea.path})")
     if settings.model.replies is not None:
         say(f"  {settings.model.name}" + (f"  ({SESSION_NOTE})" if settings.shipped_session else ""))
     setup, folder = make_setup(settings), settings.options.runs_dir / settings.idea.slug
     key = experiment_key(settings, setup)
+    note(key=key)
     with locked(experiment_lock(folder, key)) as mine:
         if not mine:
             raise Fault("busy", f"another process is working on this experiment in {folder}")
@@ -69,10 +92,12 @@ def _run_one(settings: Settings, archives: list[Archive]) -> None:
         else:
             with serving(setup) as server:
                 archive = _conduct(settings, replace(setup, server=server), archive, archives)
-    show(experiment_table(archive, console().width))
+        _report([archive], settings.options.runs_dir)
+    show(experiment_table(archive))
     if verdict := load_verdict(archive):
         say(verdict_block(verdict))
     say(f"  python launch.py review {archive.folder}")
+    say(f"  {archive.report}")
 
 
 def _conduct(settings: Settings, setup: Setup, found: Archive | None, archives: list[Archive]) -> Archive:
@@ -97,6 +122,8 @@ def _conduct(settings: Settings, setup: Setup, found: Archive | None, archives: 
             way = "give it with --price IN,OUT" if settings.model.name in unpriced else "name a judge with a known price"
             raise UserError(f"--max-cost cannot be kept: the price of {' and '.join(unpriced)} is unknown; {way}")
         append_event(archive.events, "sitting", **_sitting(settings, setup))
+        if problem := write_overview(settings.options.runs_dir):
+            say(f"  {problem}")
         baseline = baseline_of(setup, settings.options.runs_dir)
         train_missing(setup, baseline)
         experiment = Experiment(setup, archive, baseline, coder, progress, cost_left, lambda run: say(run_line(run, settings.metric)))

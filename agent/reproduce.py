@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agent.archive import Archive, RunFolder, new_stamped
+from agent.archive import Archive, RunFolder
 from agent.datasets import prepare
 from agent.environment import REQUIRED, Environment, ensure, existing, find_built
 from agent.errors import Fault, UserError
-from agent.files import append_line, read_events, read_json, write_json
+from agent.files import append_line, new_stamped, read_events, read_json, write_json
 from agent.idea import load_idea
 from agent.plan import Limits, Plan, Setup
 from agent.prepare import serving

@@ -11,15 +11,17 @@ import re
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.archive import RunFolder
-from agent.datasets import Dataset
 from agent.errors import Fault
 from agent.failure import explain
 from agent.files import read_json, read_untrusted, write_bytes
-from agent.runner import Execution
 from agent.text import clean, finite
+
+if TYPE_CHECKING:  # tables of many experiments need neither
+    from agent.datasets import Dataset
+    from agent.runner import Execution
 
 MAX_FIELDS = 200
 _OUT_OF_MEMORY = re.compile(r"^(MemoryError|RuntimeError:.*(can't allocate memory|out of memory)|.*OutOfMemoryError)", re.M)
@@ -106,9 +108,20 @@ def load_run(folder: RunFolder) -> Run:
     stored = read_json(folder.result)
     try:
         kept = {name: stored[name] for name in Run.__dataclass_fields__ if name != "status" and (name in stored or name not in _ADDED)}
-        return Run(**kept, status=RunStatus(stored["status"]))
-    except (KeyError, ValueError) as error:
+        return _typed(Run(**kept, status=RunStatus(stored["status"])))
+    except (KeyError, TypeError, ValueError) as error:
         raise Fault("archive", f"{folder.result}: not a result of this version: {error}") from error
+
+
+def _typed(run: Run) -> Run:
+    """The same. Raises ValueError for what was edited by hand to another type than is computed with."""
+    texts, parts = (run.folder, run.message, run.environment, run.sandbox), (run.metrics, run.variables, run.used)
+    numbers = (run.number, run.seconds, run.cpu_seconds, 0 if run.value is None else run.value)
+    if not all(isinstance(text, str) for text in texts) or not all(isinstance(part, dict) for part in parts):
+        raise ValueError("a field has another type")
+    if any(finite(number) is None for number in numbers):
+        raise ValueError("a number is none")
+    return run
 
 
 def environment_variables(

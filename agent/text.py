@@ -16,15 +16,15 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200
                       r"\U000e0000-\U000e007f]")  # fmt: skip
 
 
-def clean(text: str) -> str:
-    """Without control codes and keys; of a line that was overwritten (a progress bar) only what stood there last."""
-    return redact(plain(text))
+def clean(text: str, hidden: list[str] | None = None) -> str:
+    """Without control codes; of a line that was overwritten (a progress bar) only what stood there last.
 
-
-def plain(text: str) -> str:
-    """clean() for what is redacted later, as every file of ours is."""
+    hidden: the secret values, for who cleans many texts and looks them up once.
+    """
+    if text.isascii() and text.isprintable():
+        return redact(text, hidden)
     lines = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in _TERMINAL.sub("", text).split("\n")]
-    return _CONTROL.sub("", "\n".join(lines))
+    return redact(_CONTROL.sub("", "\n".join(lines)), hidden)
 
 
 def visible(text: str) -> str:

@@ -16,11 +16,9 @@ from agent.fairness import COUNTED, unfair
 from agent.idea import spoken
 from agent.run import Metric, RunStatus
 from agent.statistics import Effect, compare, detectable, seeds_to_decide
+from agent.verdict_file import PARAMETER_RATIO, SCHEMA, TIME_RATIO
 
-SCHEMA = 3  # another number with every field that comes or goes
 SMALLEST_EFFECT = 0.005  # where the idea names none: the larger of this and one standard deviation of the control's seeds
-TIME_RATIO, PARAMETER_RATIO = 1.5, 1.25  # from here a price is marked
-CLASSES = ("supported", "not_supported", "inconclusive", "not_implemented", "no_result", "invalid")
 _WITHOUT_A_RUN = {RunStatus.GUARD_FAILED: "invalid", RunStatus.RECIPE_CHANGED: "invalid", RunStatus.NOT_LIVE: "not_implemented"}
 
 

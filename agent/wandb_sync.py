@@ -1,6 +1,7 @@
 """Upload the W&B files of finished runs, when the user has a key. The runs themselves log offline and never see it.
 
-A run left these files, so no link is followed. Not covered: what a run tells W&B in a file of W&B's own format.
+A run left these files, so no link is followed; what was uploaded is noted in the archive, beside them. Not covered: what a run tells
+W&B in a file of W&B's own format; two commands that upload the same run at once (W&B keeps one of it).
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import time
 from itertools import chain
 from pathlib import Path
 
 from agent.archive import Archive
 from agent.environment import Environment
+from agent.files import append_line, read_events
 from agent.secrets import clean_environment
 from agent.text import clean
 
@@ -25,11 +28,29 @@ _PASSED_ON = (KEY, "WANDB_BASE_URL", "WANDB_ENTITY", "SSL_CERT_FILE", "SSL_CERT_
 
 
 def upload(archive: Archive, environment: Environment) -> list[str]:
-    """One line for every run that could not be uploaded; [] when all were, or there is no key."""
-    if not os.environ.get(KEY):
-        return []
-    offline = [path for folder in archive.attempts() for path in sorted(folder.work.glob("wandb/offline-run-*"))]
-    return [problem for path in offline if (problem := _foreign(path, archive) or _sync(path, environment))]
+    """One line for every run that could not be uploaded; [] when all were, or there is no key. Raises Fault("disk", ...)."""
+    problems = list[str]()
+    for path in waiting(archive) if os.environ.get(KEY) else []:
+        if problem := _foreign(path, archive) or _sync(path, environment):
+            problems.append(problem)
+        else:
+            append_line(archive.uploads, {"time": round(time.time(), 3), "run": _name(path, archive)})
+    return problems
+
+
+def left(archive: Archive) -> list[Path]:
+    """The W&B folders that its finished attempts left. Raises Fault("archive", ...) for a damaged archive."""
+    return [path for folder in archive.attempts() for path in sorted(folder.work.glob("wandb/offline-run-*"))]
+
+
+def waiting(archive: Archive) -> list[Path]:
+    """Those of them that were not uploaded yet."""
+    known = {line.get("run") for line in read_events(archive.uploads)}
+    return [path for path in left(archive) if _name(path, archive) not in known]
+
+
+def _name(path: Path, archive: Archive) -> str:
+    return path.relative_to(archive.folder).as_posix()
 
 
 def _foreign(run: Path, archive: Archive) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from agent.errors import UserError
 from agent.files import MAX_TEXT_BYTES, NOT_CODE, copy_files, write_bytes, write_text
-from agent.prompts import render_text
 
 MAIN, PROTOCOL, REQUIREMENTS = "main.py", "protocol.py", "requirements.txt"
 DEFAULT_SCAFFOLD = Path(__file__).resolve().parent.parent / "scaffold"
@@ -68,6 +67,8 @@ class Workspace:
 
     def create(self, scaffold: Scaffold, dataset: dict | None) -> None:
         """Copy the scaffold; main.py of a scaffold with a protocol is a template and is rendered for the data set."""
+        from agent.prompts import render_text  # here: tables of many experiments do without jinja2
+
         copy_files(scaffold.folder, self.folder)
         main = self.folder / MAIN
         if not scaffold.open:

@@ -99,8 +99,8 @@ FAULTS = [
     ),
     Fault(
         "agent/queue.py",
-        "            codes.append(1)\n        except Exception",
-        "            return 1\n        except Exception",
+        "        return 1, str(fault)\n",
+        "        raise\n",
         "test_launch.py -k queue",
         "one fault stops the queue",
     ),
@@ -125,7 +125,7 @@ FAULTS = [
         "agent/confirm.py", 'control = "cached" if', 'control = "cached" if True or', "test_verdict.py -k idea_off", "any control will do"
     ),
     Fault("agent/confirm.py", "if (arm, seed) not in said", "if True", "test_verdict.py -k killed", "a cached control counts twice"),
-    Fault("agent/statistics.py", "TAIL = 0.025", "TAIL = 0.25", "test_statistics.py", "noise is a win"),
+    Fault("agent/chance.py", "TAIL = 0.025", "TAIL = 0.25", "test_statistics.py", "noise is a win"),
     Fault("agent/verdict.py", "if effect.low > 0:", "if effect.delta > 0:", "test_verdict.py -k ten_ideas", "any gain is a win"),
     Fault(
         "agent/verdict.py", "if len(set(prints)) < len(prints):", "if False:", "test_verdict.py -k same_predictions", "a fixed seed passes"

@@ -129,6 +129,11 @@ class Done:
         return [event for event in read_events(self.archives[-1].events) if event["event"] == name]
 
     @property
+    def replies(self) -> list[str]:
+        """Of the coder: answers to questions are none."""
+        return [line["reply"] for line in read_events(self.archives[-1].session) if "reply" in line and "purpose" not in line]
+
+    @property
     def statuses(self) -> list[str]:
         return [event["status"] for event in self.events("attempt")]
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 TRICKLE_SECONDS = 0.3  # between two bytes
+READ = "Nothing was confirmed."
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
 
 
@@ -38,6 +39,8 @@ class Endpoint:
     def __init__(self) -> None:
         self.script: list[Answer | str] = []
         self.requests: list[dict[str, Any]] = []
+        self.reading: list[Answer | str] = []  # the script for what is asked when the verdict stands, which comes beside the other
+        self.readings: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.closing = threading.Event()
         endpoint = self
@@ -51,9 +54,13 @@ class Endpoint:
             def do_POST(self) -> None:
                 data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 body = json.loads(data) if data.startswith(b"{") else {}
-                endpoint.requests.append(body)
                 endpoint.keys.append(self.headers.get("Authorization"))
-                answer = endpoint.script.pop(0) if endpoint.script else "Nothing left.\n\nALL_COMPLETED"
+                if is_reading(body):
+                    endpoint.readings.append(body)
+                    answer = endpoint.reading.pop(0) if endpoint.reading else READ
+                else:
+                    endpoint.requests.append(body)
+                    answer = endpoint.script.pop(0) if endpoint.script else "Nothing left.\n\nALL_COMPLETED"
                 try:
                     endpoint.answer(self, body, Answer(answer) if isinstance(answer, str) else answer)
                 except (BrokenPipeError, ConnectionResetError):
@@ -90,6 +97,11 @@ class Endpoint:
                 return
         if not answer.trickle:
             handler.wfile.write(data[: len(data) // 2] if answer.cut else data)
+
+
+def is_reading(body: dict[str, Any]) -> bool:
+    """Whether a request asks what to make of a result."""
+    return str(body.get("messages", [{}])[-1].get("content")).startswith("An experiment has ended, and its verdict stands.")
 
 
 def _whole(answer: Answer) -> bytes:

@@ -24,9 +24,9 @@ from agent.archive import Archive, experiments
 from agent.errors import Fault
 from agent.files import read_events
 from agent.report.tables import experiment_table
-from agent.report.verdicts import load_verdict
+from agent.verdict_file import load_verdict
 from tests.conftest import REPOSITORY
-from tests.endpoint import Answer, Endpoint
+from tests.endpoint import READ, Answer, Endpoint, is_reading
 
 LAUNCH, KILLED_AT = REPOSITORY / "launch.py", REPOSITORY / "tests" / "killed_at.py"
 GRACE = 30.0  # seconds until nothing of a killed command runs any more: a server sees its end when it has imported torch
@@ -70,9 +70,9 @@ class Player(Endpoint):
         self.asked: list[str] = []
 
     def answer(self, handler: Any, body: dict[str, Any], answer: Answer) -> None:
-        state = self.states("\n".join(message["content"] for message in body["messages"]))
+        state = "the result" if is_reading(body) else self.states("\n".join(message["content"] for message in body["messages"]))
         self.asked.append(state)
-        super().answer(handler, body, Answer(self.replies[state], delay=self.delay))
+        super().answer(handler, body, Answer(self.replies.get(state, READ), delay=self.delay))
 
 
 @dataclass

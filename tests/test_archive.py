@@ -12,11 +12,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from agent import archive as archive_module
 from agent import errors, files
-from agent.archive import STAMP, Archive, RunFolder, experiments, new_experiment, rename
+from agent.archive import Archive, RunFolder, experiments, new_experiment, rename
 from agent.errors import Fault, record_bug
-from agent.files import append_event, append_line, copy_files, read_events, read_json, read_untrusted, write_bytes, write_text
+from agent.files import STAMP, append_event, append_line, copy_files, read_events, read_json, read_untrusted, write_bytes, write_text
 from agent.locks import locked
 from agent.secrets import clean_environment, redact
 
@@ -269,7 +268,7 @@ class Clock(datetime):
 
 
 def test_the_order_of_names_is_the_order_of_making_also_when_the_clock_jumps(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive_module, "datetime", Clock)
+    monkeypatch.setattr(files, "datetime", Clock)
     made = []
     for jump in [0] * 12 + [60, -3600, 10**9, -(10**9), 0, 1]:
         monkeypatch.setattr(Clock, "told", Clock.told + timedelta(seconds=jump))

@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from agent.files import read_events
 from tests.endpoint import Answer
 from tests.replies import edit, scores
 
@@ -55,8 +54,7 @@ def test_a_paid_reply_is_not_asked_for_again_after_a_fault_in_the_same_turn(quic
     done = quick_launch(*MODEL, **provider(endpoint))
     assert done.statuses == ["success"] * 3
     assert done.events("edit")[0]["repairs"] == 1
-    replies = [line["reply"] for line in read_events(done.archives[-1].session) if "reply" in line]
-    assert len(replies) == 4 and replies[0] == broken
+    assert len(done.replies) == 4 and done.replies[0] == broken
 
 
 def test_the_cost_cap_stops_before_the_next_request_and_can_be_lifted(quick_launch, endpoint):

@@ -17,7 +17,6 @@ import pytest
 from agent.archive import Archive
 from agent.asking import OWN_SECONDS, REPLIES_A_TURN, reply_seconds, turn_seconds, within
 from agent.errors import Fault
-from agent.files import read_events
 from agent.locks import locked
 from agent.worker import Worker, held, provider_environment
 from tests.conftest import REPOSITORY
@@ -78,8 +77,7 @@ def test_a_reply_that_a_killed_harness_had_asked_for_is_kept_and_not_asked_for_a
     done = quick_launch(*MODEL, **provider(endpoint))  # at once: the worker still waits for the reply
     assert done.code == 0 and done.statuses == ["success"] * 3, done.out + done.err
     assert len(endpoint.requests) == 3, "each reply was asked for once"
-    replies = [line["reply"] for line in read_events(done.archives[-1].session) if "reply" in line]
-    assert replies == scores(0.6, 0.7, 0.8) and len(done.archives) == 1
+    assert done.replies == scores(0.6, 0.7, 0.8) and len(done.archives) == 1
     assert done.events("edit")[0]["files"]["main.py"].count("SCORE = 0.6") == 1
 
 

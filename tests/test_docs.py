@@ -71,3 +71,24 @@ def test_the_list_of_planted_faults_fits_the_code():
 
     missing = [(fault.file, fault.old) for fault in FAULTS if fault.old not in (REPOSITORY / fault.file).read_text(encoding="utf-8")]
     assert missing == [] and len({fault.file for fault in FAULTS}) >= 10
+
+
+READING = (REPOSITORY / "docs" / "reading.md").read_text(encoding="utf-8")
+
+
+def test_the_page_on_reading_results_names_commands_options_and_files_that_exist():
+    assert "(docs/reading.md)" in README
+    for target in re.findall(r"\]\(([^)#]+)\)", READING):
+        assert (REPOSITORY / "docs" / target).exists(), target
+    source = "".join(
+        (REPOSITORY / name).read_text(encoding="utf-8")
+        for name in ("launch.py", "agent/options.py", "agent/sync.py", "agent/report/review.py")
+    )
+    commands = set(re.findall(r"launch\.py (\w+)", READING))
+    assert commands >= {"review", "verdict", "sync", "report"}
+    assert [name for name in commands if f"def {name}(" not in source] == []
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", READING)) - {"--logdir"}  # TensorBoard's
+    assert [option for option in options if f'"{option}"' not in source and option != "--help"] == []
+    written = "".join((REPOSITORY / "agent" / name).read_text(encoding="utf-8") for name in ("archive.py", "report/diary.py"))
+    for name in re.findall(r"`(?:\w+/)*(\w+\.(?:json|jsonl|csv|md|html))`", READING):
+        assert f'"{name}"' in written, name

@@ -12,9 +12,10 @@ import pytest
 
 from agent.archive import Archive
 from agent.files import append_event
-from agent.report.charts import VARIABLES, curve_picture, looks
+from agent.report.charts import VARIABLES, curve_picture
 from agent.report.curves import MAX_POINTS, METRICS, drawn, load_curves
 from agent.report.excerpts import MAX_COLUMNS, Excerpts
+from agent.report.looks import looks
 from agent.report.sidebyside import CONTEXT, MAX_LINES, side_by_side
 
 LINES = ["x = 1", "if x < 2 and y > 3:", '"""a', "b\\n", "</script>", "", "\tdef f(): pass", "'&amp;'"]
@@ -103,6 +104,14 @@ def test_curves_are_those_of_all_runs_and_the_baseline_stands_once(archive):
     assert [one.run for one in found] == ["baseline", "run_1", "idea, seed 7"], "the first control seed is the baseline"
     assert found[1].of("train_loss") == [(1.0, 1.1), (2.0, 0.6), (3.0, pytest.approx(1 / 3 + 0.1))]
     assert found[2].of("train_loss") and not found[2].of("val_acc"), "a confirming run validates on training images"
+
+
+def test_a_control_of_the_code_s_own_validates_on_training_images_too(archive):
+    append_event(archive.events, "confirm", control="own")
+    (archive.folder / "confirm" / "control_seed_0" / "metrics.csv").write_text(HEADER + "1,1,1,1,1,1,7\n")
+    append_event(archive.events, "confirmed", arm="control", seed=0, folder="confirm/control_seed_0")
+    own = load_curves(archive)[-1]
+    assert own.run == "control, seed 0" and own.of("train_acc") and not own.of("val_acc")
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from agent.chance import benjamini_hochberg, expected_false_wins
 from agent.statistics import (
     Effect,
-    benjamini_hochberg,
     compare,
     detectable,
-    expected_false_wins,
     futile,
     seeds_to_decide,
 )

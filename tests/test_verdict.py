@@ -18,11 +18,15 @@ from agent.errors import Fault, UserError
 from agent.files import append_event, read_events, read_json, write_json
 from agent.idea import load_idea
 from agent.prepare import baseline_of, make_setup
-from agent.report.verdicts import headline, verdict_block, verdict_table
+from agent.report.rows import ordered
+from agent.report.summary import corrected, summarise
+from agent.report.tables import verdict_table
+from agent.report.verdicts import headline, verdict_block
 from agent.reproduce import reproduce
 from agent.scoring import load_score
 from agent.settings import decide as settle
-from agent.verdict import CLASSES, decide
+from agent.verdict import decide
+from agent.verdict_file import CLASSES
 from tests.bench import Bench, Outcome
 from tests.conftest import REPOSITORY, confined
 
@@ -165,7 +169,8 @@ def test_a_damaged_archive_is_a_fault_that_names_the_file(copied: Archive):
 
 def test_the_table_of_many_is_sorted_by_the_lower_end_with_q_values(bench: Bench, helpful: Outcome, tmp_path: Path):
     null, dead = bench.conduct("augment_inside"), bench.conduct("dead_class")
-    table = verdict_table([dead.archive, null.archive, helpful.archive])
+    found = corrected([summarise(outcome.archive) for outcome in (dead, null, helpful)])
+    table = verdict_table(ordered(found, "low"), found)
     assert table is not None
     names = list(table.columns[0].cells)
     assert [name.split("/")[0] for name in names] == ["good_idea", "augment_inside", "dead_class"]

@@ -18,12 +18,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from agent.report.curves import CONFIRMED, CONTROL, Curves
+from agent.report.curves import Curves
+from agent.report.looks import looks
 
 VARIABLES = {"#010101": "--ink", "#020202": "--faint", "#030303": "--grid", **{f"#0404{i:02x}": f"--c{i}" for i in range(8)}}
 INK, FAINT, GRID, *PALETTE = VARIABLES
-MARKS = "os^Dv<>p"
-DASHES = ("-", "--", "-.", ":")
 WIDTH, HEIGHT = 6.0, 3.8  # inches, of which a page makes what it likes
 _COUNTED = re.compile(r' id="(?:figure|axes|patch|line2d|text|[xy]tick|matplotlib\.axis|LineCollection)_\d+"')  # the same in every picture
 STYLE: dict[Any, Any] = {
@@ -35,35 +34,11 @@ STYLE: dict[Any, Any] = {
 
 
 @dataclass(frozen=True)
-class Look:
-    """How one run is drawn, here and in the legend."""
-
-    colour: int
-    mark: str
-    dash: str
-    width: float = 1.6
-
-
-@dataclass(frozen=True)
 class Picture:
     svg: Markup
     box: tuple[float, float]  # where the horizontal axis begins and ends, in shares of the picture's width
     span: tuple[float, float]  # what stands there
     note: str = ""  # what is not in the picture
-
-
-def looks(curves: list[Curves]) -> list[Look]:
-    """The coder's runs in strong colours; controls in one thin grey; confirming runs in one thin colour."""
-    made, explored = [], 0
-    for one in curves:
-        if one.group == CONTROL:
-            made.append(Look(0, "", "--", 1.1))
-        elif one.group == CONFIRMED:
-            made.append(Look(1, "", ":", 1.4))
-        else:
-            made.append(Look(2 + explored % 6, MARKS[explored % len(MARKS)], DASHES[explored // 6 % len(DASHES)], 2.0))
-            explored += 1
-    return made
 
 
 def curve_picture(curves: list[Curves], metric: str, title: str, name: str) -> Picture:

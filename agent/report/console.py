@@ -11,21 +11,27 @@ from threading import Event, Thread
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from agent.archive import RunFolder
 from agent.files import read_untrusted
+from agent.report.grid import Grid
 from agent.text import clean, finite
 
 PATIENCE = 2.0  # seconds before a progress line appears
 
 
+class Output(Console):
+    """One whose reader may go, as `| head` does: rich would end the program with exit code 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # the BrokenPipeError, for launch.py
+
+
 def console() -> Console:
     """Standard output: coloured on a terminal, plain and never wrapped in a pipe."""
-    made = Console(highlight=False)
+    made = Output(highlight=False)
     if not made.is_terminal:
-        made = Console(highlight=False, width=200, color_system=None)
+        made = Output(highlight=False, width=200, color_system=None)
     return made
 
 
@@ -35,8 +41,8 @@ def say(text: str, *, error: bool = False) -> None:
     out.print(escape(clean(text)), soft_wrap=True)
 
 
-def show(table: Table) -> None:
-    console().print(table)
+def show(grid: Grid) -> None:
+    console().print(grid, crop=False)
 
 
 @contextmanager
@@ -60,6 +66,8 @@ def _follow(out: Console, label: str, folder: RunFolder | None, ended: Event) ->
     started = time.monotonic()
     if ended.wait(PATIENCE):
         return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # here: tables do not wait for it
+
     columns = (TextColumn("  {task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[left]}"))
     with Progress(*columns, console=out, transient=True, auto_refresh=False) as bar:
         task = bar.add_task(escape(label), total=1.0 if folder else None, left="")

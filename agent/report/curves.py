@@ -41,10 +41,13 @@ class Curves:
 def load_curves(archive: Archive) -> list[Curves]:
     """Of the baseline, every attempt that trained, and every fresh seed; without those of which nothing can be drawn."""
     found = [_read(archive.run(0), "baseline", CONTROL), *(_read(folder, folder.folder.name, EXPLORED) for folder in archive.attempts())]
+    confirming = {"idea"}
     for event in read_events(archive.events):
+        if event["event"] == "confirm" and event["control"] == "own":
+            confirming.add("control")
         if event["event"] == "confirmed":
-            group = CONFIRMED if event["arm"] == "idea" else CONTROL
-            found.append(_read(RunFolder(archive.folder / event["folder"]), f"{event['arm']}, seed {event['seed']}", group))
+            group, name = CONFIRMED if event["arm"] == "idea" else CONTROL, f"{event['arm']}, seed {event['seed']}"
+            found.append(_read(RunFolder(archive.folder / event["folder"]), name, group, confirming=event["arm"] in confirming))
     again = [one for one in found[1:] if one.points == found[0].points]  # the baseline is the first seed of the control
     return [one for one in found if any(one.points.values()) and one not in again][:MAX_RUNS]
 
@@ -59,10 +62,11 @@ def drawn(curves: list[Curves]) -> dict[str, str]:
     return usual | {metric: TITLES.get(metric, metric) for metric in own[:MAX_OWN]}
 
 
-def _read(folder: RunFolder, run: str, group: str) -> Curves:
+def _read(folder: RunFolder, run: str, group: str, *, confirming: bool = False) -> Curves:
+    """confirming: it validates on training images, for it is shown no others."""
     rows = read_rows(folder)
     names = {name: None for row in rows for name in row if name not in PLUMBING and NAME.fullmatch(name)}
-    if group == CONFIRMED:  # it validates on training images, for it is shown no others
+    if confirming:
         names = {name: None for name in names if name.startswith("train_")}
     points = {name: _thin([(row["epoch"], row[name]) for row in rows if "epoch" in row and name in row]) for name in names}
     return Curves(run, group, points)

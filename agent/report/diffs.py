@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
 from rich.console import Console
 from rich.text import Text
 
 from agent.archive import Archive, RunFolder
+from agent.errors import Fault
 from agent.files import read_events, read_json
 from agent.judge import Judgement
-from agent.report.console import console
 from agent.run import load_run
 from agent.text import clean, visible
 from agent.workspace import diff
@@ -16,34 +20,45 @@ from agent.workspace import diff
 STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
-def print_experiment(archive: Archive) -> None:
+def print_experiment(out: Console, archive: Archive, noting: Callable[[Path], AbstractContextManager[None]]) -> None:
     """Every attempt: what the coder took, what the gate found, what went wrong, and its diff against the run before.
 
-    After a failed attempt the repair stands first, by itself: it is lost in the whole diff.
+    noting: entered for each attempt, so that one that is damaged hides no other.
     """
-    out, before = console(), archive.run(0)
-    edits = [event for event in read_events(archive.events) if event["event"] == "edit"]
+    before = archive.run(0)
+    edits = [event for event in read_events(archive.events) if event["event"] == "edit" and event["attempt"]]
     for folder, edit in zip(archive.attempts(), edits, strict=False):
-        run, last = load_run(folder), load_run(before)
-        out.print(Text(f"\n{run.folder}: {run.status.value.replace('_', ' ')}", style="bold"))
-        out.print(Text(_coder(edit)))
-        if folder.gate.is_file():
-            report = read_json(folder.gate)
-            out.print(Text("gate: " + ", ".join(_check(check) for check in report["checks"])))
-            if report.get("facts"):
-                out.print(Text(_facts(report["facts"])), soft_wrap=True)
-        for line in _judged(folder):
-            out.print(Text(line), soft_wrap=True)
-        if run.message:
-            out.print(Text(clean(run.message)), soft_wrap=True)
-        if not last.ok and last.number == run.number:
-            _print_diff(out, f"since {last.folder}:", diff(before.code, folder.code))
-        if run.ok or last.ok:
-            _print_diff(out, f"since run_{run.number - 1}:", diff(archive.run(run.number - 1).code, folder.code))
-        before = RunFolder(folder.folder)
+        with noting(folder.folder):
+            _print_attempt(out, archive, folder, edit, before)
+        before = folder
 
 
-def _print_diff(out: Console, title: str, text: str) -> None:
+def _print_attempt(out: Console, archive: Archive, folder: RunFolder, edit: dict, before: RunFolder) -> None:
+    """After a failed attempt the repair stands first, by itself: it is lost in the whole diff. Raises Fault for one that is damaged."""
+    try:
+        run = load_run(folder)
+    except Fault:
+        out.print(Text(f"\n{clean(folder.folder.name)}: damaged", style="bold"))
+        raise
+    out.print(Text(f"\n{clean(folder.folder.name)}: {run.status.value.replace('_', ' ')}", style="bold"))
+    out.print(Text(_coder(edit)))
+    if folder.gate.is_file():
+        report = read_json(folder.gate)
+        out.print(Text(clean("gate: " + ", ".join(_check(check) for check in report["checks"]))))
+        if report.get("facts"):
+            out.print(Text(_facts(report["facts"])), soft_wrap=True)
+    for line in _judged(folder):
+        out.print(Text(line), soft_wrap=True)
+    if run.message:
+        out.print(Text(clean(run.message)), soft_wrap=True)
+    repaired = before.folder.name.startswith(f"run_{run.number}.failed_")
+    if repaired:
+        print_diff(out, f"since {before.folder.name}:", diff(before.code, folder.code))
+    if run.ok or not repaired:
+        print_diff(out, f"since run_{run.number - 1}:", diff(archive.run(run.number - 1).code, folder.code))
+
+
+def print_diff(out: Console, title: str, text: str) -> None:
     out.print(Text(title if text else f"{title} no change", style="italic"))
     for line in visible(text).split("\n"):
         style = "bold" if line.startswith(("+++", "---")) else STYLES.get(line[:1], "")

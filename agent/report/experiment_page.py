@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 from jinja2 import UndefinedError
@@ -15,14 +16,16 @@ from agent.errors import Fault
 from agent.files import read_events, read_json
 from agent.judge import Criteria
 from agent.prompts import page_macros, render_page
+from agent.reading import load_reading
 from agent.report.attempts import load_attempts
-from agent.report.charts import curve_picture, looks, seeds_picture
-from agent.report.curves import Curves, drawn, load_curves
+from agent.report.curves import drawn, load_curves
 from agent.report.excerpts import Excerpts
+from agent.report.looks import looks, swatch
 from agent.report.summary import Summary, summarise
-from agent.report.verdicts import headline, load_verdict, verdict_block
+from agent.report.verdicts import headline, verdict_block
 from agent.run import Metric, Run, load_run, sampling_noise
 from agent.text import finite
+from agent.verdict_file import load_verdict
 from agent.workspace import MAIN
 
 DAMAGE = (
@@ -38,10 +41,6 @@ DAMAGE = (
 )  # of an archive edited by hand
 ARMS = ("idea", "control", "scaffold")
 IDEA_BYTES, PATCH_BYTES = 100_000, 20_000
-# matplotlib's dashes and marks, for the legend.
-_DASHED = {"-": "none", "--": "6 3", "-.": "6 2 1 2", ":": "2 2"}
-_SHAPES = {"": "", "o": "M20 7m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", "s": "M16 3h8v8h-8z", "^": "M20 2l5 9h-10z", "D": "M20 2l5 5-5 5-5-5z",
-           "v": "M20 12l5-9h-10z", "<": "M15 7l9-5v10z", ">": "M25 7l-9-5v10z", "p": "M20 2l5 4-2 6h-6l-2-6z"}  # fmt: skip
 MEASURED = (("train_loss", 3), ("val_loss", 3), ("parameters", 0), ("peak_memory_mb", 0), ("images_per_second", 0))
 
 
@@ -85,7 +84,7 @@ class Page:
 
     def verdict(self) -> Markup:
         stored = load_verdict(self.archive)
-        return _draw("verdict", stored, verdict_block(stored), None) if stored else Markup()
+        return _draw("verdict", stored, verdict_block(stored), load_reading(self.archive)) if stored else Markup()
 
     def seeds(self) -> Markup:
         stored = load_verdict(self.archive)
@@ -93,7 +92,7 @@ class Page:
             return Markup()
         runs = [load_run(folder) for folder in self._confirmed(*ARMS)]
         failed = [(run.folder, run.status.value.replace("_", " "), self.excerpts.text(run.message)) for run in runs if not run.ok]
-        return _draw("seeds", stored, seeds_picture(stored) if stored["effect"] else None, failed)
+        return _draw("seeds", stored, _charts().seeds_picture(stored) if stored["effect"] else None, failed)
 
     def runs(self) -> Markup:
         config, chosen = read_json(self.archive.config), self._chosen()
@@ -105,13 +104,15 @@ class Page:
         return _draw("runs", rows, Metric(**config["metric"]).name, config["open"], noise)
 
     def curves(self) -> Markup:
-        found = load_curves(self.archive)
+        if not (found := load_curves(self.archive)):
+            return _draw("curves", {}, [], {})
         pictures, data = {}, {}
         for number, (metric, title) in enumerate(drawn(found).items()):
             name = f"m{number}"
-            pictures[name] = picture = curve_picture(found, metric, title, name)
+            pictures[name] = picture = _charts().curve_picture(found, metric, title, name)
             data[name] = {"box": picture.box, "span": picture.span, "points": {i: one.of(metric) for i, one in enumerate(found)}}
-        legend = [{"number": i, "name": one.run, "group": one.group, "swatch": _swatch(found, i)} for i, one in enumerate(found)]
+        legend = [{"number": number, "name": one.run, "group": one.group, "swatch": swatch(look)}
+                  for number, (one, look) in enumerate(zip(found, looks(found), strict=True))]  # fmt: skip
         return _draw("curves", pictures, legend, {"runs": [one.run for one in found], "pictures": data})
 
     def attempts(self) -> Markup:
@@ -139,7 +140,7 @@ class Page:
 
     def files(self) -> Markup:
         whole = [(self.archive.events, "every step, as it happened"), (self.archive.config, "what was asked for, versions, data"),
-                 (self.archive.verdict, "the verdict, for programs"), (self.archive.folder / "report.md", "the skeleton of a write-up"),
+                 (self.archive.verdict, "the verdict, for programs"), (self.archive.write_up, "the skeleton of a write-up"),
                  (self.archive.chat, "the conversation with the model"), (self.archive.session, "every reply: can be played again"),
                  (self.archive.idea, "the idea")]  # fmt: skip
         for folder in [self.archive.run(0), *self.archive.attempts()]:
@@ -168,6 +169,13 @@ def experiment_page(archive: Archive, **frame: Any) -> str:
     return render_page("experiment.html.j2", summary=summary, headline=page.headline(), sections=page.sections(), **frame)
 
 
+def _charts() -> ModuleType:
+    """Imported when something is drawn: matplotlib takes most of a second."""
+    from agent.report import charts
+
+    return charts
+
+
 def _draw(macro: str, *arguments: Any) -> Markup:
     """One macro of templates/sections.html.j2."""
     return Markup(getattr(page_macros("sections.html.j2"), macro)(*arguments))
@@ -182,16 +190,6 @@ def _row(run: Run, baseline: float | None, chosen: str | None, anchor: str = "")
     name = run.folder if run.number else "run_0, the baseline"
     return {"name": name, "status": run.status.value.replace("_", " "), "ok": run.ok, "cells": cells,
             "chosen": bool(chosen) and name == chosen, "anchor": anchor or (name if run.number else "")}  # fmt: skip
-
-
-def _swatch(curves: list[Curves], number: int) -> Markup:
-    """The line of one run in small, for the legend."""
-    look = looks(curves)[number]
-    line = Markup('<path class="line" style="stroke: var(--c{}); stroke-dasharray: {}" d="M0 7H40"/>').format(
-        look.colour, _DASHED[look.dash]
-    )
-    mark = Markup('<path style="fill: var(--c{})" d="{}"/>').format(look.colour, _SHAPES[look.mark])
-    return Markup('<svg class="swatch" viewBox="0 0 40 14" aria-hidden="true">{}{}</svg>').format(line, mark)
 
 
 def _prose(text: str) -> Markup:

@@ -13,6 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from agent.archive import Archive
+from agent.chance import expected_false_wins
 from agent.files import write_text
 from agent.prompts import render_page
 from agent.provenance import commit
@@ -20,7 +21,6 @@ from agent.report.console import progress, say
 from agent.report.experiment_page import experiment_page
 from agent.report.review import find, some_experiments
 from agent.report.summary import STATES, Summary, summaries
-from agent.statistics import expected_false_wins
 
 HERE = Path(__file__).resolve().parent
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -30,7 +30,7 @@ WIDEST = 0.30  # half of the shared scale of the drawings, at most: one wild int
 
 def write_pages(run: Path | None, runs: Path) -> int:
     """`launch.py report`: the page of one experiment, or of all whose page is older than they are; and that of them all."""
-    found = [find(run, runs)] if run else [archive for archive in some_experiments(runs) if _outdated(archive)]
+    found = [find(run, runs)] if run else [archive for archive in some_experiments(runs) if outdated(archive)]
     for archive in found:
         with progress(f"report of {archive.folder.name}"):
             say(f"{write_page(archive)}")
@@ -38,7 +38,7 @@ def write_pages(run: Path | None, runs: Path) -> int:
     return 0
 
 
-def _outdated(archive: Archive) -> bool:
+def outdated(archive: Archive) -> bool:
     """Whether the page is missing, or something was said in the archive since it was made."""
     try:
         made = archive.report.stat().st_mtime_ns

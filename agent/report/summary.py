@@ -8,28 +8,32 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
-from agent.archive import Archive, experiment_lock, experiments
+from agent.archive import Archive, candidates, experiment_lock
+from agent.chance import benjamini_hochberg
 from agent.errors import Fault
-from agent.evidence import History
 from agent.files import read_events, read_json
+from agent.history import History
 from agent.locks import is_locked
-from agent.report.verdicts import OldFormat, load_verdict
 from agent.run import Metric
 from agent.spending import spent
-from agent.statistics import benjamini_hochberg
 from agent.text import clean, finite
-from agent.verdict import CLASSES
+from agent.verdict_file import CLASSES, OldFormat, load_verdict
 
 RUNNING, UNFINISHED, FAULT, OLD, DAMAGED = "running", "unfinished", "fault", "old_format", "damaged"
 STATES = (*CLASSES, RUNNING, UNFINISHED, FAULT, OLD, DAMAGED)
 TAIL_BYTES = 4096  # of events.jsonl: its last line, where that is a verdict
+READERS = 8  # threads that read ahead
+LATEST = 1e11  # seconds since 1970: what is later is no date
+# What reading raises where JSON was edited by hand.
+MISSHAPEN = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Complete as far as the archive is; None where it says nothing (yet)."""
+    """Complete as far as the archive is; None where it says nothing (yet). Numbers are finite, texts the archive's own: not clean()."""
 
     archive: Archive
     state: str  # one of STATES: the verdict, or why there is none
@@ -71,38 +75,50 @@ class Summary:
 
 def summaries(runs: Path) -> list[Summary]:
     """Of every experiment under runs/, oldest first within an idea, corrected for how many there are."""
-    return corrected([summarise(archive) for archive in experiments(runs)])
+    found = candidates(runs)
+    _read_ahead(found)
+    return corrected([summarise(archive) for archive in found if archive.begun])
 
 
 def corrected(found: list[Summary]) -> list[Summary]:
     """With the share of false wins that each belongs to."""
     compared = [one for one in found if one.effect]
     values = dict(zip(map(id, compared), benjamini_hochberg([_p_value(one) for one in compared]), strict=True))
-    return [replace(one, q=values.get(id(one))) for one in found]
+    return [replace(one, q=values.get(id(one))) if one.effect else one for one in found]
 
 
 def summarise(archive: Archive) -> Summary:
     """Never raises for what lies in the archive: an experiment that is damaged is shown as that."""
+    decided = _ended_with_a_verdict(archive)
     try:
-        try:
-            return _of_verdict(archive) if _ended_with_a_verdict(archive) else _of_events(archive)
-        except OldFormat as old:
-            return replace(_of_events(archive), state=OLD, note=clean(old.detail))
+        return _checked(_of_verdict(archive) if decided else _of_events(archive))
+    except OldFormat as old:
+        return _of_old_format(archive, clean(old.detail))
     except Fault as fault:
         return Summary(archive, DAMAGED, clean(fault.detail))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:  # edited by hand, or of another version
-        return Summary(archive, DAMAGED, clean(f"{archive.folder}: not an archive of this version: {type(error).__name__}: {error}"))
+    except OSError as error:  # it may not be read
+        return Summary(archive, DAMAGED, clean(f"{error.filename or archive.folder}: {error.strerror}"))
+    except MISSHAPEN as error:  # edited by hand, or of another version
+        return Summary(archive, DAMAGED, misshapen(archive.verdict if decided else archive.folder, error))
+
+
+def misshapen(path: Path, error: Exception) -> str:
+    """What to say of a file or a folder whose JSON has other names or types than ours."""
+    said = f"no {error}" if isinstance(error, KeyError) else str(error)
+    return clean(f"{path}: not as this version writes it: {said}").replace("\n", " ")[:400]
 
 
 def _of_verdict(archive: Archive) -> Summary:
     stored = load_verdict(archive)
     if stored is None:  # it was lost, or the disk was full
         return _of_events(archive)
+    if not archive.config.is_file() or not archive.config.stat().st_size:
+        read_json(archive.config)  # says what is wrong with it: nobody can check this verdict any more
     told, idea, cost = stored["experiment"], stored["idea"], stored["cost"]
     control, candidate = stored["budget"]["params"]
     return Summary(
         archive, CLASSES[CLASSES.index(stored["verdict"])], "; ".join(stored["reasons"]), idea["title"], told["data"] or "", told["model"],
-        idea["metric"], told["open"], told["baseline"], told["best"], told["runs"], told["failed"], _sound(stored["effect"]), None,
+        idea["metric"], told["open"], told["baseline"], told["best"], told["runs"], told["failed"], stored["effect"], None,
         stored["budget"]["time_ratio"], candidate / control if control and candidate else None, tuple(stored["qualifiers"]),
         cost["tokens"], cost["llm_usd"], told["stopped"], told["began"], told["ended"], told["seconds"],
     )  # fmt: skip
@@ -122,6 +138,33 @@ def _of_events(archive: Archive) -> Summary:
         best=Metric(**config["metric"]).best(values), runs=len(values), failed=len(attempts) - len(values), tokens=tokens, cost=cost,
         **History.of(events).as_dict(),
     )  # fmt: skip
+
+
+def _of_old_format(archive: Archive, note: str) -> Summary:
+    """What can still be read of it: its config and its events may be of another version too."""
+    try:
+        return replace(_checked(_of_events(archive)), state=OLD, note=note)
+    except (Fault, *MISSHAPEN):
+        return Summary(archive, OLD, note)
+
+
+def _checked(one: Summary) -> Summary:
+    """The same. Raises ValueError where a field is not of its type: JSON that was edited by hand may hold anything."""
+    texts = (one.state, one.note, one.title, one.data, one.model, one.metric, one.stopped or "", *one.qualifiers)
+    numbers = {name: getattr(one, name) for name in ("baseline", "best", "time_ratio", "parameter_ratio", "cost", "began", "ended")}
+    needed: dict[str, Any] = {name: getattr(one, name) for name in ("runs", "failed", "tokens", "seconds")}
+    if one.effect is not None:
+        low, high = one.effect["ci95"]
+        needed |= {"delta": one.effect["delta"], "p_value": one.effect["p_value"], "ci95, low": low, "ci95, high": high}
+        numbers |= {name: one.effect.get(name) for name in ("p_better", "mde80", "n_cand", "n_base")}
+    for name, value in (needed | {name: value for name, value in numbers.items() if value is not None}).items():
+        if finite(value) is None or (name in ("began", "ended") and not 0 <= value < LATEST):
+            raise ValueError(f"{name} is {str(value)[:40]!r}")
+    if wrong := [text for text in texts if not isinstance(text, str)]:
+        raise ValueError(f"{str(wrong[0])[:40]!r} where a text is expected")
+    if not isinstance(one.open, bool) or not 0 <= needed.get("p_value", 0) <= 1:
+        raise ValueError("open or p_value has no possible value")
+    return one
 
 
 def _state(archive: Archive, config: dict[str, Any], events: list[dict[str, Any]]) -> tuple[str, str]:
@@ -145,21 +188,41 @@ def _newest(archive: Archive, key: str) -> Path:
 
 
 def _ended_with_a_verdict(archive: Archive) -> bool:
-    """Whether the last event says so. A damaged line before it is found by those who read them all."""
+    """Whether the last event says so, but for commands that were stopped before they did anything.
+
+    A damaged line before it is found by those who read them all.
+    """
     try:
         with open(archive.events, "rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-            return b'"event": "verdict"' in file.read().rstrip(b"\n").rpartition(b"\n")[2]
+            lines = file.read().split(b"\n")[:-1]  # what follows the last newline is torn
     except OSError:
         return False
+    return b'"event": "verdict"' in next((line for line in reversed(lines) if b'"event": "sitting"' not in line), b"")
 
 
-def _sound(effect: dict[str, Any] | None) -> dict[str, Any] | None:
-    """What is ranked and drawn together with those of others. Raises ValueError where it cannot be."""
-    values = [effect["delta"], *effect["ci95"], effect["p_value"]] if effect else []
-    if any(finite(value) is None for value in values) or (effect and not 0 <= effect["p_value"] <= 1):
-        raise ValueError("the effect in verdict.json is not made of finite numbers")
-    return effect
+def _read_ahead(archives: list[Archive]) -> None:
+    """Have the kernel bring to memory what will be read, by several threads at once: a disk answers them side by side."""
+
+    def read(path: Path, last: int) -> None:
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
+            return  # who reads it says so
+        try:
+            os.pread(file, last, max(0, os.fstat(file).st_size - last))
+        except OSError:
+            pass
+        finally:
+            os.close(file)
+
+    def read_all(some: list[Archive]) -> None:
+        for archive in some:
+            read(archive.verdict, 2**16)
+            read(archive.events, TAIL_BYTES)
+
+    for first in range(READERS if len(archives) > READERS else 0):
+        Thread(target=read_all, args=(archives[first::READERS],), daemon=True).start()
 
 
 def _p_value(one: Summary) -> float:

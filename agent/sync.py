@@ -1,0 +1,65 @@
+"""`launch.py sync`: what finished runs left for W&B goes there; or their curves go into files that TensorBoard reads."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from agent.archive import Archive
+from agent.environment import Environment, existing, find_built
+from agent.errors import Fault, UserError
+from agent.options import RUN
+from agent.report.console import progress, say
+from agent.report.review import find, some_experiments
+from agent.report.tensorboard import FOLDER, export
+from agent.wandb_sync import KEY, left, upload, waiting
+from agent.workspace import REQUIREMENTS
+
+NO_KEY = f"W&B: no key is set: export {KEY}=... (your own stands at wandb.ai/authorize), then the same command uploads"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help=f"{RUN} (default: all)")
+    parser.add_argument("--tensorboard", nargs="?", type=Path, const=Path(), metavar="DIR",
+                        help=f"write the curves for TensorBoard instead (default: {FOLDER} in the folder of the archives)")  # fmt: skip
+    parser.add_argument("--python", type=Path, help="an interpreter with wandb that uploads, where the runs' own is gone")
+
+
+def sync(run: Path | None, runs: Path, tensorboard: Path | None, python: Path | None) -> int:
+    """0: all that the runs left is there; 1: something is not, and a line says why. Raises UserError without a key."""
+    if tensorboard is None and not os.environ.get(KEY):
+        raise UserError(NO_KEY)
+    archives = [find(run, runs)] if run else some_experiments(runs)
+    if tensorboard is not None:
+        return export(archives, runs / FOLDER if tensorboard == Path() else tensorboard)
+    given = existing(python, ("wandb",)) if python else None
+    return max(_upload(archive, given) for archive in archives)
+
+
+def _upload(archive: Archive, given: Environment | None) -> int:
+    """One damaged archive must not hold up the others."""
+    name = f"{archive.folder.parent.name}/{archive.folder.name}"
+    try:
+        waits, total = len(waiting(archive)), len(left(archive))
+        environment = given or _built(archive)
+        if waits and environment is None:
+            say(f"{name}: {waits} runs not uploaded: their environment is not here any more: name one that has wandb with --python")
+            return 1
+        with progress(f"{name}: uploading"):
+            problems = upload(archive, environment) if environment else []
+    except (Fault, KeyError) as error:
+        say(f"{name}: not uploaded: {error}")
+        return 1
+    nothing = "" if total else "; its runs left nothing for W&B"
+    say(f"{name}: {waits - len(problems)} uploaded, {total - waits} uploaded earlier, {len(problems)} not{nothing}")
+    for problem in problems:
+        say(f"  {problem}")
+    return int(bool(problems))
+
+
+def _built(archive: Archive) -> Environment | None:
+    """The environment that its runs had, if it is still there and has W&B. No interpreter that an archive names is started."""
+    requirements = archive.run(0).code / REQUIREMENTS
+    built = find_built(requirements) if requirements.is_file() else None
+    return built if built and "wandb" in built.packages else None
