@@ -15,6 +15,7 @@ from markupsafe import Markup
 from agent.archive import Archive
 from agent.chance import expected_false_wins
 from agent.files import write_text
+from agent.locks import locked
 from agent.prompts import render_page
 from agent.provenance import commit
 from agent.report.console import progress, say
@@ -50,15 +51,21 @@ def outdated(archive: Archive) -> bool:
 
 def write_page(archive: Archive) -> Path:
     """report.html in the archive; its path. Raises Fault("disk", ...) where it cannot be written."""
-    write_text(archive.report, experiment_page(archive, **_frame()))
+    _write(archive.report, experiment_page(archive, **_frame()), archive.folder.parent.parent)
     return archive.report
 
 
 def write_queue_page(runs: Path) -> Path:
     """report.html of all experiments under runs/; its path."""
     path = runs / "report.html"
-    write_text(path, queue_page(runs))
+    _write(path, queue_page(runs), runs)
     return path
+
+
+def _write(path: Path, page: str, runs: Path) -> None:
+    """Two commands that finish at once write one after the other: each has the same name aside."""
+    with locked(runs / ".report.lock", wait=True):
+        write_text(path, page)
 
 
 def queue_page(runs: Path) -> str:
