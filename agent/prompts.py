@@ -10,10 +10,13 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
 
 from agent.errors import UserError
+from agent.text import clean
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+MOST_CHARACTERS = 100_000  # of one text on a page
 
 
 def render(template: str, **variables: Any) -> str:
@@ -55,8 +58,17 @@ def _environment(*, autoescape: bool = False) -> Environment:
     )
 
 
+def _harmless(value: Any) -> Any:
+    """A text without control characters, whoever wrote it, and not too long; Markup is ours, and was made of such texts."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    text = clean(value, [])  # keys are blotted out when the page is written
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} [... {len(text) - MOST_CHARACTERS:,} characters]"
+
+
 @cache
 def _page_environment() -> Environment:
     made = _environment(autoescape=True)
+    made.finalize = _harmless
     made.filters["stamp"] = lambda time: datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%d %H:%M")
     return made

@@ -11,7 +11,9 @@ from agent.secrets import redact
 MAX_LINES, MAX_CHARACTERS = 40, 4000
 # An operating-system command must end on its own line: else one stray byte would swallow all that follows it.
 _TERMINAL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\\\)")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Also what has no width, turns the direction of what follows, or ends a line for some readers only.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+                      r"\U000e0000-\U000e007f]")  # fmt: skip
 
 
 def clean(text: str, hidden: list[str] | None = None) -> str:

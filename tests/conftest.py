@@ -16,6 +16,7 @@ from agent.archive import Archive, experiments
 from agent.environment import Environment, ensure, existing
 from agent.errors import UserError
 from agent.files import read_events
+from agent.locks import locked
 from agent.preflight import find_sandbox
 from agent.sandbox import Limits, Sandbox
 from agent.workspace import DEFAULT_SCAFFOLD, REQUIREMENTS
@@ -65,6 +66,21 @@ def bench(tmp_path_factory: pytest.TempPathFactory, experiments_environment: Env
     made = Bench(tmp_path_factory.mktemp("bench"), experiments_environment)
     with made.server:
         yield made
+
+
+@pytest.fixture(scope="session")
+def real_queue(tmp_path_factory: pytest.TempPathFactory, experiments_environment: Environment) -> Path:
+    """runs/ with nine experiments and their pages (tests/real_queue.py), made once for all processes of the tests. Not to be changed."""
+    from tests.real_queue import make_queue
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "real_queue"
+    with locked(folder.with_suffix(".lock"), wait=True):
+        if not (folder / "made").exists():
+            folder.mkdir()
+            make_queue(folder, experiments_environment.python)
+            (folder / "made").touch()
+    return folder / "runs"
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from agent.run import Run, RunStatus, load_run
 from agent.workspace import MAIN, REQUIREMENTS
 
 LOG_BYTES, PROMPT_BYTES, REPLY_BYTES = 6_000, 20_000, 40_000
-ROW_BYTES = 500  # of one row of a side-by-side diff, about
+ROW_BYTES = 120  # of one row of a side-by-side diff, besides its lines
+MOST_ATTEMPTS, MOST_CHECKS = 200, 20  # the harness makes six checks
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ def load_attempts(archive: Archive, excerpts: Excerpts, chosen: str | None) -> l
     pairs = list(zip(zip([archive.run(0), *folders], folders, strict=False), edits, strict=False))
     # The run that the verdict is about comes first while the page has room.
     order = sorted(range(len(pairs)), key=lambda index: folders[index].folder.name != chosen)
-    loaded = {index: _load(archive, *pairs[index], excerpts, chosen) for index in order}
-    return [loaded[index] for index in range(len(pairs))]
+    loaded = {index: _load(archive, *pairs[index], excerpts, chosen) for index in order[:MOST_ATTEMPTS]}
+    return [loaded[index] for index in sorted(loaded)]
 
 
 def _load(archive: Archive, pair: tuple[RunFolder, RunFolder], edit: dict[str, Any], excerpts: Excerpts, chosen: str | None) -> Attempt:
@@ -72,7 +73,7 @@ def _load(archive: Archive, pair: tuple[RunFolder, RunFolder], edit: dict[str, A
     report = tried(lambda: read_json(folder.gate), {}) if folder.gate.is_file() else {}
     judgement = tried(lambda: Judgement.from_dict(read_json(folder.judgement)), None) if folder.judgement.is_file() else None
     return Attempt(
-        run, edit, report.get("checks") or [], report.get("facts") or {}, judgement,
+        run, edit, (report.get("checks") or [])[:MOST_CHECKS], report.get("facts") or {}, judgement,
         _comparisons(folder, _others(archive, last, edit["number"]), excerpts, folder.folder.name == chosen),
         excerpts.text(run.message), excerpts.head(folder.prompt, PROMPT_BYTES), excerpts.head(folder.reply, REPLY_BYTES, code=True),
         [(path.name, text) for path in (folder.stdout, folder.stderr) if (text := excerpts.tail(path, LOG_BYTES))], tuple(damage),
@@ -98,7 +99,7 @@ def _comparisons(folder: RunFolder, others: list[tuple[RunFolder, str]], excerpt
             old, new = (_read(one.code / name) for one in (other, folder))
             if name == MAIN or old != new:
                 sides = side_by_side(old, new)
-                fits = excerpts.spend(ROW_BYTES * len(sides.rows))
+                fits = excerpts.spend(sum(ROW_BYTES + len(row.before) + len(row.after) for row in sides.rows))
                 found.append(Comparison(title, name, sides if fits else None, chosen and other is others[-1][0]))
     return found
 

@@ -22,6 +22,7 @@ MAX_EPOCHS = 5000
 MAX_OWN = 4  # further columns that are drawn: the learning rate, and what main.py logged of its own
 MAX_POINTS = 100  # of one curve in a picture
 MAX_RUNS = 60
+LARGEST = 1e30  # beyond it no axis can be drawn
 EXPLORED, CONTROL, CONFIRMED = "explored", "control", "confirmed"
 
 
@@ -87,9 +88,10 @@ def read_rows(folder: RunFolder) -> list[dict[str, float]]:
 
 def _number(text: object) -> float | None:
     try:
-        return finite(float(text)) if isinstance(text, str) else None
+        value = finite(float(text)) if isinstance(text, str) else None
     except ValueError:
         return None
+    return value if value is not None and abs(value) <= LARGEST else None
 
 
 def _thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -17,7 +17,7 @@ from agent.files import read_events, read_json
 from agent.judge import Criteria
 from agent.prompts import page_macros, render_page
 from agent.reading import load_reading
-from agent.report.attempts import load_attempts
+from agent.report.attempts import MOST_ATTEMPTS, load_attempts
 from agent.report.curves import drawn, load_curves
 from agent.report.excerpts import Excerpts
 from agent.report.looks import looks, swatch
@@ -28,7 +28,8 @@ from agent.text import finite
 from agent.verdict_file import load_verdict
 from agent.workspace import MAIN
 
-DAMAGE = (Fault, KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, UndefinedError)  # of an archive edited by hand
+# What an archive that was edited by hand makes of the code that shows it.
+DAMAGE = (Fault, KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError, UndefinedError)
 ARMS = ("idea", "control", "scaffold")
 IDEA_BYTES, PATCH_BYTES = 100_000, 20_000
 MEASURED = (("train_loss", 3), ("val_loss", 3), ("parameters", 0), ("peak_memory_mb", 0), ("images_per_second", 0))
@@ -107,7 +108,7 @@ class Page:
 
     def attempts(self) -> Markup:
         chosen = self._chosen()
-        return _draw("attempts", load_attempts(self.archive, self.excerpts, chosen), chosen)
+        return _draw("attempts", load_attempts(self.archive, self.excerpts, chosen), chosen, MOST_ATTEMPTS)
 
     def criteria(self) -> Markup:
         fixed = Criteria.from_dict(read_json(self.archive.criteria)) if self.archive.criteria.is_file() else Criteria()

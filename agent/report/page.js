@@ -57,7 +57,6 @@ function makeFilter(form, table) {
   text.addEventListener("input", apply);
   state.addEventListener("change", apply);
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.hidden = false;
 }
 
 function makeSortSelect(select, table) {
@@ -89,7 +88,6 @@ function makeCurves(data) {
   };
   for (const box of boxes) box.addEventListener("change", apply);
   for (const button of document.querySelectorAll("[data-show]")) {
-    button.parentElement.hidden = false;
     button.addEventListener("click", () => {
       for (const box of boxes) box.checked = !button.dataset.show || box.dataset.group === button.dataset.show;
       apply();
@@ -162,6 +160,7 @@ if (queue) {
 }
 const curves = document.getElementById("curve-data");
 if (curves) makeCurves(JSON.parse(curves.textContent));
+for (const part of document.querySelectorAll("[data-script]")) part.hidden = false; // what is of no use without one
 
 // On paper nothing can be opened: what an argument needs is printed open.
 const opened = [];

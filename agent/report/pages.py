@@ -25,6 +25,7 @@ from agent.report.summary import STATES, Summary, summaries
 
 HERE = Path(__file__).resolve().parent
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+MOST_TITLE, MOST_NOTE, MOST_QUALIFIERS = 300, 3000, 20  # characters, and how many: 50 experiments must fit into 10 MB
 WIDEST = 0.30  # half of the shared scale of the drawings, at most: one wild interval must not press the others flat
 
 
@@ -79,7 +80,9 @@ def queue_page(runs: Path) -> str:
 
 def _row(one: Summary, runs: Path) -> dict[str, Any]:
     page = one.archive.report.relative_to(runs).as_posix() if one.archive.report.is_file() else ""
-    return asdict(one) | {"name": one.name, "rank": STATES.index(one.state), "page": page}
+    said = {"title": one.title[:MOST_TITLE], "model": one.model[:MOST_TITLE], "data": one.data[:MOST_TITLE], "note": one.note[:MOST_NOTE],
+            "qualifiers": [qualifier[:MOST_TITLE] for qualifier in one.qualifiers[:MOST_QUALIFIERS]]}  # fmt: skip
+    return asdict(one) | said | {"name": one.name, "rank": STATES.index(one.state), "page": page}
 
 
 def _scale(compared: list[Summary]) -> tuple[float, float] | None:
