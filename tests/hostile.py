@@ -53,6 +53,7 @@ PAYLOADS = {
 }  # fmt: skip
 # What the harness reads as one of its own words, and where things lie.
 _OWN_WORDS = {"event", "folder", "status", "arm", "verdict", "direction", "key", "schema", "stopped", "control", "correct", "run"}
+TEXTS = ("main.py", "requirements.txt", "prompt.md", "reply.md", "chat.md", "stdout.log", "stderr.log", "diff.patch")
 _PLACES = itertools.count()
 
 
@@ -94,15 +95,7 @@ def poisoned(archive: Archive, payload: str) -> set[str]:
         elif path.suffix == ".jsonl":
             lines = [_replaced(json.loads(line), marked) for line in path.read_bytes().splitlines()]
             path.write_bytes(b"".join(_dumped(line) + b"\n" for line in lines))
-        elif path.is_file() and path.name in (
-            "main.py",
-            "requirements.txt",
-            "prompt.md",
-            "reply.md",
-            "stdout.log",
-            "stderr.log",
-            "diff.patch",
-        ):
+        elif path.is_file() and path.name in TEXTS:
             text = path.read_text()
             path.write_bytes(_bytes(f"{marked('# ')}\n{text}\n{marked('# ')}\n"))
     archive.idea.write_bytes(_bytes(f"# {payload}\n\n{payload}\n\n```html\n{marked()}\n```\n"))
