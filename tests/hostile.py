@@ -60,7 +60,10 @@ _PLACES = itertools.count()
 def slim(source: Archive, folder: Path) -> Archive:
     """A copy without the working folders, and with what only a judged and reproduced experiment has."""
     shutil.copytree(
-        source.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("work", "predict", "workspace", "idea", "control", "*.html")
+        source.folder,
+        folder,
+        symlinks=True,
+        ignore=shutil.ignore_patterns("work", "predict", "workspace", "idea", "control", "report.html", "report.md"),
     )
     for judgement in folder.glob("run_*/gate/judgement.json"):
         found = {"id": "C1", "text": "It is there.", "votes": [True, False], "passed": True, "quote": "x = 1", "reason": "It says so."}
@@ -71,6 +74,7 @@ def slim(source: Archive, folder: Path) -> Archive:
         stored["facts"]["recipe"] = {"batch_size": ["64", "64", "32"]}
         report.write_text(json.dumps(stored))
         shutil.copy(judgement.parent.parent / "stderr.log", judgement.parent.parent / "stdout.log")
+    (folder / "reading.json").write_text('{"text": "It was seen to rise.", "model": "a model", "refused": "", "absent": ""}')
     for metrics in folder.rglob("metrics.csv"):  # pictures take long to draw: one run and one column are enough
         if metrics.parent.name == "run_1":
             rows = [line.split(",") for line in metrics.read_text().splitlines()]

@@ -136,12 +136,14 @@ def unreadable(text: str, labels: set[str], payload: str) -> list[str]:
     return lost + damaged + ([f"only {len(shown)} texts"] if len(shown) < LEAST_TEXTS else [])
 
 
-def test_every_text_is_shown_as_it_is_and_nothing_of_it_is_done_though_the_policy_of_the_pages_is_taken_off(browser, attacked, real_queue):
+def test_every_text_is_shown_as_it_is_and_nothing_of_it_is_done_though_the_policy_of_the_pages_is_taken_off(
+    browser, attacked, real_queue, sound, tmp_path
+):
     """So that escaping alone has to hold."""
     runs, labels = attacked
     own = {
         True: anatomy(browser, real_queue / "report.html"),
-        False: anatomy(browser, archive_of(real_queue, "frequency_domain_cnn").report),
+        False: anatomy(browser, sound_page(sound, tmp_path)),
     }
     wrong: dict[str, list[str]] = {}
     with opened(browser, runs / "report.html") as (page, seen):
