@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import signal
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
 from rich.console import Console, Group
@@ -32,10 +34,14 @@ def watch(runs: Path, once: bool) -> int:
         for line in lines_of(viewer.look(), runs, time.time()):
             say(line)
         return 0
+    ending = _Ending()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, ending.end)
     try:
         if out.is_terminal and not out.is_dumb_terminal:
-            _on_a_screen(viewer, out)
-        _in_a_pipe(viewer)
+            _on_a_screen(viewer, out, ending)
+        _in_a_pipe(viewer, ending)
     except KeyboardInterrupt:
         return 130
     except OSError as error:
@@ -44,7 +50,25 @@ def watch(runs: Path, once: bool) -> int:
         return 130
 
 
-def _on_a_screen(viewer: Viewer, out: Console) -> NoReturn:
+class _Ending:
+    """That somebody asked for the end. The exception alone can be lost: one that is raised while Python clears up an object is dropped."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def end(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        raise KeyboardInterrupt
+
+    def wait(self) -> None:
+        """Until the next look."""
+        if not self.asked:
+            time.sleep(EVERY)
+        if self.asked:
+            raise KeyboardInterrupt
+
+
+def _on_a_screen(viewer: Viewer, out: Console, ending: _Ending) -> NoReturn:
     """On a screen of its own, so that another size of the window leaves no traces; its last state stays when it is left."""
     lines: list[str] = []
     try:
@@ -52,7 +76,7 @@ def _on_a_screen(viewer: Viewer, out: Console) -> NoReturn:
             while True:
                 lines = lines_of(viewer.look(), viewer.runs, time.time())
                 screen.update(Group(*map(_styled, [*lines, "", "Ctrl-C ends watch, and nothing else"])), refresh=True)
-                time.sleep(EVERY)
+                ending.wait()
     except KeyboardInterrupt:
         out.print(Group(*map(_styled, lines)))
         raise
@@ -65,13 +89,13 @@ def _styled(line: str) -> Padding:
     return Padding(Text(text, style="" if indent else "bold"), (0, 0, 0, indent))
 
 
-def _in_a_pipe(viewer: Viewer) -> NoReturn:
+def _in_a_pipe(viewer: Viewer, ending: _Ending) -> NoReturn:
     view = viewer.look()
     for line in filter(None, lines_of(view, viewer.runs, time.time())):
         say(line)
     known = _parts(view, viewer.runs)
     while True:
-        time.sleep(EVERY)
+        ending.wait()
         found = _parts(viewer.look(), viewer.runs)
         for name, part in found.items():
             if name not in known or known[name].state != part.state:
