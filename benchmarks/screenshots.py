@@ -2,8 +2,9 @@
 
     python benchmarks/screenshots.py RUNS [--experiment NAME] [--out docs]
 
-RUNS is a folder of archives whose pages were made (`python launch.py report`). Writes OUT/queue_1400.png, queue_390.png, queue_dark.png and
-the same of one experiment: by default of the first finished one with curves. The first HIGH pixels of each, in few colours.
+RUNS is a folder of archives whose pages were made (`python launch.py report`). Writes OUT/queue_1400.png,
+queue_390.png and queue_1400_dark.png, and the same of one experiment: by default of the best that was compared with its control.
+The first HIGH pixels of each, in few colours.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from agent.report.summary import summaries  # noqa: E402
 from tests.browser import PHONE, WIDE, chromium, opened  # noqa: E402
 
 HIGH = {WIDE: 2000, PHONE: 1600}
-LOOKS = {"1400": (WIDE, "light"), "390": (PHONE, "light"), "dark": (WIDE, "dark")}
+LOOKS = {"1400": (WIDE, "light"), "390": (PHONE, "light"), "1400_dark": (WIDE, "dark")}
 MOST_BYTES = 250_000
 
 

@@ -53,13 +53,17 @@ PAYLOADS = {
 }  # fmt: skip
 # What the harness reads as one of its own words, and where things lie.
 _OWN_WORDS = {"event", "folder", "status", "arm", "verdict", "direction", "key", "schema", "stopped", "control", "correct", "run"}
+TEXTS = ("main.py", "requirements.txt", "prompt.md", "reply.md", "chat.md", "stdout.log", "stderr.log", "diff.patch")
 _PLACES = itertools.count()
 
 
 def slim(source: Archive, folder: Path) -> Archive:
     """A copy without the working folders, and with what only a judged and reproduced experiment has."""
     shutil.copytree(
-        source.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("work", "predict", "workspace", "idea", "control", "*.html")
+        source.folder,
+        folder,
+        symlinks=True,
+        ignore=shutil.ignore_patterns("work", "predict", "workspace", "idea", "control", "report.html", "report.md"),
     )
     for judgement in folder.glob("run_*/gate/judgement.json"):
         found = {"id": "C1", "text": "It is there.", "votes": [True, False], "passed": True, "quote": "x = 1", "reason": "It says so."}
@@ -70,6 +74,7 @@ def slim(source: Archive, folder: Path) -> Archive:
         stored["facts"]["recipe"] = {"batch_size": ["64", "64", "32"]}
         report.write_text(json.dumps(stored))
         shutil.copy(judgement.parent.parent / "stderr.log", judgement.parent.parent / "stdout.log")
+    (folder / "reading.json").write_text('{"text": "It was seen to rise.", "model": "a model", "refused": "", "absent": ""}')
     for metrics in folder.rglob("metrics.csv"):  # pictures take long to draw: one run and one column are enough
         if metrics.parent.name == "run_1":
             rows = [line.split(",") for line in metrics.read_text().splitlines()]
@@ -94,15 +99,7 @@ def poisoned(archive: Archive, payload: str) -> set[str]:
         elif path.suffix == ".jsonl":
             lines = [_replaced(json.loads(line), marked) for line in path.read_bytes().splitlines()]
             path.write_bytes(b"".join(_dumped(line) + b"\n" for line in lines))
-        elif path.is_file() and path.name in (
-            "main.py",
-            "requirements.txt",
-            "prompt.md",
-            "reply.md",
-            "stdout.log",
-            "stderr.log",
-            "diff.patch",
-        ):
+        elif path.is_file() and path.name in TEXTS:
             text = path.read_text()
             path.write_bytes(_bytes(f"{marked('# ')}\n{text}\n{marked('# ')}\n"))
     archive.idea.write_bytes(_bytes(f"# {payload}\n\n{payload}\n\n```html\n{marked()}\n```\n"))

@@ -9,11 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 from playwright.sync_api import Page
 
 from agent import prompts
 from agent.archive import Archive
+from agent.report import review
 from agent.report.pages import write_page, write_queue_page
+from agent.report.writing import write_reports
 from agent.text import clean, visible
 from tests.browser import chromium, opened
 from tests.hostile import PAYLOADS, poisoned, slim
@@ -133,12 +136,14 @@ def unreadable(text: str, labels: set[str], payload: str) -> list[str]:
     return lost + damaged + ([f"only {len(shown)} texts"] if len(shown) < LEAST_TEXTS else [])
 
 
-def test_every_text_is_shown_as_it_is_and_nothing_of_it_is_done_though_the_policy_of_the_pages_is_taken_off(browser, attacked, real_queue):
+def test_every_text_is_shown_as_it_is_and_nothing_of_it_is_done_though_the_policy_of_the_pages_is_taken_off(
+    browser, attacked, real_queue, sound, tmp_path
+):
     """So that escaping alone has to hold."""
     runs, labels = attacked
     own = {
         True: anatomy(browser, real_queue / "report.html"),
-        False: anatomy(browser, archive_of(real_queue, "frequency_domain_cnn").report),
+        False: anatomy(browser, sound_page(sound, tmp_path)),
     }
     wrong: dict[str, list[str]] = {}
     with opened(browser, runs / "report.html") as (page, seen):
@@ -219,3 +224,44 @@ def test_names_of_folders_are_text_too(browser, sound, real_queue, tmp_path):
 def sound_page(sound: Archive, tmp_path: Path) -> Path:
     shutil.copytree(sound.folder, tmp_path / "sound" / sound.folder.name)
     return write_page(Archive(tmp_path / "sound" / sound.folder.name))
+
+
+def test_the_terminal_shows_no_control_character_of_any_text(attacked, capsys):
+    runs, _ = attacked
+    wrong: dict[str, list[str]] = {}
+    for number, name in enumerate(PAYLOADS):
+        options = [[]] + ([["--diff"], ["--log"], ["--chat"], ["--json"]] if name in ("terminal", "bidi", "control", "rich") else [])
+        for option in options:
+            code = review.command([f"p{number:02}", "--runs-dir", str(runs), *option])
+            out, error = capsys.readouterr()
+            bad = [repr(out[max(0, found.start() - 40) : found.end()]) for found in CONTROL.finditer(out)][:3]
+            told = [form[:20] for form in forms(PAYLOADS[name])]
+            if bad or code or error or (not any(form in out for form in told) and "--json" not in option):
+                wrong[f"{name} {option}"] = [*bad, str(code), error[:300]]
+    assert review.command(["--runs-dir", str(runs)]) == 0 and not CONTROL.search(capsys.readouterr().out)
+    assert wrong == {}
+
+
+def test_the_diary_and_the_write_up_show_text_and_nothing_else_to_a_reader_of_markdown(browser, attacked, tmp_path):
+    """Rendered as a lenient reader would: HTML let through, bare addresses made links."""
+    runs, _ = attacked
+    markdown = MarkdownIt("commonmark", {"html": True}).enable("table")
+    files = {}
+    for number, name in enumerate(PAYLOADS):
+        archive = Archive(next((runs / f"p{number:02}").iterdir()))
+        assert write_reports(archive, runs) == [], name
+        files[name] = archive.write_up
+    files["diary"] = runs / "DIARY.md"
+    wrong: dict[str, list[str]] = {}
+    with opened(browser, runs / "report.html") as (page, seen):
+        for name, path in files.items():
+            text = path.read_text()
+            (made := tmp_path / f"{name.replace(' ', '_')}.html").write_text(f"<!doctype html><meta charset=utf-8>{markdown.render(text)}")
+            seen.clear()
+            page.goto(made.as_uri())
+            found = page.evaluate(ANATOMY)
+            bad = sorted(set(found["tags"]) - MARKDOWN - {"html", "head", "body", "meta", "h2", "h3"}) + seen.strange(made)
+            bad += [url for url in page.eval_on_selector_all("a", "all => all.map(one => one.href)") if "evil" in url or ":" in url[5:]]
+            bad += [repr(text[max(0, hit.start() - 40) : hit.end()]) for hit in CONTROL.finditer(text)][:2]
+            wrong |= {name: bad} if bad else {}
+    assert wrong == {}
