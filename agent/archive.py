@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from agent.errors import Fault
 from agent.files import copy_files, disk_faults, new_stamped, read_events, sync, sync_tree, write_bytes
 
 FAILED, INTERRUPTED, PENDING, FOREIGN = "failed", "interrupted", "pending", "foreign"
@@ -115,7 +116,14 @@ class Archive:
     def attempts(self) -> list[RunFolder]:
         """Every finished attempt, failed ones too, in the order in which they were made."""
         names = [event["folder"] for event in read_events(self.events) if event["event"] == "attempt"]
-        return [RunFolder(self.folder / name) for name in names]
+        return [self.named(name) for name in names]
+
+    def named(self, name: str) -> RunFolder:
+        """The run folder that an event names. Raises Fault for a path that leads out: an archive may come from anybody."""
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts:
+            raise Fault("archive", f"{self.events}: names a folder outside of the archive: {name!r}")
+        return RunFolder(self.folder / path)
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ class Confirmation:
         """Whether the first seeds already leave no hope; written down, for the verdict says so."""
         if found := self._events("futile"):
             return bool(found[0]["futile"])
-        scores = {arm: [load_score(RunFolder(self.archive.folder / event["folder"])).correct["test"]
+        scores = {arm: [load_score(self.archive.named(event["folder"])).correct["test"]
                         for event in self._events("confirmed") if event["arm"] == arm and event["status"] == "success"]
                   for arm in ("idea", "control")}  # fmt: skip
         enough = len(scores["idea"]) >= FIRST_SEEDS and bool(scores["control"])  # a lost seed is no reason to stop on the other alone

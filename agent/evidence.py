@@ -118,7 +118,7 @@ def gather(archive: Archive) -> Evidence:
     order = next((event for event in events if event["event"] == "confirm"), None)
     confirmed = [event for event in events if event["event"] == "confirmed"]
     attempts = [load_run(folder) for folder in archive.attempts()]
-    chosen = RunFolder(archive.folder / order["folder"]) if order else _last_gated(archive, attempts)
+    chosen = archive.named(order["folder"]) if order else _last_gated(archive, attempts)
     report = read_json(chosen.gate) if chosen and chosen.gate.is_file() else {}
     judged = chosen is not None and chosen.judgement.is_file()
     return Evidence(
@@ -150,7 +150,7 @@ def _load_arm(archive: Archive, name: str, confirmed: list[dict[str, Any]]) -> A
     for event in confirmed:
         if event["arm"] != name:
             continue
-        folder = RunFolder(archive.folder / event["folder"])
+        folder = archive.named(event["folder"])
         run = load_run(folder)
         if not run.ok:
             arm.failed.append(run)
@@ -165,5 +165,5 @@ def _load_arm(archive: Archive, name: str, confirmed: list[dict[str, Any]]) -> A
 
 
 def _last_gated(archive: Archive, attempts: list[Run]) -> RunFolder | None:
-    gated = [folder for run in attempts if (folder := RunFolder(archive.folder / run.folder)).gate.is_file()]
+    gated = [folder for run in attempts if (folder := archive.named(run.folder)).gate.is_file()]
     return gated[-1] if gated else None

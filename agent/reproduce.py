@@ -80,7 +80,7 @@ def reproduce(archive: Archive, data_dir: Path | None, python: Path | None, sand
 
 
 def _again(setup: Setup, archive: Archive, event: dict[str, Any], stamp: str) -> Reproduction:
-    arm, seed, recorded = event["arm"], event["seed"], RunFolder(archive.folder / event["folder"])
+    arm, seed, recorded = event["arm"], event["seed"], archive.named(event["folder"])
     folder = RunFolder(archive.folder / "reproduce" / stamp / recorded.folder.name)
     recorded.copy_code(folder)
     training = Training(folder, 0, arm, seed, confirming=True, splits=DEV_AND_TEST)

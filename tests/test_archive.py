@@ -355,3 +355,12 @@ def test_secrets_stay_out_of_text_and_of_the_environment_of_runs(monkeypatch, tm
     assert "SOME_API_KEY" not in clean_environment() and "PATH" in clean_environment()
     write_text(tmp_path / "file", "sk-abcdefgh12345")
     assert (tmp_path / "file").read_text() == "[secret]"
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "/etc", "confirm/../../elsewhere"])
+def test_an_event_that_names_a_folder_outside_of_the_archive_is_damage(tmp_path, name):
+    archive = Archive(tmp_path)
+    append_event(archive.events, "attempt", folder=name)
+    with pytest.raises(Fault, match="outside of the archive"):
+        archive.attempts()
+    assert archive.named("confirm/idea_seed_1").folder == archive.folder / "confirm" / "idea_seed_1"

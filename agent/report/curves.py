@@ -47,7 +47,7 @@ def load_curves(archive: Archive) -> list[Curves]:
             confirming.add("control")
         if event["event"] == "confirmed":
             group, name = CONFIRMED if event["arm"] == "idea" else CONTROL, f"{event['arm']}, seed {event['seed']}"
-            found.append(_read(RunFolder(archive.folder / event["folder"]), name, group, confirming=event["arm"] in confirming))
+            found.append(_read(archive.named(event["folder"]), name, group, confirming=event["arm"] in confirming))
     again = [one for one in found[1:] if one.points == found[0].points]  # the baseline is the first seed of the control
     return [one for one in found if any(one.points.values()) and one not in again][:MAX_RUNS]
 

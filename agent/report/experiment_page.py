@@ -147,7 +147,7 @@ class Page:
 
     def _confirmed(self, *arms: str) -> list[RunFolder]:
         events = [event for event in self._events("confirmed") if event["arm"] in arms]
-        return [RunFolder(self.archive.folder / event["folder"]) for event in events]
+        return [self.archive.named(event["folder"]) for event in events]
 
     def _events(self, name: str) -> list[dict[str, Any]]:
         return [event for event in read_events(self.archive.events) if event["event"] == name]

@@ -50,7 +50,7 @@ class Story:
         names = ["run_0" for event in events if event["event"] == "baseline"]
         names += [event["folder"] for event in events if event["event"] in ("attempt", "confirmed")
                   and event["status"] == RunStatus.SUCCESS and event.get("arm") not in ("control", "scaffold")]  # fmt: skip
-        trained = tuple(load_run(RunFolder(archive.folder / name)).seconds for name in names)
+        trained = tuple(load_run(archive.named(name)).seconds for name in names)
         return cls(archive, read_json(archive.config), events, trained)
 
     def all(self, *names: str) -> list[dict[str, Any]]:
