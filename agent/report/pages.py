@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from markupsafe import Markup
@@ -26,7 +27,7 @@ from agent.report.summary import STATES, Summary, summaries
 HERE = Path(__file__).resolve().parent
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 MOST_TITLE, MOST_NOTE, MOST_QUALIFIERS = 300, 3000, 20  # characters, and how many: 50 experiments must fit into 10 MB
-WIDEST = 0.30  # half of the shared scale of the drawings, at most: one wild interval must not press the others flat
+OUTLIER = 8  # times the usual end of an interval: from there it is drawn as an arrow, for it would press the others flat
 
 
 def write_pages(run: Path | None, runs: Path) -> int:
@@ -90,7 +91,7 @@ def _scale(compared: list[Summary]) -> tuple[float, float] | None:
     ends = [abs(end) for one in compared if one.effect for end in one.effect["ci95"]]
     if not ends:
         return None
-    widest = min(WIDEST, max(0.005, 1.05 * max(ends)))
+    widest = 1.05 * max(0.005, min(max(ends), OUTLIER * median(ends)))
     return -widest, widest
 
 
