@@ -9,6 +9,7 @@ from __future__ import annotations
 from statistics import mean, stdev
 from typing import Any
 
+from agent.answers import bounded_line
 from agent.archive import Archive
 from agent.evidence import Arm, Evidence, gather
 from agent.failure import gist
@@ -73,7 +74,7 @@ def _without_confirmation(evidence: Evidence) -> tuple[str, list[str]]:
     last = next((run for run in reversed(evidence.attempts) if run.status is not RunStatus.NO_EDIT), None)
     if last is None:
         return "not_implemented", ["no reply changed the program"]
-    return _WITHOUT_A_RUN.get(last.status, "no_result"), [gist(last.message)[:300] or last.status.value]
+    return _WITHOUT_A_RUN.get(last.status, "no_result"), [bounded_line(gist(last.message)) or last.status.value]
 
 
 def _invalid(evidence: Evidence) -> str:
@@ -198,7 +199,7 @@ def _budget(evidence: Evidence) -> dict[str, Any]:
 
 def _integrity(evidence: Evidence) -> dict[str, Any]:
     config, dataset = evidence.config, evidence.config["dataset"] or {}
-    refused = [run.message.split("\n")[0][:200] for run in evidence.attempts if run.status is RunStatus.GUARD_FAILED]
+    refused = [bounded_line(gist(run.message)) for run in evidence.attempts if run.status is RunStatus.GUARD_FAILED]
     return {"guard": refused, "sandbox": evidence.sandbox, "network": evidence.network,
             "labels_visible": [] if config["open"] else ["train", "val"], "scaffold_sha": config["baseline_key"]["scaffold"],
             "dup_dropped": dataset.get("duplicates_dropped"), "test_count": dataset.get("test_count")}  # fmt: skip
@@ -234,6 +235,7 @@ def _experiment(evidence: Evidence) -> dict[str, Any]:
     data = evidence.config["dataset"]
     values = [run.value for run in evidence.attempts if run.ok and run.value is not None]
     return {"data": data["name"] if data else None, "model": evidence.config["model"], "open": evidence.config["open"],
+            "epochs": evidence.config["budget"]["epochs"],
             "baseline": evidence.run_0.value if evidence.run_0 else None, "best": Metric(**evidence.config["metric"]).best(values),
             "runs": len(values), "failed": len(evidence.attempts) - len(values), **evidence.history.as_dict()}  # fmt: skip
 

@@ -129,7 +129,7 @@ def test_a_curve_is_hidden_in_every_picture_and_no_longer_read_out(browser, arch
         page.get_by_role("button", name="all", exact=True).click()
         assert box.is_checked() and not any(line.evaluate(HIDDEN) for line in lines.all())
         page.get_by_role("button", name="only control").click()
-        assert not box.is_checked() and page.get_by_label("baseline", exact=True).is_checked()
+        assert not box.is_checked() and page.get_by_label("baseline (control, seed 0)", exact=True).is_checked()
         assert seen.strange(archive.report) == []
 
 
@@ -149,7 +149,7 @@ def test_pointing_and_arrow_keys_read_out_what_metrics_csv_holds(browser, archiv
             for share, row in ((0.2, 0), (0.95, -1)):
                 page.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
                 told = readout(page, name)
-                for folder, run in (("run_0", "baseline"), ("run_1", "run_1"), ("run_2", "run_2")):
+                for folder, run in (("run_0", "baseline (control, seed 0)"), ("run_1", "run_1"), ("run_2", "run_2")):
                     stored = rows_of(archive, folder)[row]
                     assert told["epoch"] == float(stored["epoch"]) and told[run] == pytest.approx(float(stored[column]), rel=1e-3)
             page.mouse.move(0, 0)

@@ -101,7 +101,7 @@ def rewrite(archive: Archive, text: str) -> None:
 
 def test_curves_are_those_of_all_runs_and_the_baseline_stands_once(archive):
     found = load_curves(archive)
-    assert [one.run for one in found] == ["baseline", "run_1", "idea, seed 7"], "the first control seed is the baseline"
+    assert [one.run for one in found] == ["baseline (control, seed 0)", "run_1", "idea, seed 7"], "the first control seed is the baseline"
     assert found[1].of("train_loss") == [(1.0, 1.1), (2.0, 0.6), (3.0, pytest.approx(1 / 3 + 0.1))]
     assert found[2].of("train_loss") and not found[2].of("val_acc"), "a confirming run validates on training images"
 

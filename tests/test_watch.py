@@ -191,8 +191,8 @@ class Growing:
 
 def write_verdict(archive: Archive, ended: float | None = None) -> None:
     effect = {"delta": 0.019, "ci95": [0.006, 0.032], "p_value": 0.01}
-    told = {"data": "digits", "model": "any", "open": False, "baseline": 0.5, "best": 0.6, "runs": 1, "failed": 0, "stopped": "run_limit",
-            "began": 1.0, "ended": ended or time.time(), "seconds": 3.0}  # fmt: skip
+    told = {"data": "digits", "model": "any", "open": False, "epochs": 1, "baseline": 0.5, "best": 0.6, "runs": 1, "failed": 0,
+            "stopped": "run_limit", "began": 1.0, "ended": ended or time.time(), "seconds": 3.0}  # fmt: skip
     write_json(archive.verdict, {
         "schema": SCHEMA, "verdict": "supported", "reasons": ["why"], "qualifiers": ["judge absent"], "effect": effect, "experiment": told,
         "idea": {"title": "An idea", "metric": "val_accuracy"}, "cost": {"tokens": 1, "llm_usd": 0.5},
@@ -370,7 +370,7 @@ def test_archives_that_come_go_and_are_damaged_are_shown_as_what_they_are(growin
     assert "damaged line" in text() and "Traceback" not in text()
     archive.events.write_bytes(whole)
     write_json(archive.config, {name: value for name, value in CONFIG.items() if name != "budget"})
-    assert "damaged: not an archive of this version: KeyError: 'budget'" in text()
+    assert "not as this version writes it: no 'budget'" in text()
     write_json(archive.config, CONFIG)
     growing.finish()
     assert "SUPPORTED" in text()

@@ -55,6 +55,8 @@ def curve_picture(curves: list[Curves], metric: str, title: str, name: str) -> P
         axes.set_title(title, parse_math=False)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if len({epoch for one in curves for epoch, _ in one.of(metric)}) == 1:
+            axes.margins(x=10)  # one epoch is no curve: a column of dots, with whole numbers beside it
         note = _limit(axes, [value for one in curves for _, value in one.of(metric)])
         svg = _svg(figure, f"{title} of {len(curves)} runs by epoch; the same numbers are in each run's metrics.csv")
         box = axes.get_position()
@@ -82,7 +84,7 @@ def seeds_picture(verdict: dict[str, Any]) -> Markup:
         above, below = figure.subplots(2, 1, height_ratios=[rows, 1.2 + 1.3 * len(differences)])
         _draw_arms(above, arms, verdict["integrity"]["test_count"])
         _draw_differences(below, differences, 100 * verdict["idea"]["min_effect"])
-        return _svg(figure, "Accuracy on the hidden test of every fresh seed of both arms, and their difference; a table has the numbers")
+        return _svg(figure, "Accuracy on the hidden test of every seed of both arms, and their difference; a table has the numbers")
 
 
 def _draw_arms(axes: Axes, arms: list[tuple[str, dict[str, Any]]], count: int | None) -> None:

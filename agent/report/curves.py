@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.archive import Archive, RunFolder
 from agent.files import read_events, read_untrusted
@@ -49,6 +49,8 @@ def load_curves(archive: Archive) -> list[Curves]:
             group, name = CONFIRMED if event["arm"] == "idea" else CONTROL, f"{event['arm']}, seed {event['seed']}"
             found.append(_read(archive.named(event["folder"]), name, group, confirming=event["arm"] in confirming))
     again = [one for one in found[1:] if one.points == found[0].points]  # the baseline is the first seed of the control
+    if again:
+        found[0] = replace(found[0], run=f"baseline ({again[0].run})")
     return [one for one in found if any(one.points.values()) and one not in again][:MAX_RUNS]
 
 

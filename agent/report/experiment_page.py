@@ -75,7 +75,17 @@ class Page:
 
     def verdict(self) -> Markup:
         stored = load_verdict(self.archive)
-        return _draw("verdict", stored, verdict_block(stored), load_reading(self.archive)) if stored else Markup()
+        return _draw("verdict", stored, verdict_block(stored), load_reading(self.archive), *self._asked()) if stored else Markup()
+
+    def _asked(self) -> tuple[str, bool]:
+        """The set-up, with what the idea's page asks for where that is another; and whether the idea names its smallest effect."""
+        config = read_json(self.archive.config)
+        front, epochs, data = config["front_matter"], config["budget"]["epochs"], config["dataset"]
+        name, images = (data["name"], f", {data['train_count']:,} training images") if data else ("its own data", "")
+        asked = front.get("dataset", config["asked"]["dataset"]), front.get("epochs", epochs)
+        other = asked != (config["asked"]["dataset"], epochs)
+        page = f"; the idea's own page asks for {asked[0]}, {_epochs(asked[1])}" if other else ""
+        return f"{name}{images}, {_epochs(epochs)}{page}", "smallest_effect" in front
 
     def seeds(self) -> Markup:
         stored = load_verdict(self.archive)
@@ -112,7 +122,9 @@ class Page:
 
     def criteria(self) -> Markup:
         fixed = Criteria.from_dict(read_json(self.archive.criteria)) if self.archive.criteria.is_file() else Criteria()
-        return _draw("criteria", fixed) if fixed.items else Markup()
+        stored = load_verdict(self.archive)
+        judged = stored is None or "judge absent" not in stored["qualifiers"]
+        return _draw("criteria", fixed, judged) if fixed.items else Markup()
 
     def idea(self) -> Markup:
         text = self.excerpts.head(self.archive.idea, IDEA_BYTES)
@@ -138,7 +150,7 @@ class Page:
             whole += [(folder.code / MAIN, "the program"), (folder.diff, "what changed")]
             whole += [(folder.metrics, "curves"), (folder.stdout, "log")]
         for folder in self._confirmed(*ARMS):
-            whole += [(folder.result, "a fresh seed"), (folder.score, "which images it got right")]
+            whole += [(folder.result, "a seed that was compared"), (folder.score, "which images it got right")]
         return _draw("files", [(path.relative_to(self.archive.folder).as_posix(), what) for path, what in whole if path.is_file()])
 
     def _chosen(self) -> str | None:
@@ -158,6 +170,10 @@ def experiment_page(archive: Archive, **frame: Any) -> str:
     summary = summarise(archive)
     page = Page(archive, summary, Excerpts(archive.folder))
     return render_page("experiment.html.j2", summary=summary, headline=page.headline(), sections=page.sections(), **frame)
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch{'s' if count != 1 else ''}"
 
 
 def _charts() -> ModuleType:

@@ -7,7 +7,7 @@ A row has these fields, always all of them and in this order. What is not known 
     state            the class of the verdict (supported, not_supported, inconclusive, not_implemented, no_result, invalid), or why
                      there is none: running, unfinished, fault, old_format, damaged
     note             the verdict's reasons; which fault stopped it; what is damaged
-    title, data, model, metric
+    title, data, epochs, model, metric
     self_reported    true where the numbers are the program's own (an open scaffold)
     baseline, best   of the metric on validation data, one run each; change: best - baseline
     runs, failed     how many runs the coder made, and failed attempts
@@ -41,7 +41,7 @@ from agent.text import visible
 
 LARGEST_FIRST = ("effect", "low", "high", "best", "change", "runs", "failed", "time_ratio", "parameter_ratio", "tokens", "cost", "began",
                  "ended", "seconds")  # fmt: skip
-SMALLEST_FIRST = ("name", "state", "title", "data", "model", "baseline", "p_value", "q")
+SMALLEST_FIRST = ("name", "state", "title", "data", "epochs", "model", "baseline", "p_value", "q")
 HEADINGS = {"experiment": "name", "verdict": "state", "interval": "low", "time": "time_ratio", "params": "parameter_ratio"}
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -51,8 +51,9 @@ def row(one: Summary) -> dict[str, Any]:
     low, high = effect.get("ci95", (None, None))
     change = None if one.best is None or one.baseline is None else one.best - one.baseline
     return {
-        "name": one.name, "folder": str(one.archive.folder), "state": one.state, "note": one.note, "title": one.title, "data": one.data,
-        "model": one.model, "metric": one.metric, "self_reported": one.open, "baseline": one.baseline, "best": one.best, "change": change,
+        "name": one.name, "folder": str(one.archive.folder), "state": one.state, "note": one.note, "title": one.title,
+        "data": one.data, "epochs": one.epochs, "model": one.model, "metric": one.metric, "self_reported": one.open,
+        "baseline": one.baseline, "best": one.best, "change": change,
         "runs": one.runs if known else None, "failed": one.failed if known else None, "effect": effect.get("delta"), "low": low,
         "high": high, "p_value": effect.get("p_value"), "q": one.q, "idea_seeds": effect.get("n_cand"),
         "control_seeds": effect.get("n_base"), "time_ratio": one.time_ratio, "parameter_ratio": one.parameter_ratio,

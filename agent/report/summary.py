@@ -24,6 +24,7 @@ from agent.verdict_file import CLASSES, OldFormat, load_verdict
 
 RUNNING, UNFINISHED, FAULT, OLD, DAMAGED = "running", "unfinished", "fault", "old_format", "damaged"
 STATES = (*CLASSES, RUNNING, UNFINISHED, FAULT, OLD, DAMAGED)
+NUMBERS = ("baseline", "best", "time_ratio", "parameter_ratio", "cost", "began", "ended", "epochs")  # or None
 TAIL_BYTES = 4096  # of events.jsonl: its last line, where that is a verdict
 READERS = 8  # threads that read ahead
 LATEST = 1e11  # seconds since 1970: what is later is no date
@@ -58,6 +59,7 @@ class Summary:
     began: float | None = None  # seconds since 1970
     ended: float | None = None
     seconds: float = 0.0  # that commands worked on it
+    epochs: int | None = None  # of every training
 
     @property
     def name(self) -> str:
@@ -120,7 +122,7 @@ def _of_verdict(archive: Archive) -> Summary:
         archive, CLASSES[CLASSES.index(stored["verdict"])], "; ".join(stored["reasons"]), idea["title"], told["data"] or "", told["model"],
         idea["metric"], told["open"], told["baseline"], told["best"], told["runs"], told["failed"], stored["effect"], None,
         stored["budget"]["time_ratio"], candidate / control if control and candidate else None, tuple(stored["qualifiers"]),
-        cost["tokens"], cost["llm_usd"], told["stopped"], told["began"], told["ended"], told["seconds"],
+        cost["tokens"], cost["llm_usd"], told["stopped"], told["began"], told["ended"], told["seconds"], told["epochs"],
     )  # fmt: skip
 
 
@@ -136,7 +138,7 @@ def _of_events(archive: Archive) -> Summary:
         archive, state, note, title=config["idea"], data=(config["dataset"] or {}).get("name", ""), model=config["model"],
         metric=config["metric"]["name"], open=config["open"], baseline=baselines[-1] if baselines else None,
         best=Metric(**config["metric"]).best(values), runs=len(values), failed=len(attempts) - len(values), tokens=tokens, cost=cost,
-        **History.of(events).as_dict(),
+        epochs=config["budget"]["epochs"], **History.of(events).as_dict(),
     )  # fmt: skip
 
 
@@ -151,7 +153,9 @@ def _of_old_format(archive: Archive, note: str) -> Summary:
 def _checked(one: Summary) -> Summary:
     """The same. Raises ValueError where a field is not of its type: JSON that was edited by hand may hold anything."""
     texts = (one.state, one.note, one.title, one.data, one.model, one.metric, one.stopped or "", *one.qualifiers)
-    numbers = {name: getattr(one, name) for name in ("baseline", "best", "time_ratio", "parameter_ratio", "cost", "began", "ended")}
+    numbers = {
+        name: getattr(one, name) for name in ("baseline", "best", "time_ratio", "parameter_ratio", "cost", "began", "ended", "epochs")
+    }
     needed: dict[str, Any] = {name: getattr(one, name) for name in ("runs", "failed", "tokens", "seconds")}
     if one.effect is not None:
         low, high = one.effect["ci95"]
