@@ -141,7 +141,8 @@ def _verdict(rng: random.Random, verdict: str, slug: str, title: str, attempts: 
     ratio, params = round(rng.uniform(0.8, 3), 3), [128266.0, float(rng.randint(120_000, 300_000))]
     costs = [round(rng.uniform(0.005, 0.3), 6), None]
     told = {"data": "cifar100", "model": "anthropic/claude-sonnet", "open": False, "epochs": 3,
-            "baseline": round(rng.uniform(0.55, 0.85), 16), "best": max(values, default=None), "runs": len(values), "failed": len(attempts) - len(values),
+            "baseline": round(rng.uniform(0.55, 0.85), 16), "best": max(values, default=None),
+            "runs": len(values), "failed": len(attempts) - len(values),
             "stopped": "run_limit", "began": began, "ended": began + 900, "seconds": 880.5}  # fmt: skip
     return {
         "schema": SCHEMA, "idea": {"id": slug, "sha": "5ebd13ff342d1168", "title": title, "metric": "val_accuracy", "direction": "max",

@@ -87,8 +87,8 @@ def test_every_experiment_is_in_the_tables_and_in_the_rows_whatever_became_of_it
 def test_the_rows_for_scripts_have_stable_names_and_numbers_in_them(runs, review):
     found = json.loads(review("--runs-dir", runs, "--json")[1])
     table = list(csv.DictReader(io.StringIO(review("--runs-dir", runs, "--csv")[1])))
-    names = """name folder state note title data epochs model metric self_reported baseline best change runs failed effect low high p_value q
-            idea_seeds control_seeds time_ratio parameter_ratio qualifiers tokens cost stopped began ended seconds""".split()  # noqa: SIM905
+    names = """name folder state note title data epochs model metric self_reported baseline best change runs failed effect low high p_value
+            q idea_seeds control_seeds time_ratio parameter_ratio qualifiers tokens cost stopped began ended seconds""".split()  # noqa: SIM905
     assert all(list(one) == names for one in found) and list(table[0]) == names
     for fields, line in zip(found, table, strict=True):
         told = {name: "" if value is None else str(value).lower() if isinstance(value, bool) else value for name, value in fields.items()}
