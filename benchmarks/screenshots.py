@@ -60,6 +60,7 @@ def main() -> None:
         for name, path in pages.items():
             for look, (width, scheme) in LOOKS.items():
                 made = picture(browser, path.resolve(), width, scheme)
+                given.out.mkdir(parents=True, exist_ok=True)
                 (given.out / f"{name}_{look}.png").write_bytes(made)
                 print(f"{given.out / f'{name}_{look}.png'}  {len(made) / 1000:.0f} kB")
 
