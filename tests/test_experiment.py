@@ -28,7 +28,7 @@ from agent.workspace import Scaffold, Workspace
 KEY = {"scaffold": "test", "device": "cpu"}
 CONFIG = {
     "slug": "higher", "idea": "Higher", "idea_sha": "", "front_matter": {}, "open": True, "model": "scripted",
-    "dataset": None, "baseline_key": KEY,
+    "dataset": None, "baseline_key": KEY, "budget": {"epochs": 1},
     "provenance": {"commit": None, "uncommitted": "", "python": "", "environment": {"key": "test", "packages": {}}},
 }  # fmt: skip
 GOOD = "import json\njson.dump({'val_accuracy': %s}, open('final_info.json', 'w'))\n"
