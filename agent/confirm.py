@@ -62,7 +62,7 @@ class Confirmation:
             return None
         best = self.setup.plan.metric.best([event["value"] for event in successes])
         chosen = next(event for event in successes if event["value"] == best)
-        facts = load_facts(RunFolder(self.archive.folder / chosen["folder"])) or {}
+        facts = load_facts(self.archive.named(chosen["folder"])) or {}
         check = self._check_control(chosen) if facts.get("control_equals_baseline") else None
         control = "cached" if check and check["same"] else "own"
         order = {"run": chosen["number"], "folder": chosen["folder"], "seeds": draw_seeds(self.setup.plan.seeds.confirm)}
@@ -127,7 +127,7 @@ class Confirmation:
         if (made := self._made(name, seed)) is not None:
             return made
         target, run_0 = self._free(name, seed), self.archive.run(0)
-        source = RunFolder(self.archive.folder / chosen["folder"]) if chosen else run_0
+        source = self.archive.named(chosen["folder"]) if chosen else run_0
         pending = pending_of(target)
         source.copy_code(pending)
         with self.progress(f"confirm: {name.replace('_', ' ')}, seed {seed}", pending):

@@ -32,14 +32,14 @@ def meant(archive: Archive, name: str, metric: Metric, *, best: bool) -> tuple[R
         near = [one for one in names if one.startswith(f"{wanted}.failed_")]
         if not (found := exact or near):
             raise UserError(f"{archive.folder}: no attempt {name!r}; there are {', '.join(names) or 'none yet'}")
-        return RunFolder(archive.folder / found[-1]), ""
+        return archive.named(found[-1]), ""
     if not names:
         raise UserError(f"{archive.folder}: nothing was attempted yet")
     values = [event["value"] for event in events if event["value"] is not None]
     if best and values:
         top = next(event["folder"] for event in events if event["value"] == metric.best(values))
-        return RunFolder(archive.folder / top), f", the best of {len(values)} on validation data"
-    return RunFolder(archive.folder / names[-1]), ", the last attempt"
+        return archive.named(top), f", the best of {len(values)} on validation data"
+    return archive.named(names[-1]), ", the last attempt"
 
 
 def show_diff(out: Console, archive: Archive, folder: RunFolder, why: str) -> None:
@@ -59,7 +59,7 @@ def _before(archive: Archive, folder: RunFolder) -> list[RunFolder]:
     earlier = names[: names.index(folder.folder.name)]
     runs = [name for name in earlier if ".failed_" not in name]
     wanted = dict.fromkeys([*earlier[-1:], *runs[-1:], "run_0"])
-    return [RunFolder(archive.folder / name) for name in wanted if (archive.folder / name / "code").is_dir()]
+    return [before for name in wanted if (before := archive.named(name)).code.is_dir()]
 
 
 def _called(folder: RunFolder) -> str:

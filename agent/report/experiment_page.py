@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +22,7 @@ from agent.report.attempts import MOST_ATTEMPTS, load_attempts
 from agent.report.curves import drawn, load_curves
 from agent.report.excerpts import Excerpts
 from agent.report.looks import looks, swatch
-from agent.report.summary import Summary, summarise
+from agent.report.summary import MISSHAPEN, Summary, summarise
 from agent.report.verdicts import headline, verdict_block
 from agent.run import Metric, Run, load_run, sampling_noise
 from agent.text import finite
@@ -29,7 +30,7 @@ from agent.verdict_file import load_verdict
 from agent.workspace import MAIN
 
 # What an archive that was edited by hand makes of the code that shows it.
-DAMAGE = (Fault, KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError, UndefinedError)
+DAMAGE = (Fault, *MISSHAPEN, UndefinedError)
 ARMS = ("idea", "control", "scaffold")
 IDEA_BYTES, PATCH_BYTES = 100_000, 20_000
 MEASURED = (("train_loss", 3), ("val_loss", 3), ("parameters", 0), ("peak_memory_mb", 0), ("images_per_second", 0))
@@ -50,6 +51,19 @@ class Page:
     summary: Summary
     excerpts: Excerpts
 
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        return read_json(self.archive.config)
+
+    @cached_property
+    def events(self) -> list[dict[str, Any]]:
+        return read_events(self.archive.events)
+
+    @cached_property
+    def stored(self) -> dict[str, Any] | None:
+        """What was decided."""
+        return load_verdict(self.archive)
+
     def sections(self) -> list[Section]:
         parts: list[tuple[str, str, Callable[[], Markup]]] = [
             ("verdict", "Verdict", self.verdict), ("seeds", "All seeds", self.seeds), ("runs", "Runs", self.runs),
@@ -68,18 +82,18 @@ class Page:
     def headline(self) -> str:
         """The verdict's first line without its class, which stands beside it as a badge."""
         try:
-            stored = load_verdict(self.archive) if self.summary.finished else None
+            stored = self.stored if self.summary.finished else None
             return headline(stored).removeprefix(stored["verdict"].upper().replace("_", " ")).strip("; ") if stored else ""
         except DAMAGE:
             return ""
 
     def verdict(self) -> Markup:
-        stored = load_verdict(self.archive)
+        stored = self.stored
         return _draw("verdict", stored, verdict_block(stored), load_reading(self.archive), *self._asked()) if stored else Markup()
 
     def _asked(self) -> tuple[str, bool]:
         """The set-up, with what the idea's page asks for where that is another; and whether the idea names its smallest effect."""
-        config = read_json(self.archive.config)
+        config = self.config
         front, epochs, data = config["front_matter"], config["budget"]["epochs"], config["dataset"]
         name, images = (data["name"], f", {data['train_count']:,} training images") if data else ("its own data", "")
         asked = front.get("dataset", config["asked"]["dataset"]), front.get("epochs", epochs)
@@ -88,7 +102,7 @@ class Page:
         return f"{name}{images}, {_epochs(epochs)}{page}", "smallest_effect" in front
 
     def seeds(self) -> Markup:
-        stored = load_verdict(self.archive)
+        stored = self.stored
         if stored is None or not (stored["candidate"]["acc"] or stored["baseline"]["acc"]):
             return Markup()
         runs = [load_run(folder) for folder in self._confirmed(*ARMS)]
@@ -96,7 +110,7 @@ class Page:
         return _draw("seeds", stored, _charts().seeds_picture(stored) if stored["effect"] else None, failed)
 
     def runs(self) -> Markup:
-        config, chosen = read_json(self.archive.config), self._chosen()
+        config, chosen = self.config, self._chosen()
         runs = [load_run(folder) for folder in (self.archive.run(0), *self.archive.attempts()) if folder.result.is_file()]
         baseline = runs[0].value if runs and runs[0].number == 0 else None
         confirmed = [load_run(folder) for folder in self._confirmed("idea")]
@@ -122,7 +136,7 @@ class Page:
 
     def criteria(self) -> Markup:
         fixed = Criteria.from_dict(read_json(self.archive.criteria)) if self.archive.criteria.is_file() else Criteria()
-        stored = load_verdict(self.archive)
+        stored = self.stored
         judged = stored is None or "judge absent" not in stored["qualifiers"]
         return _draw("criteria", fixed, judged) if fixed.items else Markup()
 
@@ -131,7 +145,7 @@ class Page:
         return _draw("idea", _prose(text)) if text else Markup()
 
     def provenance(self) -> Markup:
-        config = read_json(self.archive.config)
+        config = self.config
         made, base = dict(config["provenance"]), config["baseline_key"]
         packages, patch = made.pop("environment")["packages"], made.pop("uncommitted") or ""
         asked = {name: config[name] for name in ("key", "idea_sha", "model", "judge", "budget", "seeds", "limits", "metric", "asked")}
@@ -162,7 +176,7 @@ class Page:
         return [self.archive.named(event["folder"]) for event in events]
 
     def _events(self, name: str) -> list[dict[str, Any]]:
-        return [event for event in read_events(self.archive.events) if event["event"] == name]
+        return [event for event in self.events if event["event"] == name]
 
 
 def experiment_page(archive: Archive, **frame: Any) -> str:

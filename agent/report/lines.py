@@ -10,9 +10,9 @@ from agent.errors import Fault
 from agent.queue_state import Entry
 from agent.report.console import share_done
 from agent.report.progress import duration
-from agent.report.summary import DAMAGED, FAULT, RUNNING, STATES, Summary
+from agent.report.summary import DAMAGED, FAULT, MISSHAPEN, RUNNING, STATES, Summary
 from agent.report.verdicts import headline
-from agent.report.view import FOREIGN, Live, SeenQueue, View
+from agent.report.view import Live, SeenQueue, View
 from agent.text import clean
 from agent.verdict_file import load_verdict
 
@@ -163,7 +163,7 @@ def _headline(summary: Summary) -> str:
     try:
         if verdict := load_verdict(summary.archive):
             return one_line(headline(verdict))
-    except (Fault, *FOREIGN):
+    except (Fault, *MISSHAPEN):
         pass  # it has changed since the summary was made: the next look says what is wrong
     return state_words(summary.state)
 

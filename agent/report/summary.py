@@ -153,9 +153,7 @@ def _of_old_format(archive: Archive, note: str) -> Summary:
 def _checked(one: Summary) -> Summary:
     """The same. Raises ValueError where a field is not of its type: JSON that was edited by hand may hold anything."""
     texts = (one.state, one.note, one.title, one.data, one.model, one.metric, one.stopped or "", *one.qualifiers)
-    numbers = {
-        name: getattr(one, name) for name in ("baseline", "best", "time_ratio", "parameter_ratio", "cost", "began", "ended", "epochs")
-    }
+    numbers = {name: getattr(one, name) for name in NUMBERS}
     needed: dict[str, Any] = {name: getattr(one, name) for name in ("runs", "failed", "tokens", "seconds")}
     if one.effect is not None:
         low, high = one.effect["ci95"]

@@ -32,12 +32,12 @@ def experiment_table(archive: Archive, problems: list[str] | None = None) -> Gri
     columns = [
         Column("run", [folder.folder.name for folder in folders]),
         Column("status", ["damaged" if not run else run.status.value.replace("_", " ") if run.number else "baseline" for run in runs]),
-        Column(metric.name, [_number(run and run.value, 4) for run in runs], right=True),
+        Column(metric.name, [number(run and run.value, 4) for run in runs], right=True),
         Column("change", [change(run.value if run and run.number else None, reference) for run in runs], right=True),
-        *(Column(name, [_number(run and run.metrics.get(key), digits) for run in runs], right=True, leave_out=order)
+        *(Column(name, [number(run and run.metrics.get(key), digits) for run in runs], right=True, leave_out=order)
           for name, key, digits, order in (("train loss", "train_loss", 3, 4), ("val loss", "val_loss", 3, 4),
                                            ("images/s", "images_per_second", 0, 3), ("params", "parameters", 0, 2))),
-        Column("seconds", [_number(run and run.seconds, 1) for run in runs], right=True, leave_out=1),
+        Column("seconds", [number(run and run.seconds, 1) for run in runs], right=True, leave_out=1),
     ]  # fmt: skip
     title = f"{config['idea']}: {metric.name}" + (", self-reported" if config["open"] else " on validation data")
     return Grid(columns, title, _noise_caption(config, baseline), ["" if run and run.ok else "dim" for run in runs])
@@ -68,8 +68,8 @@ def overview_table(shown: list[Summary], among: list[Summary]) -> Grid:
     columns = [
         _names(shown),
         Column("data", [one.data or ("" if one.state in (OLD, DAMAGED) else "its own") for one in shown], leave_out=4, shortest=8),
-        Column("baseline", [_number(one.baseline, 4) for one in shown], right=True),
-        Column("best", [_number(one.best, 4) for one in shown], right=True),
+        Column("baseline", [number(one.baseline, 4) for one in shown], right=True),
+        Column("best", [number(one.best, 4) for one in shown], right=True),
         Column("change", [change(one.best, one.baseline) for one in shown], right=True),
         Column("runs", [_known(one, f"{one.runs}") for one in shown], right=True, leave_out=2),
         Column("failed", [_known(one, f"{one.failed}") for one in shown], right=True, leave_out=2),
@@ -150,5 +150,5 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _number(value: Any, digits: int) -> str:
+def number(value: Any, digits: int) -> str:
     return "" if finite(value) is None else f"{value:,.{digits}f}"

@@ -16,9 +16,7 @@ from agent.queue_state import FOLDER as QUEUES
 from agent.queue_state import LOCK, STATE, Entry, QueueState, load_queue
 from agent.report.progress import Left, Progress, progress_of, time_left
 from agent.report.steps import Step, Story, newest_pending, step_of
-from agent.report.summary import RUNNING, Summary, summarise
-
-FOREIGN = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)  # what files of another version lead to
+from agent.report.summary import MISSHAPEN, RUNNING, Summary, summarise
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,7 @@ class Viewer:
                         time_left(story, step, progress, time.time()), story.baseline.folder.name)  # fmt: skip
         except Fault as fault:
             return Live(summary, Step(f"damaged: {fault.detail}"))
-        except FOREIGN as error:
+        except MISSHAPEN as error:
             return Live(summary, Step(f"damaged: not an archive of this version: {type(error).__name__}: {error}"))
 
     # ---- commands and the baseline -------------------------------------------------------------------------

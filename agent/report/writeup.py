@@ -10,10 +10,9 @@ from agent.reading import load_reading
 from agent.report.markdown import code, render_markdown
 from agent.report.runs import Told, tell
 from agent.report.summary import Summary
-from agent.report.tables import data_line
+from agent.report.tables import data_line, number
 from agent.report.verdicts import verdict_block
 from agent.run import load_run
-from agent.text import finite
 from agent.workspace import diff
 
 LINES, CHARACTERS = 600, 60_000  # of the idea and of the diff
@@ -48,7 +47,7 @@ def compose(one: Summary, verdict: dict[str, Any]) -> str:
     packages = config["provenance"]["environment"]["packages"]
     changed = _diff(archive, archive.run(chosen)) if chosen else ""
     return render_markdown(
-        "report.md.j2", one=one, v=verdict, config=config, idea=code(idea, LINES, CHARACTERS), number=_number, path=one.name,
+        "report.md.j2", one=one, v=verdict, config=config, idea=code(idea, LINES, CHARACTERS), number=number, path=one.name,
         data=data_line(config["dataset"]).removeprefix("data: ") if config["dataset"] else "its own", tried=[*tried, *tell(archive)],
         versions=", ".join(f"{name} {packages[name]}" for name in VERSIONS if name in packages) or "no packages of its own",
         block=code(verdict_block(verdict), LINES, CHARACTERS), reading=load_reading(archive), diff=changed,
@@ -73,7 +72,3 @@ def limitations(one: Summary, verdict: dict[str, Any]) -> list[str]:
 def _diff(archive: Archive, chosen: RunFolder) -> str:
     text = diff(archive.run(0).code, chosen.code)
     return code(text, LINES, CHARACTERS, "diff") if text else ""
-
-
-def _number(value: Any, digits: int) -> str:
-    return "" if finite(value) is None else f"{value:,.{digits}f}"

@@ -9,7 +9,7 @@ from agent.archive import Archive
 from agent.errors import Fault
 from agent.report.diary import DIARY, enter
 from agent.report.pages import outdated, write_page, write_queue_page
-from agent.report.summary import Summary, summarise
+from agent.report.summary import MISSHAPEN, Summary, summarise
 from agent.report.writeup import write_up
 from agent.text import clean
 from agent.verdict_file import load_verdict
@@ -45,6 +45,6 @@ def _attempt(name: str, write: Callable[[], object]) -> str:
         write()
     except Fault as fault:
         return clean(f"{name} was not written: {fault.detail}")
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except MISSHAPEN as error:
         return clean(f"{name} was not written: not an archive of this version: {type(error).__name__}: {error}")
     return ""
