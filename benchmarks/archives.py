@@ -13,10 +13,10 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from agent.archive import Archive, RunFolder
-from agent.run import Budget, Metric, Run, RunStatus
-from agent.verdict_file import CLASSES, SCHEMA
-from agent.workspace import diff
+from agent.archive.paths import Archive, RunFolder
+from agent.archive.run import Budget, Metric, Run, RunStatus
+from agent.archive.verdict import CLASSES, SCHEMA
+from agent.util.diff import diff
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CODE = {path.name: path.read_text(encoding="utf-8") for path in sorted((REPOSITORY / "scaffold").glob("*")) if path.is_file()}

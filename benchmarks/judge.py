@@ -24,17 +24,22 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from agent.archive import Archive, RunFolder  # noqa: E402
-from agent.coder import AiderCoder, Answer, ModelOptions  # noqa: E402
-from agent.files import copy_files, read_events  # noqa: E402
-from agent.forks import ForkServer  # noqa: E402
-from agent.gate import Candidate, inspect, smoke_baseline  # noqa: E402
-from agent.idea import load_idea  # noqa: E402
-from agent.judge import VOTES, Criteria, Judgement, criteria_of, judge  # noqa: E402
-from agent.liveness import Facts  # noqa: E402
-from agent.prepare import create, make_setup  # noqa: E402
-from agent.settings import Options, decide  # noqa: E402
-from agent.workspace import MAIN, Workspace  # noqa: E402
+from agent.archive.gate_report import Facts  # noqa: E402
+from agent.archive.judgement import Criteria, Judgement  # noqa: E402
+from agent.archive.paths import Archive, RunFolder  # noqa: E402
+from agent.coder.aider import AiderCoder  # noqa: E402
+from agent.coder.base import Answer, ModelOptions  # noqa: E402
+from agent.execution.sandbox.warm_server import ForkServer  # noqa: E402
+from agent.experiment.criteria import criteria_of  # noqa: E402
+from agent.experiment.idea import load_idea  # noqa: E402
+from agent.experiment.prepare import create, make_workbench  # noqa: E402
+from agent.experiment.settings import Options, decide  # noqa: E402
+from agent.gate.checks import Candidate, inspect, smoke_baseline  # noqa: E402
+from agent.gate.judge import VOTES, judge  # noqa: E402
+from agent.task.contract import MAIN  # noqa: E402
+from agent.task.scaffold import Workspace  # noqa: E402
+from agent.util.files import copy_files, read_events  # noqa: E402
+from agent.util.observer import SilentObserver  # noqa: E402
 from tests import cases  # noqa: E402
 
 IDEAS = ("frequency_domain_cnn", "curriculum_learning_cnn", "dynamic_depth_cnn")
@@ -137,10 +142,10 @@ class Gate:
 
     def __init__(self, folder: Path):
         settings = decide(load_idea(REPOSITORY / "ideas" / f"{IDEAS[0]}.md"), Options(dataset="digits", runs_dir=folder, dry_run=True))
-        setup = make_setup(settings)
-        self.server = ForkServer(setup.environment.python, setup.plan.budget.threads)
-        self.setup = replace(setup, server=self.server)
-        self.archive: Archive = create(settings, self.setup)
+        workbench = make_workbench(settings, SilentObserver())
+        self.server = ForkServer(workbench.environment.python, workbench.budget.threads)
+        self.workbench = replace(workbench, server=self.server)
+        self.archive: Archive = create(settings, self.workbench)
         self.workspace, self.run_0 = Workspace(self.archive.workspace), self.archive.run(0)
         copy_files(self.archive.workspace, self.run_0.code)
         self.base = (self.run_0.code / MAIN).read_text()
@@ -148,12 +153,12 @@ class Gate:
 
     def facts(self, source: str) -> Facts | None:
         """None where the gate stops the program."""
-        if not self.number and (problem := smoke_baseline(self.setup, self.run_0)):
+        if not self.number and (problem := smoke_baseline(self.workbench, self.run_0)):
             raise RuntimeError(problem)
         self.number += 1
         (self.archive.workspace / MAIN).write_text(source)
         folder = RunFolder(self.archive.folder / f"run_{self.number}")
-        report = inspect(Candidate(self.workspace, self.run_0, folder, self.setup))
+        report = inspect(Candidate(self.workspace, self.run_0, folder, self.workbench))
         return None if report.failed else report.facts
 
 

@@ -57,10 +57,10 @@ print(f"ratio: median {statistics.median(ratios):.1f}, from {ratios[0]:.1f} to {
 
 
 def main() -> int:
-    from agent.datasets import prepare
-    from agent.environment import ensure, existing
-    from agent.secrets import clean_environment
-    from agent.workspace import DEFAULT_SCAFFOLD
+    from agent.execution.environment.base import ensure, existing
+    from agent.task.dataset import prepare
+    from agent.task.scaffold import DEFAULT_SCAFFOLD
+    from agent.util.secrets import clean_environment
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path)
@@ -78,7 +78,7 @@ def main() -> int:
 def _random(folder: Path) -> Path:
     import numpy as np
 
-    from agent.datasets import prepare
+    from agent.task.dataset import prepare
 
     rng = np.random.default_rng(0)
     np.savez(folder / "random.npz", images=rng.integers(0, 256, (50_000, 32, 32, 3), dtype=np.uint8), labels=rng.integers(0, 100, 50_000))

@@ -20,7 +20,7 @@ sys.path.insert(0, str(REPOSITORY))
 
 from playwright.sync_api import Browser  # noqa: E402
 
-from agent.report.pages import write_page, write_queue_page  # noqa: E402
+from agent.report.html.pages import write_page, write_queue_page  # noqa: E402
 from benchmarks.archives import make_archives  # noqa: E402
 from tests.browser import chromium, opened  # noqa: E402
 

@@ -17,17 +17,19 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from agent.archive import RunFolder
-from agent.environment import REQUIRED, ensure, existing
-from agent.forks import PRELOADED, ForkServer
-from agent.idea import Idea
-from agent.preflight import find_sandbox
-from agent.prepare import make_setup
-from agent.runner import Request, execute
-from agent.sandbox import Limits
-from agent.settings import Options, decide
-from agent.training import train_baseline
-from agent.workspace import DEFAULT_SCAFFOLD, REQUIREMENTS
+from agent.archive.paths import RunFolder
+from agent.execution.environment.base import REQUIRED, ensure, existing
+from agent.execution.local import execute
+from agent.execution.request import Request
+from agent.execution.sandbox.detect import find_sandbox
+from agent.execution.sandbox.policy import Limits
+from agent.execution.sandbox.warm_server import PRELOADED, ForkServer
+from agent.execution.training import train_baseline
+from agent.experiment.idea import Idea
+from agent.experiment.prepare import make_workbench
+from agent.experiment.settings import Options, decide
+from agent.task.contract import REQUIREMENTS
+from agent.task.scaffold import DEFAULT_SCAFFOLD
 
 KINDS = ("none", "bwrap", "landlock")
 
@@ -51,12 +53,12 @@ def starts(times: int, folder: Path) -> dict[str, list[float]]:
 def trainings(times: int, folder: Path, python: Path) -> dict[str, list[float]]:
     """Seconds of one training and its prediction on the digits."""
     options = Options(dataset="digits", epochs=1, python=python, runs_dir=folder, dry_run=True)
-    setup = make_setup(decide(Idea(Path("cost.md"), "Cost", "The scaffold as it is."), options))
+    workbench = make_workbench(decide(Idea(Path("cost.md"), "Cost", "The scaffold as it is."), options))
     seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    with ForkServer(python, setup.plan.budget.threads, tuple(name for name in PRELOADED if "wandb" not in name)) as server:
+    with ForkServer(python, workbench.budget.threads, tuple(name for name in PRELOADED if "wandb" not in name)) as server:
         for number in range(times):
             for kind in KINDS:
-                here = replace(setup, sandbox=find_sandbox(kind, False, Limits()), server=server)
+                here = replace(workbench, sandbox=find_sandbox(kind, False, Limits()), server=server)
                 run = train_baseline(here, RunFolder(folder / f"{kind}_{number}"), seed=number)
                 assert run.ok, run.message
                 seconds[kind].append(run.seconds)

@@ -6,27 +6,27 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from agent import confirm
-from agent.archive import Archive
-from agent.coder import ScriptedCoder
-from agent.environment import Environment
-from agent.experiment import Experiment
-from agent.files import read_events, read_json
-from agent.forks import ForkServer
-from agent.gate import load_facts
-from agent.idea import load_idea
-from agent.prepare import baseline_of, create, make_setup
-from agent.provenance import cores
-from agent.queue import train_missing
-from agent.run import Run, load_run
-from agent.settings import Options, decide
-from agent.workspace import MAIN
+from agent.archive.gate_report import load_facts
+from agent.archive.paths import Archive
+from agent.archive.provenance import cores
+from agent.archive.run import Run, load_run
+from agent.coder.base import ScriptedCoder
+from agent.execution.environment.base import Environment
+from agent.execution.sandbox.warm_server import ForkServer
+from agent.experiment import confirm
+from agent.experiment.controls import train_missing
+from agent.experiment.idea import load_idea
+from agent.experiment.loop import Experiment
+from agent.experiment.prepare import controls_of, create, make_plan, make_workbench
+from agent.experiment.settings import Options, decide
+from agent.task.contract import MAIN
+from agent.util.files import read_events, read_json
+from agent.util.observer import SilentObserver
 from tests.cases import apply
 
 IDEA = "# An idea\n\nWhatever the case does.\n"
@@ -85,10 +85,10 @@ class Bench:
         path = self.folder / f"{case if isinstance(case, str) else case.__name__}.md"
         path.write_text(idea)
         settings = decide(load_idea(path), replace(self.options, **options))
-        setup = replace(make_setup(settings), server=self.server)
-        baseline = baseline_of(setup, self.options.runs_dir)
-        train_missing(setup, baseline)
-        archive = create(settings, setup)
+        workbench = replace(make_workbench(settings, SilentObserver()), server=self.server)
+        baseline = controls_of(make_plan(settings), workbench, self.options.runs_dir)
+        train_missing(workbench, baseline, SilentObserver())
+        archive = create(settings, workbench)
 
         def step() -> str:
             main = archive.workspace / MAIN
@@ -104,5 +104,5 @@ class Bench:
         draw = random.Random(f"{path.stem} {self.conducted[path.stem]}")
         started = time.monotonic()
         with mock.patch.object(confirm, "draw_seeds", lambda count: draw.sample(range(10_000, 2**31), count)):
-            Experiment(setup, archive, baseline, coder, lambda label, folder: nullcontext(), lambda: None, lambda run: None).conduct()
+            Experiment(make_plan(settings), workbench, archive, baseline, coder, SilentObserver(), lambda: None, lambda run: None).conduct()
         return Outcome(archive, coder, time.monotonic() - started)

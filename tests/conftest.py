@@ -12,14 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from agent.archive import Archive, experiments
-from agent.environment import Environment, ensure, existing
-from agent.errors import UserError
-from agent.files import read_events
-from agent.locks import locked
-from agent.preflight import find_sandbox
-from agent.sandbox import Limits, Sandbox
-from agent.workspace import DEFAULT_SCAFFOLD, REQUIREMENTS
+from agent.archive.lookup import experiments
+from agent.archive.paths import Archive
+from agent.execution.environment.base import Environment, ensure, existing
+from agent.execution.sandbox.detect import find_sandbox
+from agent.execution.sandbox.policy import Limits, Sandbox
+from agent.task.contract import REQUIREMENTS
+from agent.task.scaffold import DEFAULT_SCAFFOLD
+from agent.util.errors import UserError
+from agent.util.files import read_events
+from agent.util.locks import locked
 from tests.bench import Bench
 from tests.endpoint import Endpoint
 

@@ -37,12 +37,13 @@ from typing import Any
 import psutil
 import pytest
 
-from agent.datasets import hidden_folder
-from agent.files import copy_files, read_untrusted
-from agent.forks import ForkServer
-from agent.lint import flake8
-from agent.runner import Execution, Request, execute
-from agent.sandbox import Limits, Sandbox
+from agent.execution.local import execute
+from agent.execution.request import Execution, Request
+from agent.execution.sandbox.policy import Limits, Sandbox
+from agent.execution.sandbox.warm_server import ForkServer
+from agent.task.dataset import hidden_folder
+from agent.util.files import copy_files, read_untrusted
+from agent.util.flake8 import flake8
 from tests.conftest import REPOSITORY
 
 GRACE = 1.0  # seconds

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent.archive import Archive
+from agent.archive.paths import Archive
 
 TRAP = "window.__pwned=document.title='pwned'"  # what no payload may ever bring about; a dialog beside it is seen too
 RUN = f"{TRAP};alert(1)"

@@ -20,11 +20,12 @@ from typing import Any
 
 import psutil
 
-from agent.archive import Archive, experiments
-from agent.errors import Fault
-from agent.files import read_events
-from agent.report.tables import experiment_table
-from agent.verdict_file import load_verdict
+from agent.archive.lookup import experiments
+from agent.archive.paths import Archive
+from agent.archive.verdict import load_verdict
+from agent.report.terminal.tables import experiment_table
+from agent.util.errors import Fault
+from agent.util.files import read_events
 from tests.conftest import REPOSITORY
 from tests.endpoint import READ, Answer, Endpoint, is_reading
 

@@ -17,10 +17,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.archive import Archive, experiments
-from agent.environment import ensure
-from agent.files import append_event
-from agent.workspace import DEFAULT_SCAFFOLD, REQUIREMENTS
+from agent.archive.lookup import experiments
+from agent.archive.paths import Archive
+from agent.execution.environment.base import ensure
+from agent.task.contract import REQUIREMENTS
+from agent.task.scaffold import DEFAULT_SCAFFOLD
+from agent.util.files import append_event
 from tests.conftest import QUICK_MAIN, REPOSITORY
 from tests.replies import edit, scores
 

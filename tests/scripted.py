@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 
-from agent.archive import Archive
-from agent.coder import ScriptedCoder
-from agent.experiment import Experiment
-from agent.idea import load_idea
-from agent.prepare import baseline_of, create, make_setup
-from agent.queue import train_missing
-from agent.settings import Options, decide
+from agent.archive.paths import Archive
+from agent.coder.base import ScriptedCoder
+from agent.experiment.controls import train_missing
+from agent.experiment.idea import load_idea
+from agent.experiment.loop import Experiment
+from agent.experiment.prepare import controls_of, create, make_plan, make_workbench
+from agent.experiment.settings import Options, decide
+from agent.util.observer import SilentObserver
 
 
 def conduct(quick: Path, *values: object, readings: tuple[str, ...] = (), said: str = "I raise it.", name: str = "higher") -> Archive:
@@ -20,10 +20,10 @@ def conduct(quick: Path, *values: object, readings: tuple[str, ...] = (), said: 
     options = Options(scaffold=quick / "scaffold", python=Path(sys.executable), runs_dir=quick / "runs", runs=len(values), dry_run=True,
                       max_failures=len(values))  # fmt: skip
     settings = decide(load_idea(quick / f"{name}.md"), options)
-    setup = make_setup(settings)
-    baseline = baseline_of(setup, options.runs_dir)
-    train_missing(setup, baseline)
-    archive = create(settings, setup)
+    workbench = make_workbench(settings, SilentObserver())
+    baseline = controls_of(make_plan(settings), workbench, options.runs_dir)
+    train_missing(workbench, baseline, SilentObserver())
+    archive = create(settings, workbench)
     main = archive.workspace / "main.py"
 
     def edit(value: object) -> str:
@@ -32,5 +32,5 @@ def conduct(quick: Path, *values: object, readings: tuple[str, ...] = (), said: 
         return said
 
     coder = ScriptedCoder([lambda value=value: edit(value) for value in values], list(readings))  # type: ignore[misc]
-    Experiment(setup, archive, baseline, coder, lambda label, folder: nullcontext(), lambda: None, lambda run: None).conduct()
+    Experiment(make_plan(settings), workbench, archive, baseline, coder, SilentObserver(), lambda: None, lambda run: None).conduct()
     return archive

@@ -82,7 +82,7 @@ def test_the_page_on_reading_results_names_commands_options_and_files_that_exist
         assert (REPOSITORY / "docs" / target).exists(), target
     source = "".join(
         (REPOSITORY / name).read_text(encoding="utf-8")
-        for name in ("launch.py", "agent/options.py", "agent/sync.py", "agent/report/review.py")
+        for name in ("launch.py", "agent/cli/options.py", "agent/cli/sync.py", "agent/cli/review.py")
     )
     commands = set(re.findall(r"launch\.py (\w+)", READING))
     assert commands >= {"review", "verdict", "sync", "report"}

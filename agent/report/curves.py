@@ -10,10 +10,10 @@ import csv
 import io
 from dataclasses import dataclass, replace
 
-from agent.archive import Archive, RunFolder
-from agent.files import read_events, read_untrusted
-from agent.run import NAME
-from agent.text import finite
+from agent.archive.paths import Archive, RunFolder
+from agent.archive.run import NAME
+from agent.util.files import read_events, read_untrusted
+from agent.util.text import finite
 
 METRICS = {"train_loss": "training loss", "val_loss": "validation loss", "train_acc": "training accuracy", "val_acc": "validation accuracy"}
 TITLES = {"lr": "learning rate"}

@@ -11,16 +11,17 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from agent.archive import Archive, candidates, experiment_lock
-from agent.chance import benjamini_hochberg
-from agent.errors import Fault
-from agent.files import read_events, read_json
-from agent.history import History
-from agent.locks import is_locked
-from agent.run import Metric
-from agent.spending import spent
-from agent.text import clean, finite
-from agent.verdict_file import CLASSES, OldFormat, load_verdict
+from agent.archive.history import History
+from agent.archive.lookup import candidates
+from agent.archive.paths import Archive, experiment_lock
+from agent.archive.run import Metric
+from agent.archive.spending import spent
+from agent.archive.verdict import CLASSES, OldFormat, load_verdict
+from agent.util.errors import Fault
+from agent.util.files import read_events, read_json
+from agent.util.locks import is_locked
+from agent.util.text import clean, finite
+from agent.verdict.chance import benjamini_hochberg
 
 RUNNING, UNFINISHED, FAULT, OLD, DAMAGED = "running", "unfinished", "fault", "old_format", "damaged"
 STATES = (*CLASSES, RUNNING, UNFINISHED, FAULT, OLD, DAMAGED)

@@ -1,0 +1,126 @@
+"""requirements.txt -> the interpreter that runs main.py. Never the harness's own: Aider pins about a hundred packages.
+
+An environment is built once by uv, byte-compiled (importing torch uncompiled takes three times as long), and found
+again by the hash of what it was built from. Wheels only: no code of a package runs while it is installed. What a coder
+adds lies beside it and changes nothing of it (agent/execution/environment/additions.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.utils import canonicalize_name
+
+from agent.execution.environment.uv import check_room, uv
+from agent.util.cache import cache_folder
+from agent.util.errors import UserError
+from agent.util.files import read_json, write_json, write_text
+from agent.util.locks import locked
+
+REQUIRED = ("torch", "torchvision", "pytorch-lightning")
+INSTALL_SECONDS = 3600
+NEEDED_BYTES = 6 * 2**30  # torch with CUDA takes 5.5 GiB
+RECORD = "environment.json"  # written last: without it the environment is not whole
+_HOOK = Path(__file__).with_name("import_hook.py")
+_VARIABLE = "ASSAY_PACKAGES"  # that import_hook.py reads
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An interpreter and exactly what is installed for it."""
+
+    python: Path
+    key: str
+    packages: dict[str, str]  # name -> version
+    fixed: bool = False  # the user's own: nothing is installed for it
+    folder: Path | None = None  # of the packages that a coder added; runs see them last on their path
+    added: tuple[str, ...] = ()  # their names, out of packages
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What a run in it is told besides."""
+        return {_VARIABLE: str(self.folder)} if self.folder else {}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells it from every other, for config.json of an experiment."""
+        return {"key": self.key, "python": str(self.python), "packages": self.packages}
+
+    def record(self) -> dict[str, Any]:
+        """For environment.json of a run folder."""
+        return {"key": self.key, "packages": self.packages, "added": {name: self.packages[name] for name in self.added}}
+
+
+def find_built(requirements: Path) -> Environment | None:
+    """The environment of a requirements file, if it is there already."""
+    folder = _folder(requirements)
+    if not (folder / RECORD).is_file():
+        return None
+    return Environment(_python(folder), folder.name, read_json(folder / RECORD)["packages"])
+
+
+def ensure(requirements: Path, announce: Callable[[str], None] = lambda text: None) -> Environment:
+    """The environment of a requirements file, built on first need. Raises Fault("environment" or "disk", ...)."""
+    folder = _folder(requirements)
+    if not find_built(requirements) or _import_hook(folder):
+        with locked(folder.with_name(f"{folder.name}.lock"), wait=True):
+            if not find_built(requirements):  # by the process that was waited for
+                announce(f"building the experiments' environment from {requirements.name} (once; about 5 GB with CUDA)")
+                _build(folder, requirements)
+                record = {"requirements": requirements.read_text(encoding="utf-8"), "platform": _platform()}
+                write_json(folder / RECORD, record | {"packages": _packages(_python(folder))})
+            for path, text in _import_hook(folder).items():  # before any server starts there
+                write_text(path, text)
+    built = find_built(requirements)
+    assert built
+    return built
+
+
+def existing(python: Path, required: tuple[str, ...] = REQUIRED) -> Environment:
+    """An interpreter that the user has. Raises UserError when it lacks what a run imports."""
+    if not python.is_file():
+        raise UserError(f"--python {python}: no such file")
+    packages = _packages(python)
+    if missing := [name for name in required if name not in packages]:
+        raise UserError(f"--python {python}: lacks {', '.join(missing)}: install scaffold/requirements.txt there")
+    digest = hashlib.sha256(json.dumps([packages, _platform()]).encode()).hexdigest()[:12]
+    return Environment(python.absolute(), digest, packages, fixed=True)
+
+
+def _packages(python: Path) -> dict[str, str]:
+    listed = uv("pip", "list", "--quiet", "--format", "json", "--python", str(python), seconds=INSTALL_SECONDS).or_fault("listing packages")
+    return {canonicalize_name(item["name"]): item["version"] for item in json.loads(listed)}
+
+
+def _folder(requirements: Path) -> Path:
+    content = "\n".join([requirements.read_text(encoding="utf-8"), _platform()])
+    return cache_folder() / "environments" / hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+def _build(folder: Path, requirements: Path) -> None:
+    check_room(folder, NEEDED_BYTES)
+    uv("venv", "--quiet", "--clear", "--python", sys.executable, str(folder), seconds=INSTALL_SECONDS).or_fault("making an environment")
+    uv("pip", "install", "--quiet", "--only-binary", ":all:", "--compile-bytecode", "--python", str(_python(folder)),
+       "--requirements", str(requirements), seconds=INSTALL_SECONDS).or_fault(f"installing {requirements.name}")  # fmt: skip
+
+
+def _import_hook(folder: Path) -> dict[Path, str]:
+    """The files that have yet to be written so that import_hook.py is in force."""
+    (site,) = folder.glob("lib/python*/site-packages")
+    files = {site / "assay_packages.py": _HOOK.read_text(), site / "assay_packages.pth": "import assay_packages\n"}
+    return {path: text for path, text in files.items() if not path.is_file() or path.read_text() != text}
+
+
+def _python(folder: Path) -> Path:
+    return folder / "bin" / "python"
+
+
+def _platform() -> str:
+    return f"{sys.version_info.major}.{sys.version_info.minor} {sys.platform} {platform.machine()}"

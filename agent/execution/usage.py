@@ -1,0 +1,14 @@
+"""What a program took of the machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Used:
+    """The most that a program and all that it started used at one time, as far as it was seen."""
+
+    memory: int = 0  # bytes
+    processes: int = 0
+    disk: int = 0  # bytes in its folder

@@ -1,0 +1,80 @@
+"""What a command was given to do and how far it is, on disk for whoever looks. No decision reads it.
+
+runs/_queue/<UTC stamp>/: queue.json, and a lock that the command holds for as long as it lives: where nobody holds it, the
+command has ended, or was killed. A disk that does not take it stops nothing: what counts stands in the archives.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from agent.archive.queue import FOLDER, LOCK, STATE, Entry, QueueState
+from agent.experiment.idea import Idea
+from agent.util.errors import Fault
+from agent.util.files import new_stamped, write_json
+from agent.util.locks import locked
+
+
+class Recorder:
+    """Writes the state of the command that runs."""
+
+    def __init__(self, folder: Path | None, state: QueueState):
+        self.folder, self._state = folder, state
+
+    def note(self, number: int, **fields: Any) -> None:
+        """Set these fields of the idea with this number."""
+        entries = list(self._state.entries)
+        entries[number] = replace(entries[number], **fields)
+        self._state = replace(self._state, entries=tuple(entries))
+        self.write()
+
+    def write(self) -> None:
+        if self.folder:
+            try:
+                write_json(self.folder / STATE, {"began": self._state.began, "ideas": [asdict(entry) for entry in self._state.entries]})
+            except Fault:
+                pass
+
+    @property
+    def of_nothing(self) -> bool:
+        """Nothing could begin, for what the user gave."""
+        return all(entry.code == 2 for entry in self._state.entries)
+
+
+
+@contextmanager
+def recorded(runs: Path, ideas: Sequence[Idea]) -> Iterator[Recorder]:
+    """Keep the state of this command while inside."""
+    state = QueueState(round(time.time(), 3), tuple(Entry(idea.title, idea.slug, str(idea.path)) for idea in ideas))
+    parent, recorder = runs / FOLDER, Recorder(None, state)
+    made = [path for path in (parent, *parent.parents) if not path.exists()]
+    with ExitStack() as held:
+        try:
+            folder = new_stamped(parent)
+            held.enter_context(locked(folder / LOCK))
+            recorder = Recorder(folder, state)
+        except Fault:
+            pass  # whatever the disk has against it, the first archive meets too, and says
+        recorder.write()
+        yield recorder
+        if recorder.of_nothing:  # it would only be in the way
+            _remove(recorder.folder, made)
+
+
+
+def _remove(folder: Path | None, made: list[Path]) -> None:
+    """A command's folder, and those around it that were made for it."""
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
+    for parent in made:
+        try:
+            parent.rmdir()
+        except OSError:
+            return  # others use it
+

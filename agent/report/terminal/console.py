@@ -1,0 +1,88 @@
+"""One console for everything that is printed, and the progress line of whatever takes more than two seconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+from rich.console import Console
+from rich.markup import escape
+
+from agent.archive.progress import share_done
+from agent.report.terminal.grid import Grid
+from agent.util.text import clean
+
+PATIENCE = 2.0  # seconds before a progress line appears
+
+
+
+class Output(Console):
+    """One whose reader may go, as `| head` does: rich would end the program with exit code 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # the BrokenPipeError, for launch.py
+
+
+
+def console() -> Console:
+    """Standard output: coloured on a terminal, plain and never wrapped in a pipe."""
+    made = Output(highlight=False)
+    if not made.is_terminal:
+        made = Output(highlight=False, width=200, color_system=None)
+    return made
+
+
+
+def say(text: str, *, error: bool = False) -> None:
+    """One line for people. Text from models and programs may stand in it: markup and control codes in it mean nothing."""
+    out = Console(stderr=True, highlight=False) if error else console()
+    out.print(escape(clean(text)), soft_wrap=True)
+
+
+
+def show(grid: Grid) -> None:
+    console().print(grid, crop=False)
+
+
+
+@contextmanager
+def progress(label: str, folder: Path | None = None) -> Iterator[None]:
+    """Show label with a bar and the time left while inside, once it takes long; nothing when the output is no terminal."""
+    out = console()
+    if not out.is_terminal:
+        yield
+        return
+    ended = Event()
+    follower = Thread(target=_follow, args=(out, label, folder, ended), daemon=True)
+    follower.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        follower.join()
+
+
+
+def _follow(out: Console, label: str, folder: Path | None, ended: Event) -> None:
+    started = time.monotonic()
+    if ended.wait(PATIENCE):
+        return
+    from rich.progress import (  # here: tables do not wait for it
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    columns = (TextColumn("  {task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[left]}"))
+    with Progress(*columns, console=out, transient=True, auto_refresh=False) as bar:
+        task = bar.add_task(escape(label), total=1.0 if folder else None, left="")
+        while not ended.wait(0.5):
+            if folder and (done := share_done(folder / "progress.json")):
+                left = (time.monotonic() - started) * (1 - done) / done
+                bar.update(task, completed=done, left=f"{left // 60:.0f}:{left % 60:02.0f} left")
+            bar.refresh()
+

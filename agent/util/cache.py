@@ -1,0 +1,14 @@
+"""TODO: docstring."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """$ASSAY_CACHE, else assay under the user's cache folder."""
+    if folder := os.environ.get("ASSAY_CACHE"):
+        return Path(folder).expanduser().resolve()
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")).expanduser() / "assay"
+

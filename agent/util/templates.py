@@ -1,0 +1,75 @@
+"""Templates -> text. A variable that a template names and the caller forgot is an error, never an empty string."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
+
+from agent.util.errors import UserError
+from agent.util.text import clean
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TEMPLATES = REPOSITORY / "templates"
+MOST_CHARACTERS = 100_000  # of one text on a page
+
+
+def render(template: str, **variables: Any) -> str:
+    """Render templates/<template>."""
+    return _environment().get_template(template).render(**variables)
+
+
+def render_text(source: str, **variables: Any) -> str:
+    """Render a template given as text, a scaffold's main.py: it may name variables, and call nothing."""
+    try:
+        return _environment().from_string(source).render(**variables)
+    except TemplateError as error:
+        raise UserError(f"the scaffold's main.py is not a template that can be rendered: {error}") from error
+
+
+def render_page(template: str, **variables: Any) -> str:
+    """Render an HTML page: whatever is not Markup is escaped."""
+    return _page_environment().get_template(template).render(**variables)
+
+
+def render_through(show: Callable[[Any], Any], template: str, **variables: Any) -> str:
+    """Render a template each of whose values is shown as show() gives it."""
+    return _environment().overlay(finalize=show).get_template(template).render(**variables)
+
+
+def page_macros(template: str) -> Any:
+    """The macros of a template, to be called; they return Markup."""
+    return _page_environment().get_template(template).module
+
+
+def _environment(*, autoescape: bool = False) -> Environment:
+    return ImmutableSandboxedEnvironment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=autoescape,
+    )
+
+
+def _harmless(value: Any) -> Any:
+    """A text without control characters, whoever wrote it, and not too long; Markup is ours, and was made of such texts."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    text = clean(value, [])  # keys are blotted out when the page is written
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} [... {len(text) - MOST_CHARACTERS:,} characters]"
+
+
+@cache
+def _page_environment() -> Environment:
+    made = _environment(autoescape=True)
+    made.finalize = _harmless
+    made.filters["stamp"] = lambda time: datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%d %H:%M")
+    return made
