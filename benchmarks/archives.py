@@ -19,24 +19,48 @@ from agent.archive.verdict import CLASSES, SCHEMA
 from agent.util.diff import diff
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-CODE = {path.name: path.read_text(encoding="utf-8") for path in sorted((REPOSITORY / "scaffold").glob("*")) if path.is_file()}
+CODE = {
+    path.name: path.read_text(encoding="utf-8")
+    for path in sorted((REPOSITORY / "scaffold").glob("*"))
+    if path.is_file()
+}
 SESSION = (REPOSITORY / "ideas/sessions/frequency_domain_cnn.jsonl").read_text(encoding="utf-8")
 REPLIES = [said["reply"] for line in SESSION.splitlines() if "reply" in (said := json.loads(line))]
 PROMPT = (REPOSITORY / "templates/start.md.j2").read_text(encoding="utf-8")
 PACKAGES = dict(sorted((one.metadata["Name"], one.version) for one in distributions())[:100])
-STATES = ("supported", "inconclusive", "not_supported", "inconclusive", "not_supported", "not_implemented", "inconclusive", "no_result",
-          "inconclusive", "invalid", "fault", "unfinished", "not_supported", "old_format", "damaged")  # fmt: skip
+STATES = (
+    "supported",
+    "inconclusive",
+    "not_supported",
+    "inconclusive",
+    "not_supported",
+    "not_implemented",
+    "inconclusive",
+    "no_result",
+    "inconclusive",
+    "invalid",
+    "fault",
+    "unfinished",
+    "not_supported",
+    "old_format",
+    "damaged",
+)
 DAMAGES = ("torn verdict", "no config", "events", "types", "folder for a file", "empty verdict")
 BEGAN = 1_790_000_000  # seconds since 1970
-CRASH = ('Traceback (most recent call last):\n  File "main.py", line 61, in forward\n    x = self.pool(F.relu(self.stage2(x)))\n'
-         "RuntimeError: The size of tensor a (3) must match the size of tensor b (2) at non-singleton dimension 3")  # fmt: skip
+CRASH = (
+    'Traceback (most recent call last):\n  File "main.py", line 61, in forward\n    x = self.pool(F.relu(self.stage2(x)))\n'
+    "RuntimeError: The size of tensor a (3) must match the size of tensor b (2) at non-singleton dimension 3"
+)
 
 
 def make_archives(runs: Path, count: int, whole: float = 0.1) -> list[Archive]:
     """`count` experiments under runs/, whose states go round STATES; `whole`: the share of those with all their run folders."""
     ideas = sorted((REPOSITORY / "ideas").glob("*.md"))
     every = round(1 / whole) if whole else 0
-    return [_make(runs, index, ideas[index % len(ideas)], bool(every) and index % every == 0) for index in range(count)]
+    return [
+        _make(runs, index, ideas[index % len(ideas)], bool(every) and index % every == 0)
+        for index in range(count)
+    ]
 
 
 def _make(runs: Path, index: int, idea: Path, whole: bool) -> Archive:
@@ -51,14 +75,20 @@ def _make(runs: Path, index: int, idea: Path, whole: bool) -> Archive:
     events = _events(rng, state, attempts, text, began)
     _write(archive.idea, text)
     _write(archive.config, _config(slug, title, index))
-    _write(archive.session, "".join(json.dumps(line) + "\n" for line in _session(rng, len(attempts))))
+    _write(
+        archive.session, "".join(json.dumps(line) + "\n" for line in _session(rng, len(attempts)))
+    )
     _write(archive.chat, f"\n# aider chat started\n\n#### {text}\n\n" + "\n\n".join(REPLIES))
     for name, source in CODE.items():
         _write(archive.workspace / name, source)
     if state not in ("fault", "unfinished"):
         told = {"old_format": "inconclusive", "damaged": "not_supported"}.get(state, state)
         events.append({"time": began + 900, "event": "verdict", "verdict": told})
-        _write(archive.verdict, _verdict(rng, told, slug, title, attempts, began) | ({"schema": 1} if state == "old_format" else {}))
+        _write(
+            archive.verdict,
+            _verdict(rng, told, slug, title, attempts, began)
+            | ({"schema": 1} if state == "old_format" else {}),
+        )
     _write(archive.events, "".join(json.dumps(event) + "\n" for event in events))
     if whole:
         _write_runs(rng, archive, attempts)
@@ -72,8 +102,18 @@ def _attempts(rng: random.Random, state: str) -> list[Run]:
     made = list[Run]()
     for number in range(1, 4 if state != "unfinished" else 2):
         if rng.random() < 0.3 or state in ("no_result", "not_implemented", "invalid"):
-            status = {"not_implemented": RunStatus.NOT_LIVE, "invalid": RunStatus.GUARD_FAILED}.get(state, RunStatus.CRASH)
-            made.append(Run(number, status, f"run_{number}.failed_1", message=CRASH, seconds=round(rng.uniform(0.5, 9), 3)))
+            status = {"not_implemented": RunStatus.NOT_LIVE, "invalid": RunStatus.GUARD_FAILED}.get(
+                state, RunStatus.CRASH
+            )
+            made.append(
+                Run(
+                    number,
+                    status,
+                    f"run_{number}.failed_1",
+                    message=CRASH,
+                    seconds=round(rng.uniform(0.5, 9), 3),
+                )
+            )
         if state not in ("no_result", "not_implemented"):
             made.append(_success(rng, number))
     return made
@@ -82,107 +122,315 @@ def _attempts(rng: random.Random, state: str) -> list[Run]:
 def _success(rng: random.Random, number: int) -> Run:
     value = round(rng.uniform(0.6, 0.9), 16)
     seconds = round(rng.uniform(3, 400), 3)
-    metrics = {"val_accuracy": value, "val_loss": rng.uniform(0.4, 0.9), "train_loss": rng.uniform(0.3, 1.2), "epochs": 3, "steps": 2109,
-               "samples": 135000, "updates": 2109, "backwards": 2109, "images": 135000, "images_per_second": rng.uniform(2e3, 4e4),
-               "peak_memory_mb": rng.uniform(300, 2000), "device": "cpu", "parameters": rng.randint(128_266, 400_000)}  # fmt: skip
-    return Run(number, RunStatus.SUCCESS, f"run_{number}" if number else "", metrics, value, seconds=seconds, cpu_seconds=seconds * 1.8,
-               environment="5a683fb13d92", used={"memory": 2 * 10**8, "processes": 3, "disk": 10**6}, sandbox="bwrap")  # fmt: skip
+    metrics = {
+        "val_accuracy": value,
+        "val_loss": rng.uniform(0.4, 0.9),
+        "train_loss": rng.uniform(0.3, 1.2),
+        "epochs": 3,
+        "steps": 2109,
+        "samples": 135000,
+        "updates": 2109,
+        "backwards": 2109,
+        "images": 135000,
+        "images_per_second": rng.uniform(2e3, 4e4),
+        "peak_memory_mb": rng.uniform(300, 2000),
+        "device": "cpu",
+        "parameters": rng.randint(128_266, 400_000),
+    }
+    return Run(
+        number,
+        RunStatus.SUCCESS,
+        f"run_{number}" if number else "",
+        metrics,
+        value,
+        seconds=seconds,
+        cpu_seconds=seconds * 1.8,
+        environment="5a683fb13d92",
+        used={"memory": 2 * 10**8, "processes": 3, "disk": 10**6},
+        sandbox="bwrap",
+    )
 
 
 def _config(slug: str, title: str, index: int) -> dict[str, Any]:
     environment = {"key": "5a683fb13d92", "python": "3.11.7", "packages": PACKAGES}
-    key = {"scaffold": "4ab82a7e883e6b32", "split": "def5cf6e35ef300f", "epochs": 3, "device": "auto: cpu", "metric": asdict(Metric()),
-           "environment": "5a683fb13d92", "packages": PACKAGES}  # fmt: skip
+    key = {
+        "scaffold": "4ab82a7e883e6b32",
+        "split": "def5cf6e35ef300f",
+        "epochs": 3,
+        "device": "auto: cpu",
+        "metric": asdict(Metric()),
+        "environment": "5a683fb13d92",
+        "packages": PACKAGES,
+    }
     return {
-        "key": f"{index:016x}", "idea": title, "slug": slug, "source": f"ideas/{slug}.md", "idea_sha": f"{index:016x}", "front_matter": {},
-        "model": "anthropic/claude-sonnet", "judge": None, "scaffold": "scaffold", "asked": {"dataset": "cifar100", "train_size": None},
-        "seeds": {"control": 8, "confirm": 5}, "open": False,
-        "dataset": {"name": "cifar100", "classes": 100, "channels": 3, "size": 32, "train_count": 45000, "val_count": 5000,
-                    "test_count": 10000, "duplicates_dropped": 3, "split": "def5cf6e35ef300f"},
-        "budget": asdict(Budget(3, 0, 3600.0)), "metric": asdict(Metric()), "limits": {"runs": 3, "failures": 4}, "baseline_key": key,
-        "provenance": {"commit": "d062498ca6de84a3c5e3f139b9484062f5fe3eb7", "uncommitted": "", "python": "3.11.7", "platform": "Linux",
-                       "processor": "x86_64", "cores": 2, "harness_packages": {}, "environment": environment},
-    }  # fmt: skip
+        "key": f"{index:016x}",
+        "idea": title,
+        "slug": slug,
+        "source": f"ideas/{slug}.md",
+        "idea_sha": f"{index:016x}",
+        "front_matter": {},
+        "model": "anthropic/claude-sonnet",
+        "judge": None,
+        "scaffold": "scaffold",
+        "asked": {"dataset": "cifar100", "train_size": None},
+        "seeds": {"control": 8, "confirm": 5},
+        "open": False,
+        "dataset": {
+            "name": "cifar100",
+            "classes": 100,
+            "channels": 3,
+            "size": 32,
+            "train_count": 45000,
+            "val_count": 5000,
+            "test_count": 10000,
+            "duplicates_dropped": 3,
+            "split": "def5cf6e35ef300f",
+        },
+        "budget": asdict(Budget(3, 0, 3600.0)),
+        "metric": asdict(Metric()),
+        "limits": {"runs": 3, "failures": 4},
+        "baseline_key": key,
+        "provenance": {
+            "commit": "d062498ca6de84a3c5e3f139b9484062f5fe3eb7",
+            "uncommitted": "",
+            "python": "3.11.7",
+            "platform": "Linux",
+            "processor": "x86_64",
+            "cores": 2,
+            "harness_packages": {},
+            "environment": environment,
+        },
+    }
 
 
 def _session(rng: random.Random, turns: int) -> list[dict[str, Any]]:
-    return [{"turn": turn, "reply": rng.choice(REPLIES), "finish_reason": "stop", "cost": round(rng.uniform(0.005, 0.06), 6),
-             "prompt_tokens": rng.randint(4000, 20000), "completion_tokens": rng.randint(300, 2500)}
-            for turn in range(1, turns + 1)]  # fmt: skip
+    return [
+        {
+            "turn": turn,
+            "reply": rng.choice(REPLIES),
+            "finish_reason": "stop",
+            "cost": round(rng.uniform(0.005, 0.06), 6),
+            "prompt_tokens": rng.randint(4000, 20000),
+            "completion_tokens": rng.randint(300, 2500),
+        }
+        for turn in range(1, turns + 1)
+    ]
 
 
-def _events(rng: random.Random, state: str, attempts: list[Run], text: str, began: float) -> list[dict[str, Any]]:
+def _events(
+    rng: random.Random, state: str, attempts: list[Run], text: str, began: float
+) -> list[dict[str, Any]]:
     """About 50 kB, most of it what was said and the files after each edit."""
     files = {name: CODE[name] for name in ("main.py", "requirements.txt")}
     events: list[dict[str, Any]] = [
         {"event": "workspace", "files": files},
-        {"event": "sitting", "limits": {"runs": 3, "failures": 4}, "max_cost": None, "addable": sorted(PACKAGES)[:23]},
+        {
+            "event": "sitting",
+            "limits": {"runs": 3, "failures": 4},
+            "max_cost": None,
+            "addable": sorted(PACKAGES)[:23],
+        },
         {"event": "baseline", "value": round(rng.uniform(0.55, 0.85), 16)},
     ]
     for turn, run in enumerate(attempts, 1):
-        said = [{"role": "user", "content": text + PROMPT if turn == 1 else CRASH}, {"role": "assistant", "content": rng.choice(REPLIES)}]
-        said += [{"role": "user", "content": f"# Fix any errors below, if possible.\n\n{CODE['main.py']}"}, said[1]]
-        events.append({"event": "edit", "turn": turn, "number": run.number, "attempt": True, "changed": True, "completed": False,
-                       "text": said[1]["content"], "status": "ok", "unmatched": False, "refused": [], "repairs": turn % 2,
-                       "tokens_sent": rng.randint(4000, 20000), "tokens_received": rng.randint(300, 2500),
-                       "cost": round(rng.uniform(0.005, 0.06), 6), "seconds": 7.5, "files": files, "messages": said})  # fmt: skip
-        events.append({"event": "attempt", "number": run.number, "folder": run.folder, "status": run.status.value, "value": run.value})
+        said = [
+            {"role": "user", "content": text + PROMPT if turn == 1 else CRASH},
+            {"role": "assistant", "content": rng.choice(REPLIES)},
+        ]
+        said += [
+            {
+                "role": "user",
+                "content": f"# Fix any errors below, if possible.\n\n{CODE['main.py']}",
+            },
+            said[1],
+        ]
+        events.append(
+            {
+                "event": "edit",
+                "turn": turn,
+                "number": run.number,
+                "attempt": True,
+                "changed": True,
+                "completed": False,
+                "text": said[1]["content"],
+                "status": "ok",
+                "unmatched": False,
+                "refused": [],
+                "repairs": turn % 2,
+                "tokens_sent": rng.randint(4000, 20000),
+                "tokens_received": rng.randint(300, 2500),
+                "cost": round(rng.uniform(0.005, 0.06), 6),
+                "seconds": 7.5,
+                "files": files,
+                "messages": said,
+            }
+        )
+        events.append(
+            {
+                "event": "attempt",
+                "number": run.number,
+                "folder": run.folder,
+                "status": run.status.value,
+                "value": run.value,
+            }
+        )
     if state == "fault":
-        events.append({"event": "fault", "kind": "provider", "detail": "openai: RateLimitError: 429 [too many requests] after 4 requests"})
+        events.append(
+            {
+                "event": "fault",
+                "kind": "provider",
+                "detail": "openai: RateLimitError: 429 [too many requests] after 4 requests",
+            }
+        )
     elif state != "unfinished":
-        events.append({"event": "stopped", "reason": "run_limit" if state != "no_result" else "failure_limit"})
+        events.append(
+            {"event": "stopped", "reason": "run_limit" if state != "no_result" else "failure_limit"}
+        )
     step = 800 / len(events)
     return [{"time": round(began + step * place, 3), **event} for place, event in enumerate(events)]
 
 
-def _verdict(rng: random.Random, verdict: str, slug: str, title: str, attempts: list[Run], began: float) -> dict[str, Any]:
+def _verdict(
+    rng: random.Random, verdict: str, slug: str, title: str, attempts: list[Run], began: float
+) -> dict[str, Any]:
     effect = _effect(rng, verdict) if verdict in CLASSES[:3] else None
     values = [run.value for run in attempts if run.value is not None]
     ratio, params = round(rng.uniform(0.8, 3), 3), [128266.0, float(rng.randint(120_000, 300_000))]
     costs = [round(rng.uniform(0.005, 0.3), 6), None]
-    told = {"data": "cifar100", "model": "anthropic/claude-sonnet", "open": False, "epochs": 3,
-            "baseline": round(rng.uniform(0.55, 0.85), 16), "best": max(values, default=None),
-            "runs": len(values), "failed": len(attempts) - len(values),
-            "stopped": "run_limit", "began": began, "ended": began + 900, "seconds": 880.5}  # fmt: skip
+    told = {
+        "data": "cifar100",
+        "model": "anthropic/claude-sonnet",
+        "open": False,
+        "epochs": 3,
+        "baseline": round(rng.uniform(0.55, 0.85), 16),
+        "best": max(values, default=None),
+        "runs": len(values),
+        "failed": len(attempts) - len(values),
+        "stopped": "run_limit",
+        "began": began,
+        "ended": began + 900,
+        "seconds": 880.5,
+    }
     return {
-        "schema": SCHEMA, "idea": {"id": slug, "sha": "5ebd13ff342d1168", "title": title, "metric": "val_accuracy", "direction": "max",
-                                   "min_effect": 0.005, "criteria_sha": "fcc060fe6cbad438"},
-        "verdict": verdict, "reasons": [f"made up for a benchmark: {verdict}"],
-        "qualifiers": ([f"at {ratio:.1f}x time"] if ratio > 1.5 else []) + ["judge = coder's model"], "effect": effect,
-        "against_scaffold": None, "baseline": _arm(rng, "control", 8) | {"key": {"packages": PACKAGES}}, "candidate": _arm(rng, "idea", 5),
-        "implemented": {"control_equals_baseline": True, "idea_differs_from_control": verdict != "not_implemented",
-                        "idea_equals_baseline": False, "largest_difference": 0.0155, "added_statements": 13, "executed": 13, "idea_only": 9,
-                        "operators": {f"aten.operator_{place}": place for place in range(22)}, "parameters": [128266, 131082],
-                        "steps": [9, 9, 9], "order_differs": False, "recipe": {}, "judgement": None,
-                        "control_check": {"seed": 449432907, "same": True, "exact": True, "distance": 0.0}, "coder_model": "anthropic/x"},
-        "budget": {**{name: [2109.0, 2109.0] for name in ("epochs", "samples", "updates", "backwards", "images")}, "params": params,
-                   "cpu_s": [100.0, 100 * ratio], "wall_s": [60.0, 60 * ratio], "time_ratio": ratio,
-                   "tuning_runs": {"candidate": len(attempts), "baseline": 0}},
-        "integrity": {"guard": [], "sandbox": "bwrap", "network": False, "labels_visible": ["train", "val"], "scaffold_sha": "4ab82a7e",
-                      "dup_dropped": 3, "test_count": 10000},
-        "selection": {"explore": [{"run": run.folder, "dev": run.value, "status": run.status.value} for run in attempts],
-                      "chosen": 1 if effect else None, "rule": "best validation value of the runs", "dev_shown_to_coder": len(values),
-                      "test_shown_to_coder": 0},
-        "repro": {"git": "d062498ca6de84a3", "dirty": False, "environment": "5a683fb13d92", "split_sha": "def5cf6e35ef300f",
-                  "python": "3.11.7", "torch": "2.10.0", "device": "auto: cpu", "command": "python launch.py reproduce RUN"},
-        "cost": {"runs": 8, "wall_s": 17.5, "cpu_s": 16.2, "gpu_s": 0.0, "llm_usd": rng.choice(costs), "tokens": rng.randint(9000, 80000)},
+        "schema": SCHEMA,
+        "idea": {
+            "id": slug,
+            "sha": "5ebd13ff342d1168",
+            "title": title,
+            "metric": "val_accuracy",
+            "direction": "max",
+            "min_effect": 0.005,
+            "criteria_sha": "fcc060fe6cbad438",
+        },
+        "verdict": verdict,
+        "reasons": [f"made up for a benchmark: {verdict}"],
+        "qualifiers": ([f"at {ratio:.1f}x time"] if ratio > 1.5 else [])
+        + ["judge = coder's model"],
+        "effect": effect,
+        "against_scaffold": None,
+        "baseline": _arm(rng, "control", 8) | {"key": {"packages": PACKAGES}},
+        "candidate": _arm(rng, "idea", 5),
+        "implemented": {
+            "control_equals_baseline": True,
+            "idea_differs_from_control": verdict != "not_implemented",
+            "idea_equals_baseline": False,
+            "largest_difference": 0.0155,
+            "added_statements": 13,
+            "executed": 13,
+            "idea_only": 9,
+            "operators": {f"aten.operator_{place}": place for place in range(22)},
+            "parameters": [128266, 131082],
+            "steps": [9, 9, 9],
+            "order_differs": False,
+            "recipe": {},
+            "judgement": None,
+            "control_check": {"seed": 449432907, "same": True, "exact": True, "distance": 0.0},
+            "coder_model": "anthropic/x",
+        },
+        "budget": {
+            **{
+                name: [2109.0, 2109.0]
+                for name in ("epochs", "samples", "updates", "backwards", "images")
+            },
+            "params": params,
+            "cpu_s": [100.0, 100 * ratio],
+            "wall_s": [60.0, 60 * ratio],
+            "time_ratio": ratio,
+            "tuning_runs": {"candidate": len(attempts), "baseline": 0},
+        },
+        "integrity": {
+            "guard": [],
+            "sandbox": "bwrap",
+            "network": False,
+            "labels_visible": ["train", "val"],
+            "scaffold_sha": "4ab82a7e",
+            "dup_dropped": 3,
+            "test_count": 10000,
+        },
+        "selection": {
+            "explore": [
+                {"run": run.folder, "dev": run.value, "status": run.status.value}
+                for run in attempts
+            ],
+            "chosen": 1 if effect else None,
+            "rule": "best validation value of the runs",
+            "dev_shown_to_coder": len(values),
+            "test_shown_to_coder": 0,
+        },
+        "repro": {
+            "git": "d062498ca6de84a3",
+            "dirty": False,
+            "environment": "5a683fb13d92",
+            "split_sha": "def5cf6e35ef300f",
+            "python": "3.11.7",
+            "torch": "2.10.0",
+            "device": "auto: cpu",
+            "command": "python launch.py reproduce RUN",
+        },
+        "cost": {
+            "runs": 8,
+            "wall_s": 17.5,
+            "cpu_s": 16.2,
+            "gpu_s": 0.0,
+            "llm_usd": rng.choice(costs),
+            "tokens": rng.randint(9000, 80000),
+        },
         "experiment": told,
-    }  # fmt: skip
+    }
 
 
 def _effect(rng: random.Random, verdict: str) -> dict[str, Any]:
-    delta, half, p_value = {"supported": (rng.uniform(0.01, 0.05), 0.009, rng.uniform(1e-6, 0.02)),
-                            "not_supported": (rng.uniform(-0.06, -0.01), 0.008, rng.uniform(0.6, 0.999)),
-                            "inconclusive": (rng.uniform(-0.01, 0.02), 0.04, rng.uniform(0.03, 0.9))}[verdict]  # fmt: skip
+    delta, half, p_value = {
+        "supported": (rng.uniform(0.01, 0.05), 0.009, rng.uniform(1e-6, 0.02)),
+        "not_supported": (rng.uniform(-0.06, -0.01), 0.008, rng.uniform(0.6, 0.999)),
+        "inconclusive": (rng.uniform(-0.01, 0.02), 0.04, rng.uniform(0.03, 0.9)),
+    }[verdict]
     delta = round(delta, 6)
-    return {"delta": delta, "ci95": [round(delta - half, 6), round(delta + half, 6)], "se_seed": 0.004, "se_test": 0.001,
-            "p_value": round(p_value, 6), "p_better": 0.8, "mde80": 0.012, "n_cand": 5, "n_base": 8, "q_bh": None}  # fmt: skip
+    return {
+        "delta": delta,
+        "ci95": [round(delta - half, 6), round(delta + half, 6)],
+        "se_seed": 0.004,
+        "se_test": 0.001,
+        "p_value": round(p_value, 6),
+        "p_better": 0.8,
+        "mde80": 0.012,
+        "n_cand": 5,
+        "n_base": 8,
+        "q_bh": None,
+    }
 
 
 def _arm(rng: random.Random, name: str, seeds: int) -> dict[str, Any]:
     accuracies = [round(rng.uniform(0.7, 0.8), 6) for _ in range(seeds)]
-    return {"arm": name, "mean": sum(accuracies) / seeds, "sd": 0.01, "seeds": [rng.randrange(2**31) for _ in accuracies],
-            "acc": accuracies, "pred_sha": [f"{rng.randrange(2**64):016x}" for _ in accuracies], "failed": []}  # fmt: skip
+    return {
+        "arm": name,
+        "mean": sum(accuracies) / seeds,
+        "sd": 0.01,
+        "seeds": [rng.randrange(2**31) for _ in accuracies],
+        "acc": accuracies,
+        "pred_sha": [f"{rng.randrange(2**64):016x}" for _ in accuracies],
+        "failed": [],
+    }
 
 
 def _write_runs(rng: random.Random, archive: Archive, attempts: list[Run]) -> None:
@@ -191,12 +439,16 @@ def _write_runs(rng: random.Random, archive: Archive, attempts: list[Run]) -> No
     for place, run in enumerate(attempts, 1):
         added = f"        self.mix{place} = nn.Conv2d(32, 64, 1, bias=False) if IDEA else None\n"
         source = (before.code / "main.py").read_text(encoding="utf-8")
-        source = source.replace("    def forward(self, x):\n", f"{added}\n    def forward(self, x):\n", 1)
+        source = source.replace(
+            "    def forward(self, x):\n", f"{added}\n    def forward(self, x):\n", 1
+        )
         _write_run(rng, folder := RunFolder(archive.folder / run.folder), run, source, before)
         before = folder
 
 
-def _write_run(rng: random.Random, folder: RunFolder, run: Run, source: str, before: RunFolder) -> None:
+def _write_run(
+    rng: random.Random, folder: RunFolder, run: Run, source: str, before: RunFolder
+) -> None:
     for name, text in (CODE | {"main.py": source}).items():
         _write(folder.code / name, text)
     _write(folder.result, replace(run, folder=run.folder).save())
@@ -205,14 +457,26 @@ def _write_run(rng: random.Random, folder: RunFolder, run: Run, source: str, bef
         _write(folder.diff, diff(before.code, folder.code))
         _write(folder.prompt, CRASH)
         _write(folder.reply, rng.choice(REPLIES))
-        _write(folder.gate, {"checks": [{"name": name, "status": None, "message": "", "seconds": 0.7} for name in ("guard", "smoke")],
-                             "facts": None})  # fmt: skip
+        _write(
+            folder.gate,
+            {
+                "checks": [
+                    {"name": name, "status": None, "message": "", "seconds": 0.7}
+                    for name in ("guard", "smoke")
+                ],
+                "facts": None,
+            },
+        )
     if run.ok:
         rows = [
             f"{epoch},{2 / epoch},{0.2 * epoch},{2.2 / epoch},{0.19 * epoch},0.001,2608.8,0.4,{703 * epoch},{45000 * epoch}\n"
             for epoch in (1, 2, 3)
         ]
-        _write(folder.metrics, "epoch,val_loss,val_acc,train_loss,train_acc,lr,images_per_second,seconds,steps,samples\n" + "".join(rows))
+        _write(
+            folder.metrics,
+            "epoch,val_loss,val_acc,train_loss,train_acc,lr,images_per_second,seconds,steps,samples\n"
+            + "".join(rows),
+        )
     _write(folder.stdout, "epoch 1\nepoch 2\nepoch 3\n" if run.ok else "")
     _write(folder.stderr, run.message)
 
@@ -222,19 +486,32 @@ def _damage(archive: Archive, how: str) -> None:
         archive.config.unlink()
         archive.verdict.unlink()
     elif how == "events":
-        _write(archive.events, archive.events.read_text(encoding="utf-8").replace("\n", "\n{damaged\n", 1).rpartition('{"time"')[0])
+        _write(
+            archive.events,
+            archive.events.read_text(encoding="utf-8")
+            .replace("\n", "\n{damaged\n", 1)
+            .rpartition('{"time"')[0],
+        )
     elif how == "types":
-        _write(archive.verdict, json.loads(archive.verdict.read_text(encoding="utf-8")) | {"effect": "x", "reasons": 3})
+        _write(
+            archive.verdict,
+            json.loads(archive.verdict.read_text(encoding="utf-8")) | {"effect": "x", "reasons": 3},
+        )
     elif how == "folder for a file":
         archive.verdict.unlink()
         archive.config.unlink()
         archive.config.mkdir()
         _write(archive.events, '{"event": "sitting"}\n')
     else:
-        _write(archive.verdict, "" if how == "empty verdict" else archive.verdict.read_text(encoding="utf-8")[:900])
+        _write(
+            archive.verdict,
+            "" if how == "empty verdict" else archive.verdict.read_text(encoding="utf-8")[:900],
+        )
 
 
 def _write(path: Path, content: str | dict[str, Any]) -> None:
     """Without bringing it to the disk, as an experiment would: a thousand archives are made in seconds."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content if isinstance(content, str) else json.dumps(content, indent=2), encoding="utf-8")
+    path.write_text(
+        content if isinstance(content, str) else json.dumps(content, indent=2), encoding="utf-8"
+    )

@@ -28,7 +28,7 @@ from agent.archive.gate_report import Facts  # noqa: E402
 from agent.archive.judgement import Criteria, Judgement  # noqa: E402
 from agent.archive.paths import Archive, RunFolder  # noqa: E402
 from agent.coder.aider import AiderCoder  # noqa: E402
-from agent.coder.base import Answer, ModelOptions  # noqa: E402
+from agent.coder.base import Answer, ModelConfig  # noqa: E402
 from agent.execution.sandbox.warm_server import ForkServer  # noqa: E402
 from agent.experiment.criteria import criteria_of  # noqa: E402
 from agent.experiment.idea import load_idea  # noqa: E402
@@ -49,8 +49,18 @@ _BLOCK = re.compile(r"<<<<<<< SEARCH\n(.*?)=======\n(.*?)>>>>>>> REPLACE", re.DO
 # One edit of an idea's last program, and the criterion of its front matter that is no longer met.
 BROKEN = {
     "frequency_domain_cnn": [
-        ("C1", "FrequencyConv2d(32, 64,", "FrequencyConv2d(64, 64,", "local + self.frequency2(x)", "local + self.frequency2(local)"),
-        ("C2", "torch.complex(self.real, self.imaginary)", "torch.complex(self.real, torch.zeros_like(self.real))"),
+        (
+            "C1",
+            "FrequencyConv2d(32, 64,",
+            "FrequencyConv2d(64, 64,",
+            "local + self.frequency2(x)",
+            "local + self.frequency2(local)",
+        ),
+        (
+            "C2",
+            "torch.complex(self.real, self.imaginary)",
+            "torch.complex(self.real, torch.zeros_like(self.real))",
+        ),
         ("C5", "nn.Dropout(0.25)", "nn.Dropout(0.4 if IDEA else 0.25)"),
     ],
     "curriculum_learning_cnn": [
@@ -67,11 +77,23 @@ BROKEN = {
     "dynamic_depth_cnn": [
         ("C1", "x.detach().mean((2, 3))", "torch.ones_like(x[:, :, 0, 0])"),
         ("C3", "return hard + soft - soft.detach(), probability", "return hard, probability"),
-        ("C4", "        if not self.training:\n            return (score > 0).float(), probability\n", ""),
-        ("C5", "(self.depth.probability.mean() - SHARE_TARGET)", "(self.depth.executed.mean() - SHARE_TARGET)"),
+        (
+            "C4",
+            "        if not self.training:\n            return (score > 0).float(), probability\n",
+            "",
+        ),
+        (
+            "C5",
+            "(self.depth.probability.mean() - SHARE_TARGET)",
+            "(self.depth.executed.mean() - SHARE_TARGET)",
+        ),
     ],
 }
-FOREIGN = ("augment_inside", "judge_injection", "other_start")  # of tests/cases.py, live and not the idea
+FOREIGN = (
+    "augment_inside",
+    "judge_injection",
+    "other_start",
+)  # of tests/cases.py, live and not the idea
 
 
 @dataclass(frozen=True)
@@ -91,7 +113,9 @@ class Judged:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     how = parser.add_mutually_exclusive_group(required=True)
     for option in ("--model", "--write", "--read"):
         how.add_argument(option)
@@ -107,8 +131,17 @@ def main() -> int:
         if options.write:
             write(Path(options.write), passed, gate.base)
             return 0
-        asker = read_files(Path(options.read)) if options.read else ask_model(options.model, gate.archive)
-        report([Judged(item, judged(item, facts, gate.base, asker(number))) for number, (item, facts) in enumerate(passed)])
+        asker = (
+            read_files(Path(options.read))
+            if options.read
+            else ask_model(options.model, gate.archive)
+        )
+        report(
+            [
+                Judged(item, judged(item, facts, gate.base, asker(number)))
+                for number, (item, facts) in enumerate(passed)
+            ]
+        )
     return 0
 
 
@@ -122,10 +155,22 @@ def items(base: str) -> list[Item]:
     for idea, edits in BROKEN.items():
         for broken, *texts in edits:
             found.append(
-                Item(f"{idea}, not {broken}", idea, cases.edited(last[idea], list(zip(texts[::2], texts[1::2], strict=True))), broken)
+                Item(
+                    f"{idea}, not {broken}",
+                    idea,
+                    cases.edited(last[idea], list(zip(texts[::2], texts[1::2], strict=True))),
+                    broken,
+                )
             )
-    found += [Item(f"{other} as {idea}", idea, last[other], ALL) for idea in IDEAS for other in IDEAS if other != idea]
-    found += [Item(f"{case} as {IDEAS[0]}", IDEAS[0], cases.apply(case, base), ALL) for case in FOREIGN]
+    found += [
+        Item(f"{other} as {idea}", idea, last[other], ALL)
+        for idea in IDEAS
+        for other in IDEAS
+        if other != idea
+    ]
+    found += [
+        Item(f"{case} as {IDEAS[0]}", IDEAS[0], cases.apply(case, base), ALL) for case in FOREIGN
+    ]
     return found
 
 
@@ -141,7 +186,10 @@ class Gate:
     """The real gate, on the digits."""
 
     def __init__(self, folder: Path):
-        settings = decide(load_idea(REPOSITORY / "ideas" / f"{IDEAS[0]}.md"), Options(dataset="digits", runs_dir=folder, dry_run=True))
+        settings = decide(
+            load_idea(REPOSITORY / "ideas" / f"{IDEAS[0]}.md"),
+            Options(dataset="digits", runs_dir=folder, dry_run=True),
+        )
         workbench = make_workbench(settings, SilentObserver())
         self.server = ForkServer(workbench.environment.python, workbench.budget.threads)
         self.workbench = replace(workbench, server=self.server)
@@ -170,7 +218,9 @@ def judged(item: Item, facts: Facts, base: str, ask: Ask) -> Judgement:
 
 
 def criteria(item: Item) -> Criteria:
-    return criteria_of(load_idea(REPOSITORY / "ideas" / f"{item.idea}.md"), lambda purpose, prompt: Answer(None))
+    return criteria_of(
+        load_idea(REPOSITORY / "ideas" / f"{item.idea}.md"), lambda purpose, prompt: Answer(None)
+    )
 
 
 def write(folder: Path, passed: list[tuple[Item, Facts]], base: str) -> None:
@@ -190,7 +240,9 @@ def read_files(folder: Path) -> Callable[[int], Ask]:
     def asker(number: int) -> Ask:
         def ask(purpose: str, prompt: str) -> Answer:
             file = folder / f"{number}.vote_{purpose.rpartition(' ')[2]}.md"
-            return Answer(file.read_text() if file.is_file() else None, f"there is no {file.name}", "reader")
+            return Answer(
+                file.read_text() if file.is_file() else None, f"there is no {file.name}", "reader"
+            )
 
         return ask
 
@@ -198,28 +250,56 @@ def read_files(folder: Path) -> Callable[[int], Ask]:
 
 
 def ask_model(model: str, archive: Archive) -> Callable[[int], Ask]:
-    coder = AiderCoder(archive, [MAIN], ModelOptions(model), lambda: None)
+    coder = AiderCoder(archive, [MAIN], ModelConfig(model), lambda: None)
     coder.ready()
     return lambda number: lambda purpose, prompt: coder.ask(f"{purpose} of {number}", prompt)
 
 
 def report(found: list[Judged]) -> None:
-    right, wrong = ([one for one in found if bool(one.item.broken) is broken] for broken in (False, True))
+    right, wrong = (
+        [one for one in found if bool(one.item.broken) is broken] for broken in (False, True)
+    )
     for one in sorted(found, key=lambda one: (one.item.broken, one.item.name)):
         said = one.judgement.absent or f"doubts {', '.join(one.judgement.doubts) or 'nothing'}"
         print(f"  {one.item.name}: {said}")
         for finding in one.judgement.findings:
-            expected = not one.item.broken or (one.item.broken != ALL and one.item.broken != finding.id)
+            expected = not one.item.broken or (
+                one.item.broken != ALL and one.item.broken != finding.id
+            )
             if finding.passed != expected and one.item.broken != ALL:
-                print(f"      {finding.id} {'passes' if finding.passed else 'fails'}: {finding.reason[:200]}")
+                print(
+                    f"      {finding.id} {'passes' if finding.passed else 'fails'}: {finding.reason[:200]}"
+                )
     share("right programs that it doubts", [bool(one.judgement.doubts) for one in right])
     share("wrong programs that it doubts", [bool(one.judgement.doubts) for one in wrong])
-    held = [(one, finding) for one in found if one.item.broken != ALL for finding in one.judgement.findings]
-    share("criteria met that it passes", [finding.passed for one, finding in held if finding.id != one.item.broken])
-    share("criteria broken that it passes", [finding.passed for one, finding in held if finding.id == one.item.broken])
-    share("votes that pass without evidence", [number < finding.void for one in found for finding in one.judgement.findings
-                                               for number in range(VOTES)])  # fmt: skip
-    print(json.dumps({"programs": len(found), "absent": sum(bool(one.judgement.absent) for one in found)}))
+    held = [
+        (one, finding)
+        for one in found
+        if one.item.broken != ALL
+        for finding in one.judgement.findings
+    ]
+    share(
+        "criteria met that it passes",
+        [finding.passed for one, finding in held if finding.id != one.item.broken],
+    )
+    share(
+        "criteria broken that it passes",
+        [finding.passed for one, finding in held if finding.id == one.item.broken],
+    )
+    share(
+        "votes that pass without evidence",
+        [
+            number < finding.void
+            for one in found
+            for finding in one.judgement.findings
+            for number in range(VOTES)
+        ],
+    )
+    print(
+        json.dumps(
+            {"programs": len(found), "absent": sum(bool(one.judgement.absent) for one in found)}
+        )
+    )
 
 
 def share(what: str, values: list[bool]) -> None:

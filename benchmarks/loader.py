@@ -62,17 +62,36 @@ def main() -> int:
     from agent.task.scaffold import DEFAULT_SCAFFOLD
     from agent.util.secrets import clean_environment
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--python", type=Path)
     given = parser.parse_args()
-    python = (existing(given.python) if given.python else ensure(DEFAULT_SCAFFOLD / "requirements.txt", print)).python
+    python = (
+        existing(given.python)
+        if given.python
+        else ensure(DEFAULT_SCAFFOLD / "requirements.txt", print)
+    ).python
     with tempfile.TemporaryDirectory() as folder:
-        arrays = prepare("cifar100", python, given.data_dir).arrays if given.data_dir else _random(Path(folder))
-        environment = clean_environment(HOME=folder, ASSAY_ARRAYS=str(arrays), OMP_WAIT_POLICY="PASSIVE",
-                                        OMP_NUM_THREADS=str(len(os.sched_getaffinity(0))))  # fmt: skip
+        arrays = (
+            prepare("cifar100", python, given.data_dir).arrays
+            if given.data_dir
+            else _random(Path(folder))
+        )
+        environment = clean_environment(
+            HOME=folder,
+            ASSAY_ARRAYS=str(arrays),
+            OMP_WAIT_POLICY="PASSIVE",
+            OMP_NUM_THREADS=str(len(os.sched_getaffinity(0))),
+        )
         print("default loader          PIL, 4 workers        ratio")
-        return subprocess.run([str(python), "-c", MEASURE, str(DEFAULT_SCAFFOLD)], env=environment, cwd=folder, check=False).returncode
+        return subprocess.run(
+            [str(python), "-c", MEASURE, str(DEFAULT_SCAFFOLD)],
+            env=environment,
+            cwd=folder,
+            check=False,
+        ).returncode
 
 
 def _random(folder: Path) -> Path:
@@ -81,7 +100,11 @@ def _random(folder: Path) -> Path:
     from agent.task.dataset import prepare
 
     rng = np.random.default_rng(0)
-    np.savez(folder / "random.npz", images=rng.integers(0, 256, (50_000, 32, 32, 3), dtype=np.uint8), labels=rng.integers(0, 100, 50_000))
+    np.savez(
+        folder / "random.npz",
+        images=rng.integers(0, 256, (50_000, 32, 32, 3), dtype=np.uint8),
+        labels=rng.integers(0, 100, 50_000),
+    )
     return prepare(str(folder / "random.npz"), Path(sys.executable)).arrays
 
 

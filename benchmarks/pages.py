@@ -43,7 +43,9 @@ def measure(browser: Browser, count: int, times: int) -> list[str]:
     """Rows of a table: the queue's page, and the largest of an experiment."""
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(folder) / "runs"
-        whole = [archive for archive in make_archives(runs, count) if archive.run(1).folder.is_dir()][:10]
+        whole = [
+            archive for archive in make_archives(runs, count) if archive.run(1).folder.is_dir()
+        ][:10]
         pages, took = list[Path](), list[float]()
         for archive in whole:
             began = time.perf_counter()
@@ -53,20 +55,34 @@ def measure(browser: Browser, count: int, times: int) -> list[str]:
         queue = write_queue_page(runs)
         queue_took = time.perf_counter() - began
         largest = max(pages, key=lambda path: path.stat().st_size)
-        return [_row(f"all of {count}", queue, queue_took, loading(browser, queue, times)),
-                _row(f"largest of {len(pages)}", largest, median(took), loading(browser, largest, times))]  # fmt: skip
+        return [
+            _row(f"all of {count}", queue, queue_took, loading(browser, queue, times)),
+            _row(
+                f"largest of {len(pages)}", largest, median(took), loading(browser, largest, times)
+            ),
+        ]
 
 
 def _row(name: str, path: Path, took: float, loaded: list[float]) -> str:
-    return f"| {name:<14} | {path.stat().st_size / 1000:>9,.0f} | {took:>6.2f} | " + " | ".join(f"{value:>6.0f}" for value in loaded) + " |"
+    return (
+        f"| {name:<14} | {path.stat().st_size / 1000:>9,.0f} | {took:>6.2f} | "
+        + " | ".join(f"{value:>6.0f}" for value in loaded)
+        + " |"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--counts", default="50,1000", help="experiments in a queue (default: 50,1000)")
-    parser.add_argument("--times", type=int, default=7, help="how often each page is opened (default: 7)")
+    parser.add_argument(
+        "--counts", default="50,1000", help="experiments in a queue (default: 50,1000)"
+    )
+    parser.add_argument(
+        "--times", type=int, default=7, help="how often each page is opened (default: 7)"
+    )
     given = parser.parse_args()
-    print("| page           |        kB | made, s | document, ms | load, ms | first paint, ms |\n|---|---:|---:|---:|---:|---:|")
+    print(
+        "| page           |        kB | made, s | document, ms | load, ms | first paint, ms |\n|---|---:|---:|---:|---:|---:|"
+    )
     with chromium() as browser:
         for count in map(int, given.counts.split(",")):
             print(*measure(browser, count, given.times), sep="\n", flush=True)

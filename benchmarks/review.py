@@ -31,15 +31,21 @@ DROP = Path("/proc/sys/vm/drop_caches")
 def commands(runs: Path) -> dict[str, tuple[list[str], bool]]:
     """Each with whether it writes to a terminal."""
     review = [sys.executable, str(REPOSITORY / "launch.py"), "review", "--runs-dir", str(runs)]
-    return {"python -c pass": ([sys.executable, "-c", "pass"], False), "review, in a pipe": (review, False),
-            "review, on a terminal": (review, True), "review --json": ([*review, "--json"], False)}  # fmt: skip
+    return {
+        "python -c pass": ([sys.executable, "-c", "pass"], False),
+        "review, in a pipe": (review, False),
+        "review, on a terminal": (review, True),
+        "review --json": ([*review, "--json"], False),
+    }
 
 
 def seconds(command: list[str], terminal: bool) -> float:
     """Of wall clock, until all that it wrote is read."""
     ours, theirs = pty.openpty() if terminal else os.pipe()
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, stdout=theirs, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+    )
     os.close(theirs)
     try:
         while os.read(ours, 2**16):
@@ -87,9 +93,16 @@ def main() -> None:
         make_archives(runs, given.count)
         os.sync()  # what is not on disk cannot be dropped
         how = forget(runs)
-        cold, warm = measure(runs, given.times, forget), measure(runs, given.times, lambda runs: None)
+        cold, warm = (
+            measure(runs, given.times, forget),
+            measure(runs, given.times, lambda runs: None),
+        )
     print(f"{given.count} archives, medians of {given.times}, seconds; cold: {how}\n")
-    line, rule = ("| {:<24} | {:>6} | {:>6} |", "|---|---:|---:|") if given.markdown else ("{:<24}  {:>6}  {:>6}", "")
+    line, rule = (
+        ("| {:<24} | {:>6} | {:>6} |", "|---|---:|---:|")
+        if given.markdown
+        else ("{:<24}  {:>6}  {:>6}", "")
+    )
     print(line.format("command", "cold", "warm"), *([rule] if rule else []), sep="\n")
     for name in cold:
         print(line.format(name, f"{cold[name]:.3f}", f"{warm[name]:.3f}"))

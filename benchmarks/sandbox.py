@@ -42,7 +42,13 @@ def starts(times: int, folder: Path) -> dict[str, list[float]]:
         for _ in range(times):
             for kind in KINDS:
                 request = Request(
-                    Path(sys.executable), folder, folder / "out", folder / "err", 60, find_sandbox(kind, False, Limits()), server=server
+                    Path(sys.executable),
+                    folder,
+                    folder / "out",
+                    folder / "err",
+                    60,
+                    find_sandbox(kind, False, Limits()),
+                    server=server,
                 )
                 done = execute(request)
                 assert done.ok, (folder / "err").read_text()
@@ -53,12 +59,18 @@ def starts(times: int, folder: Path) -> dict[str, list[float]]:
 def trainings(times: int, folder: Path, python: Path) -> dict[str, list[float]]:
     """Seconds of one training and its prediction on the digits."""
     options = Options(dataset="digits", epochs=1, python=python, runs_dir=folder, dry_run=True)
-    workbench = make_workbench(decide(Idea(Path("cost.md"), "Cost", "The scaffold as it is."), options))
+    workbench = make_workbench(
+        decide(Idea(Path("cost.md"), "Cost", "The scaffold as it is."), options)
+    )
     seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    with ForkServer(python, workbench.budget.threads, tuple(name for name in PRELOADED if "wandb" not in name)) as server:
+    with ForkServer(
+        python, workbench.budget.threads, tuple(name for name in PRELOADED if "wandb" not in name)
+    ) as server:
         for number in range(times):
             for kind in KINDS:
-                here = replace(workbench, sandbox=find_sandbox(kind, False, Limits()), server=server)
+                here = replace(
+                    workbench, sandbox=find_sandbox(kind, False, Limits()), server=server
+                )
                 run = train_baseline(here, RunFolder(folder / f"{kind}_{number}"), seed=number)
                 assert run.ok, run.message
                 seconds[kind].append(run.seconds)
@@ -66,20 +78,37 @@ def trainings(times: int, folder: Path, python: Path) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--times", type=int, default=20)
-    parser.add_argument("--python", type=Path, help="of experiments (default: the one that is built for the scaffold)")
+    parser.add_argument(
+        "--python",
+        type=Path,
+        help="of experiments (default: the one that is built for the scaffold)",
+    )
     given = parser.parse_args()
-    python = (existing(given.python, REQUIRED) if given.python else ensure(DEFAULT_SCAFFOLD / REQUIREMENTS)).python
+    python = (
+        existing(given.python, REQUIRED)
+        if given.python
+        else ensure(DEFAULT_SCAFFOLD / REQUIREMENTS)
+    ).python
     with tempfile.TemporaryDirectory(dir=Path.home()) as folder:
-        measured = {"start": starts(given.times, Path(folder)), "digits": trainings(given.times, Path(folder), python)}
-    print("| what | sandbox | median | smallest | largest | more than none | ratio |\n|---|---|---|---|---|---|---|")
+        measured = {
+            "start": starts(given.times, Path(folder)),
+            "digits": trainings(given.times, Path(folder), python),
+        }
+    print(
+        "| what | sandbox | median | smallest | largest | more than none | ratio |\n|---|---|---|---|---|---|---|"
+    )
     for what, seconds in measured.items():
         plain = median(seconds["none"])
         for kind, values in seconds.items():
             middle = median(values)
-            print(f"| {what} | {kind} | {1000 * middle:.0f} ms | {1000 * min(values):.0f} | {1000 * max(values):.0f} | "
-                  f"{1000 * (middle - plain):+.0f} ms | {middle / plain:.2f} |")  # fmt: skip
+            print(
+                f"| {what} | {kind} | {1000 * middle:.0f} ms | {1000 * min(values):.0f} | {1000 * max(values):.0f} | "
+                f"{1000 * (middle - plain):+.0f} ms | {middle / plain:.2f} |"
+            )
 
 
 if __name__ == "__main__":

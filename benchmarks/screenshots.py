@@ -30,11 +30,22 @@ MOST_BYTES = 250_000
 
 def picture(browser: Browser, path: Path, width: int, scheme: str) -> bytes:
     """An optimised PNG of at most MOST_BYTES."""
-    with opened(browser, path, viewport={"width": width, "height": 900}, color_scheme=scheme) as (page, _):
+    with opened(browser, path, viewport={"width": width, "height": 900}, color_scheme=scheme) as (
+        page,
+        _,
+    ):
         high = min(HIGH[width], page.evaluate("document.documentElement.scrollHeight"))
-        shot = Image.open(io.BytesIO(page.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": width, "height": high})))
+        shot = Image.open(
+            io.BytesIO(
+                page.screenshot(
+                    full_page=True, clip={"x": 0, "y": 0, "width": width, "height": high}
+                )
+            )
+        )
     for colours in (256, 128, 64, 32):
-        shot.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(out := io.BytesIO(), "PNG", optimize=True)
+        shot.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(
+            out := io.BytesIO(), "PNG", optimize=True
+        )
         if out.tell() <= MOST_BYTES:
             break
     return out.getvalue()
@@ -43,7 +54,11 @@ def picture(browser: Browser, path: Path, width: int, scheme: str) -> bytes:
 def page_of(runs: Path, name: str | None) -> Path:
     """Of the experiment of this name (slug, or slug/stamp); without one, of the best that was compared with its control."""
     found = sorted(summaries(runs), key=lambda one: one.low, reverse=True)
-    chosen = [one for one in found if (name in (one.name, one.name.partition("/")[0]) if name else one.effect)]
+    chosen = [
+        one
+        for one in found
+        if (name in (one.name, one.name.partition("/")[0]) if name else one.effect)
+    ]
     if not chosen:
         raise SystemExit(f"{runs}: no experiment {name or 'that was compared with its control'}")
     return chosen[0].archive.report
@@ -52,10 +67,20 @@ def page_of(runs: Path, name: str | None) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("runs", type=Path, help="a folder of archives with their pages")
-    parser.add_argument("--experiment", help="slug or slug/stamp (default: the best of those compared)")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "docs", help="where the pictures go (default: docs)")
+    parser.add_argument(
+        "--experiment", help="slug or slug/stamp (default: the best of those compared)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=REPOSITORY / "docs",
+        help="where the pictures go (default: docs)",
+    )
     given = parser.parse_args()
-    pages = {"queue": given.runs / "report.html", "experiment": page_of(given.runs, given.experiment)}
+    pages = {
+        "queue": given.runs / "report.html",
+        "experiment": page_of(given.runs, given.experiment),
+    }
     with chromium() as browser:
         for name, path in pages.items():
             for look, (width, scheme) in LOOKS.items():

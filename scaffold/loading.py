@@ -20,7 +20,9 @@ import probe
 
 ARRAYS = Path(os.environ.get("ASSAY_ARRAYS", "data"))
 if not (ARRAYS / "info.json").is_file():
-    sys.exit(f"protocol.py: no data in {ARRAYS}: start this program through launch.py, or set ASSAY_ARRAYS")
+    sys.exit(
+        f"protocol.py: no data in {ARRAYS}: start this program through launch.py, or set ASSAY_ARRAYS"
+    )
 INFO = json.loads((ARRAYS / "info.json").read_text())
 SEED = int(os.environ.get("ASSAY_SEED", "0"))
 CLASSES: int = INFO["classes"]
@@ -63,7 +65,15 @@ class Batches:
     every epoch has len(data) samples, so a shorter order is repeated and a longer one is cut: the budget stays equal.
     """
 
-    def __init__(self, data: Images, batch_size: int, *, shuffle: bool = False, augment: bool = False, order=None):
+    def __init__(
+        self,
+        data: Images,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        augment: bool = False,
+        order=None,
+    ):
         self.data, self.batch_size, self.shuffle, self.order = data, batch_size, shuffle, order
         # Two, so that another order comes with the same shifts and flips.
         self.order_random = torch.Generator().manual_seed(SEED + 1)
@@ -89,7 +99,11 @@ class Batches:
 
     def _indices(self, count: int) -> torch.Tensor:
         if self.order is None:
-            return torch.randperm(count, generator=self.order_random) if self.shuffle else torch.arange(count)
+            return (
+                torch.randperm(count, generator=self.order_random)
+                if self.shuffle
+                else torch.arange(count)
+            )
         indices = torch.as_tensor(self.order(self.epoch), dtype=torch.int64).flatten()
         if len(indices) == 0:
             raise ValueError(f"order({self.epoch}) returned no index")
@@ -98,7 +112,9 @@ class Batches:
     def _cut(self, chosen: torch.Tensor) -> torch.Tensor:
         images = self.windows
         if self.pad:
-            shift = torch.randint(0, 2 * self.pad + 1, (2, len(chosen)), generator=self.augment_random).to(chosen.device)
+            shift = torch.randint(
+                0, 2 * self.pad + 1, (2, len(chosen)), generator=self.augment_random
+            ).to(chosen.device)
             images = images[chosen, shift[0], shift[1]]
         else:
             images = images[chosen]
@@ -117,7 +133,10 @@ def normalise(images: torch.Tensor) -> torch.Tensor:
 @lru_cache
 def _scale_and_shift(device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
     unit = 255.0 if dtype == torch.uint8 else 1.0
-    mean, deviation = torch.tensor(INFO["mean"], device=device), torch.tensor(INFO["deviation"], device=device)
+    mean, deviation = (
+        torch.tensor(INFO["mean"], device=device),
+        torch.tensor(INFO["deviation"], device=device),
+    )
     return 1 / (unit * deviation), -mean / deviation
 
 

@@ -15,7 +15,14 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
 ACTIVE = os.environ.get("ASSAY_STAGE") == "smoke"
-DROPOUTS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
+DROPOUTS = (
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "alpha_dropout",
+    "feature_alpha_dropout",
+)
 
 lines: set[int] = set()  # of main.py that were executed
 order: list[list[int]] = []  # indices of the training images, batch by batch as they were cut
@@ -44,7 +51,10 @@ class Meters:
         self._told = (0, 0, 0)
         self._optimizers: list[tuple[str, list[dict]]] = []
         register_optimizer_step_pre_hook(self._before_step)
-        for module in (torch.autograd, torch.autograd.graph):  # both name the one function that every backward pass takes
+        for module in (
+            torch.autograd,
+            torch.autograd.graph,
+        ):  # both name the one function that every backward pass takes
             if plain := getattr(module, "_engine_run_backward", None):
                 module._engine_run_backward = self._counted(plain)
 
@@ -55,7 +65,10 @@ class Meters:
         """Since this was asked before."""
         now, before = (self.updates, self.backwards, self.images), self._told
         self._told = now
-        return {f"{name}_per_batch": new - old for name, new, old in zip(METERS, now, before, strict=True)}
+        return {
+            f"{name}_per_batch": new - old
+            for name, new, old in zip(METERS, now, before, strict=True)
+        }
 
     def optimizers(self) -> list[tuple[str, list[dict]]]:
         """Name and parameter groups of every step since this was asked before."""
@@ -64,11 +77,19 @@ class Meters:
 
     def _before_step(self, optimizer, args, kwargs):
         self.updates += 1
-        groups = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+        groups = [
+            {name: value for name, value in group.items() if name != "params"}
+            for group in optimizer.param_groups
+        ]
         self._optimizers.append((_name(optimizer), groups))
 
     def _before_forward(self, model, inputs):
-        if torch.is_grad_enabled() and inputs and isinstance(inputs[0], torch.Tensor) and inputs[0].ndim:
+        if (
+            torch.is_grad_enabled()
+            and inputs
+            and isinstance(inputs[0], torch.Tensor)
+            and inputs[0].ndim
+        ):
             self.images += len(inputs[0])
 
     def _counted(self, plain):
@@ -85,19 +106,31 @@ meters = Meters()
 
 def recipe(trainer, batch) -> dict:
     """How the step that ended was made: what an idea may only change where it says so."""
-    stepped = meters.optimizers() or [(_name(optimizer), optimizer.param_groups) for optimizer in trainer.optimizers]
+    stepped = meters.optimizers() or [
+        (_name(optimizer), optimizer.param_groups) for optimizer in trainer.optimizers
+    ]
     groups = [group for _, each in stepped for group in each]
 
     def every(*names: str) -> list:
         """The different values among all groups: two groups with one learning rate have one learning rate."""
-        found = [group.get(name) for name in names for group in groups if group.get(name) is not None]
-        return [*dict.fromkeys(tuple(map(float, value)) if isinstance(value, (tuple, list)) else float(value) for value in found)]
+        found = [
+            group.get(name) for name in names for group in groups if group.get(name) is not None
+        ]
+        return [
+            *dict.fromkeys(
+                tuple(map(float, value)) if isinstance(value, (tuple, list)) else float(value)
+                for value in found
+            )
+        ]
 
     return {
         "optimizer": [*dict.fromkeys(name for name, _ in stepped)],
-        "learning_rate": every("lr"), "weight_decay": every("weight_decay"), "momentum": every("momentum", "betas"),
-        "batch_size": rows(batch), **meters.per_batch(),
-    }  # fmt: skip
+        "learning_rate": every("lr"),
+        "weight_decay": every("weight_decay"),
+        "momentum": every("momentum", "betas"),
+        "batch_size": rows(batch),
+        **meters.per_batch(),
+    }
 
 
 def rows(batch) -> int:
@@ -108,7 +141,11 @@ def rows(batch) -> int:
 def _name(optimizer) -> str:
     """A class of main.py's own is not the one of PyTorch whose name it bears."""
     kind = type(optimizer)
-    return kind.__name__ if kind.__module__.startswith("torch.optim") else f"{kind.__module__}.{kind.__qualname__}"
+    return (
+        kind.__name__
+        if kind.__module__.startswith("torch.optim")
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
 
 
 def own_masks() -> None:

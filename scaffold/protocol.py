@@ -32,15 +32,44 @@ from torch.nn import functional as F
 from torch.nn.parameter import is_lazy
 
 import probe
-from loading import CHANNELS, CLASSES, SEED, SIZE, Batches, Images, device, normalise, train_data, val_data
+from loading import (
+    CHANNELS,
+    CLASSES,
+    SEED,
+    SIZE,
+    Batches,
+    Images,
+    device,
+    normalise,
+    train_data,
+    val_data,
+)
 
-__all__ = ["CHANNELS", "CLASSES", "EPOCHS", "IDEA", "SEED", "SIZE", "Batches", "Images", "normalise", "run", "train_data", "val_data"]
+__all__ = [
+    "CHANNELS",
+    "CLASSES",
+    "EPOCHS",
+    "IDEA",
+    "SEED",
+    "SIZE",
+    "Batches",
+    "Images",
+    "normalise",
+    "run",
+    "train_data",
+    "val_data",
+]
 
 IDEA = os.environ.get("ASSAY_ARM", "idea") == "idea"
 EPOCHS = int(os.environ.get("ASSAY_EPOCHS", "3"))
 _STAGE = os.environ.get("ASSAY_STAGE", "train")
 
-EXPECTED = ("train_loss", "train_acc", "val_loss", "val_acc")  # what main.py logs; the rest is the coder's own
+EXPECTED = (
+    "train_loss",
+    "train_acc",
+    "val_loss",
+    "val_acc",
+)  # what main.py logs; the rest is the coder's own
 SMOKE_EPOCHS, SMOKE_STEPS = 3, 3  # epochs at most, steps in each
 
 
@@ -71,7 +100,10 @@ def run(model_class: type[pl.LightningModule]) -> None:
     _trainer(record).fit(model)
     model.to(device())
     torch.save(model.state_dict(), "model.pt")
-    _write_json("final_info.json", {**_validate(model), **record.totals(), "parameters": max(built, _parameters(model))})
+    _write_json(
+        "final_info.json",
+        {**_validate(model), **record.totals(), "parameters": max(built, _parameters(model))},
+    )
 
 
 def predict(model: torch.nn.Module, images: torch.Tensor, batch_size: int = 512) -> torch.Tensor:
@@ -82,9 +114,16 @@ def predict(model: torch.nn.Module, images: torch.Tensor, batch_size: int = 512)
     model.eval()
     padded = torch.arange(-(-len(images) // batch_size) * batch_size) % len(images)
     with torch.no_grad():
-        scores = torch.cat([model(normalise(images[part].to(device()))).float() for part in padded.split(batch_size)])[: len(images)]
+        scores = torch.cat(
+            [
+                model(normalise(images[part].to(device()))).float()
+                for part in padded.split(batch_size)
+            ]
+        )[: len(images)]
     if scores.shape != (len(images), CLASSES):
-        raise ValueError(f"the model gives scores of shape {tuple(scores.shape)}, not {(len(images), CLASSES)}")
+        raise ValueError(
+            f"the model gives scores of shape {tuple(scores.shape)}, not {(len(images), CLASSES)}"
+        )
     return scores
 
 
@@ -96,7 +135,9 @@ class Record(pl.Callback):
         self.own: dict[str, float] = {}
         self.losses: list[float] = []
         self.recipes: list[dict] = []  # of every step of the smoke stage
-        self.recipe: dict[str, dict[str, None]] = {}  # of the whole training: the values that each part took, in order
+        self.recipe: dict[
+            str, dict[str, None]
+        ] = {}  # of the whole training: the values that each part took, in order
         self.steps = self.samples = self.epoch_samples = 0
         self.seconds = self.epoch_seconds = self._since = self._told = 0.0
 
@@ -112,7 +153,9 @@ class Record(pl.Callback):
             self.recipe.setdefault(name, {})[str(value)] = None
         if _STAGE == "smoke":
             if not isinstance(outputs, dict) or "loss" not in outputs:
-                raise ValueError("training_step returned no loss: return it, with manual optimisation too")
+                raise ValueError(
+                    "training_step returned no loss: return it, with manual optimisation too"
+                )
             self.losses.append(float(outputs["loss"]))
             self.recipes.append(step)
         elif time.monotonic() - self._told > 0.5:
@@ -124,28 +167,50 @@ class Record(pl.Callback):
         self.samples += self.epoch_samples
         self.seconds += self.epoch_seconds
         logged = {name: value.item() for name, value in trainer.callback_metrics.items()}
-        self.own = {f"logged/{name}": value for name, value in logged.items() if name not in EXPECTED}
+        self.own = {
+            f"logged/{name}": value for name, value in logged.items() if name not in EXPECTED
+        }
         optimizers = trainer.optimizers
-        row = {"epoch": trainer.current_epoch + 1, **logged, "lr": optimizers[0].param_groups[0]["lr"] if optimizers else "",
-               "images_per_second": round(self.epoch_samples / max(self.epoch_seconds, 1e-9), 1),
-               "seconds": round(self.epoch_seconds, 3), "steps": self.steps, "samples": self.samples}  # fmt: skip
+        row = {
+            "epoch": trainer.current_epoch + 1,
+            **logged,
+            "lr": optimizers[0].param_groups[0]["lr"] if optimizers else "",
+            "images_per_second": round(self.epoch_samples / max(self.epoch_seconds, 1e-9), 1),
+            "seconds": round(self.epoch_seconds, 3),
+            "steps": self.steps,
+            "samples": self.samples,
+        }
         self.rows.append(row)
         if _STAGE == "train":
             _write_csv("metrics.csv", self.rows)
             for logger in trainer.loggers:
-                logger.log_metrics({f"protocol/{name}": row[name] for name in ("lr", "images_per_second", "samples")})
+                logger.log_metrics(
+                    {
+                        f"protocol/{name}": row[name]
+                        for name in ("lr", "images_per_second", "samples")
+                    }
+                )
 
     def totals(self) -> dict:
         last = self.rows[-1] if self.rows else {}
         # An epoch's last batch may be smaller, or left out: the largest is what was asked for.
         recipe = self.recipe | {"batch_size": [max(self.recipe.get("batch_size", ["0"]), key=int)]}
-        return {
-            "train_loss": last.get("train_loss"), "train_accuracy": last.get("train_acc"),
-            "epochs": len(self.rows), "steps": self.steps, "samples": self.samples,
-            **{name: getattr(probe.meters, name) for name in probe.METERS}, "train_seconds": round(self.seconds, 3),
-            "images_per_second": round(self.samples / max(self.seconds, 1e-9), 1),
-            "peak_memory_mb": _peak_memory_mb(), "device": str(device()),
-        } | {f"recipe/{name}": _bounded([*values]) for name, values in recipe.items()} | self.own  # fmt: skip
+        return (
+            {
+                "train_loss": last.get("train_loss"),
+                "train_accuracy": last.get("train_acc"),
+                "epochs": len(self.rows),
+                "steps": self.steps,
+                "samples": self.samples,
+                **{name: getattr(probe.meters, name) for name in probe.METERS},
+                "train_seconds": round(self.seconds, 3),
+                "images_per_second": round(self.samples / max(self.seconds, 1e-9), 1),
+                "peak_memory_mb": _peak_memory_mb(),
+                "device": str(device()),
+            }
+            | {f"recipe/{name}": _bounded([*values]) for name, values in recipe.items()}
+            | self.own
+        )
 
 
 def _trainer(record: Record) -> pl.Trainer:
@@ -154,10 +219,16 @@ def _trainer(record: Record) -> pl.Trainer:
         max_epochs=min(EPOCHS, SMOKE_EPOCHS) if smoke else EPOCHS,
         limit_train_batches=SMOKE_STEPS if smoke else None,
         limit_val_batches=1 if smoke else None,
-        accelerator=device().type, devices=1, deterministic=device().type == "cpu",
-        logger=False if smoke else _wandb_logger(), callbacks=[record], num_sanity_val_steps=0,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-    )  # fmt: skip
+        accelerator=device().type,
+        devices=1,
+        deterministic=device().type == "cpu",
+        logger=False if smoke else _wandb_logger(),
+        callbacks=[record],
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
 
 
 def _wandb_logger():
@@ -169,7 +240,9 @@ def _wandb_logger():
     except ImportError:
         return False
     names = {"project": "WANDB_PROJECT", "name": "WANDB_NAME", "group": "WANDB_RUN_GROUP"}
-    return WandbLogger(save_dir=".", offline=True, **{key: os.environ.get(name) for key, name in names.items()})
+    return WandbLogger(
+        save_dir=".", offline=True, **{key: os.environ.get(name) for key, name in names.items()}
+    )
 
 
 def _validate(model) -> dict:
@@ -185,11 +258,20 @@ def _smoke(model, record: Record) -> None:
     with probe.Operators() as operators:
         _trainer(record).fit(model)
         scores = predict(model.to(device()), val_data().images[:8], batch_size=8)
-    _write_json("trace.json", {
-        "losses": record.losses, "scores": scores.flatten().tolist(),
-        "recipes": record.recipes, "parameters": _parameters(model), "operators": operators.counts,
-        "lines": sorted(probe.lines), "order": probe.order, "samples": record.samples, "device": str(device()),
-    })  # fmt: skip
+    _write_json(
+        "trace.json",
+        {
+            "losses": record.losses,
+            "scores": scores.flatten().tolist(),
+            "recipes": record.recipes,
+            "parameters": _parameters(model),
+            "operators": operators.counts,
+            "lines": sorted(probe.lines),
+            "order": probe.order,
+            "samples": record.samples,
+            "device": str(device()),
+        },
+    )
 
 
 def _predict(model) -> None:
@@ -203,13 +285,19 @@ def _predict(model) -> None:
 
 def _bounded(values: list[str]) -> str:
     """The values as one short text; a schedule's many by number, first and last."""
-    return ", ".join(values) if len(values) <= 3 else f"{len(values)} values, {values[0]} to {values[-1]}"
+    return (
+        ", ".join(values)
+        if len(values) <= 3
+        else f"{len(values)} values, {values[0]} to {values[-1]}"
+    )
 
 
 def _peak_memory_mb() -> float:
     if device().type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss is in bytes there, in KiB elsewhere
+    unit = (
+        2**20 if sys.platform == "darwin" else 2**10
+    )  # ru_maxrss is in bytes there, in KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 

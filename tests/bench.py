@@ -22,7 +22,7 @@ from agent.experiment import confirm
 from agent.experiment.controls import train_missing
 from agent.experiment.idea import load_idea
 from agent.experiment.loop import Experiment
-from agent.experiment.prepare import controls_of, create, make_plan, make_workbench
+from agent.experiment.prepare import control_seeds_of, create, make_plan, make_workbench
 from agent.experiment.settings import Options, decide
 from agent.task.contract import MAIN
 from agent.util.files import read_events, read_json
@@ -64,7 +64,9 @@ class Outcome:
     @property
     def runs_spent(self) -> int:
         """Trainings of the idea's arm that were begun: explored and confirming ones."""
-        return len(list(self.archive.folder.glob("run_[1-9]*/work"))) + len(list(self.archive.folder.glob("confirm/idea_*/work")))
+        return len(list(self.archive.folder.glob("run_[1-9]*/work"))) + len(
+            list(self.archive.folder.glob("confirm/idea_*/work"))
+        )
 
     def events(self, name: str) -> list[dict[str, Any]]:
         return [event for event in read_events(self.archive.events) if event["event"] == name]
@@ -75,18 +77,32 @@ class Bench:
 
     def __init__(self, folder: Path, environment: Environment, **options: Any):
         self.folder = folder
-        self.options = Options(dataset="digits", epochs=1, runs=1, python=environment.python, runs_dir=folder / "runs", dry_run=True,
-                               **{"timeout": 120.0, "max_failures": 1} | options)  # fmt: skip
+        self.options = Options(
+            dataset="digits",
+            epochs=1,
+            runs=1,
+            python=environment.python,
+            runs_dir=folder / "runs",
+            dry_run=True,
+            **{"timeout": 120.0, "max_failures": 1} | options,
+        )
         self.conducted = Counter[str]()
         self.server = ForkServer(environment.python, cores())
 
-    def conduct(self, case: str | Callable[[Path], None], *, idea: str = IDEA, answers: Any = None, **options: Any) -> Outcome:
+    def conduct(
+        self,
+        case: str | Callable[[Path], None],
+        *,
+        idea: str = IDEA,
+        answers: Any = None,
+        **options: Any,
+    ) -> Outcome:
         """case: of tests/cases.py, or a function that is given the workspace; ALL_COMPLETED ends the conversation."""
         path = self.folder / f"{case if isinstance(case, str) else case.__name__}.md"
         path.write_text(idea)
         settings = decide(load_idea(path), replace(self.options, **options))
         workbench = replace(make_workbench(settings, SilentObserver()), server=self.server)
-        baseline = controls_of(make_plan(settings), workbench, self.options.runs_dir)
+        baseline = control_seeds_of(make_plan(settings), workbench, self.options.runs_dir)
         train_missing(workbench, baseline, SilentObserver())
         archive = create(settings, workbench)
 
@@ -103,6 +119,17 @@ class Bench:
         self.conducted[path.stem] += 1
         draw = random.Random(f"{path.stem} {self.conducted[path.stem]}")
         started = time.monotonic()
-        with mock.patch.object(confirm, "draw_seeds", lambda count: draw.sample(range(10_000, 2**31), count)):
-            Experiment(make_plan(settings), workbench, archive, baseline, coder, SilentObserver(), lambda: None, lambda run: None).conduct()
+        with mock.patch.object(
+            confirm, "draw_seeds", lambda count: draw.sample(range(10_000, 2**31), count)
+        ):
+            Experiment(
+                make_plan(settings),
+                workbench,
+                archive,
+                baseline,
+                coder,
+                SilentObserver(),
+                lambda: None,
+                lambda run: None,
+            ).conduct()
         return Outcome(archive, coder, time.monotonic() - started)

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 WIDE, PHONE = 1400, 390  # CSS pixels
 
 
@@ -23,14 +25,24 @@ class Seen:
     console: list[str] = field(default_factory=list)  # every message, whatever its kind
     errors: list[str] = field(default_factory=list)
     dialogs: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)  # begun, but for data: of the page itself; a policy may have stopped them
+    requests: list[str] = field(
+        default_factory=list
+    )  # begun, but for data: of the page itself; a policy may have stopped them
     sent: list[str] = field(default_factory=list)  # of these, what nothing stopped
     opened: list[str] = field(default_factory=list)  # new windows
     visited: list[str] = field(default_factory=list)  # where the main frame, or any frame, went
 
     def clear(self) -> None:
         """Before the next page."""
-        for found in (self.console, self.errors, self.dialogs, self.requests, self.sent, self.opened, self.visited):
+        for found in (
+            self.console,
+            self.errors,
+            self.dialogs,
+            self.requests,
+            self.sent,
+            self.opened,
+            self.visited,
+        ):
             found.clear()
 
     def strange(self, *own: Path) -> list[str]:
@@ -52,7 +64,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(browser: Browser, path: Path, *, before: str = "", **options: Any) -> Iterator[tuple[Page, Seen]]:
+def opened(
+    browser: Browser, path: Path, *, before: str = "", **options: Any
+) -> Iterator[tuple[Page, Seen]]:
     """The file, offline. before: a script that runs before any of the page's. options: of the browser's context."""
     context = browser.new_context(**{"viewport": {"width": WIDE, "height": 900}} | options)
     context.set_offline(True)
@@ -63,7 +77,10 @@ def opened(browser: Browser, path: Path, *, before: str = "", **options: Any) ->
         route.continue_() if route.request.url.startswith("file:") else route.abort()
 
     context.route("**/*", answer)
-    context.on("request", lambda request: None if request.url == "data:," else seen.requests.append(request.url))
+    context.on(
+        "request",
+        lambda request: None if request.url == "data:," else seen.requests.append(request.url),
+    )
     context.on("page", lambda made: _watch(made, seen))
     if before:
         context.add_init_script(before)

@@ -16,7 +16,7 @@ from agent.archive.lookup import experiments
 from agent.archive.paths import Archive
 from agent.execution.environment.base import Environment, ensure, existing
 from agent.execution.sandbox.detect import find_sandbox
-from agent.execution.sandbox.policy import Limits, Sandbox
+from agent.execution.sandbox.policy import ResourceLimits, Sandbox
 from agent.task.contract import REQUIREMENTS
 from agent.task.scaffold import DEFAULT_SCAFFOLD
 from agent.util.errors import UserError
@@ -46,10 +46,10 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def confined(kind: str, limits: Limits | None = None) -> Sandbox:
+def confined(kind: str, limits: ResourceLimits | None = None) -> Sandbox:
     """This sandbox, or a skipped test that says why there is none here."""
     try:
-        return find_sandbox(kind, False, limits or Limits())
+        return find_sandbox(kind, False, limits or ResourceLimits())
     except UserError as error:
         pytest.skip(str(error))
 
@@ -63,7 +63,9 @@ def experiments_environment() -> Environment:
 
 
 @pytest.fixture(scope="session")
-def bench(tmp_path_factory: pytest.TempPathFactory, experiments_environment: Environment) -> Iterator[Bench]:
+def bench(
+    tmp_path_factory: pytest.TempPathFactory, experiments_environment: Environment
+) -> Iterator[Bench]:
     """Experiments on the digits with one epoch, eight control seeds and a warm server."""
     made = Bench(tmp_path_factory.mktemp("bench"), experiments_environment)
     with made.server:
@@ -71,7 +73,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory, experiments_environment: Env
 
 
 @pytest.fixture(scope="session")
-def real_queue(tmp_path_factory: pytest.TempPathFactory, experiments_environment: Environment) -> Path:
+def real_queue(
+    tmp_path_factory: pytest.TempPathFactory, experiments_environment: Environment
+) -> Path:
     """runs/ with nine experiments and their pages (tests/real_queue.py), made once for all processes of the tests. Not to be changed."""
     from tests.real_queue import make_queue
 
@@ -102,7 +106,11 @@ def session(tmp_path: Path) -> Callable[..., Path]:
 
     def write(*replies: str, name: str = "session.jsonl") -> Path:
         path = tmp_path / name
-        path.write_text("".join(json.dumps({"reply": reply, "finish_reason": "stop"}) + "\n" for reply in replies))
+        path.write_text(
+            "".join(
+                json.dumps({"reply": reply, "finish_reason": "stop"}) + "\n" for reply in replies
+            )
+        )
         return path
 
     return write
@@ -115,7 +123,7 @@ def endpoint() -> Iterator[Endpoint]:
 
 
 @dataclass(frozen=True)
-class Done:
+class LaunchResult:
     """How `python launch.py ...` ended."""
 
     code: int
@@ -133,7 +141,11 @@ class Done:
     @property
     def replies(self) -> list[str]:
         """Of the coder: answers to questions are none."""
-        return [line["reply"] for line in read_events(self.archives[-1].session) if "reply" in line and "purpose" not in line]
+        return [
+            line["reply"]
+            for line in read_events(self.archives[-1].session)
+            if "reply" in line and "purpose" not in line
+        ]
 
     @property
     def statuses(self) -> list[str]:
@@ -141,13 +153,20 @@ class Done:
 
 
 @pytest.fixture
-def launch(tmp_path: Path) -> Callable[..., Done]:
+def launch(tmp_path: Path) -> Callable[..., LaunchResult]:
     """Run the command line in a process of its own, in tmp_path, with archives in tmp_path/runs."""
 
-    def run(*arguments: object, timeout: float = 300, **environment: str) -> Done:
+    def run(*arguments: object, timeout: float = 300, **environment: str) -> LaunchResult:
         command = [sys.executable, str(REPOSITORY / "launch.py"), *map(str, arguments)]
-        done = subprocess.run(command, cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True, timeout=timeout)
-        return Done(done.returncode, done.stdout, done.stderr, tmp_path)
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        return LaunchResult(done.returncode, done.stdout, done.stderr, tmp_path)
 
     return run
 
@@ -155,10 +174,18 @@ def launch(tmp_path: Path) -> Callable[..., Done]:
 @pytest.fixture
 def quick_arguments(quick: Path) -> list[str]:
     """Of the command line on the quick scaffold, run by this interpreter."""
-    return [str(quick / "higher.md"), "--scaffold", str(quick / "scaffold"), "--python", sys.executable]
+    return [
+        str(quick / "higher.md"),
+        "--scaffold",
+        str(quick / "scaffold"),
+        "--python",
+        sys.executable,
+    ]
 
 
 @pytest.fixture
-def quick_launch(quick_arguments: list[str], launch: Callable[..., Done]) -> Callable[..., Done]:
+def quick_launch(
+    quick_arguments: list[str], launch: Callable[..., LaunchResult]
+) -> Callable[..., LaunchResult]:
     """The command line on the quick scaffold."""
     return lambda *arguments, **environment: launch(*quick_arguments, *arguments, **environment)

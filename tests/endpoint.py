@@ -39,7 +39,9 @@ class Endpoint:
     def __init__(self) -> None:
         self.script: list[Answer | str] = []
         self.requests: list[dict[str, Any]] = []
-        self.reading: list[Answer | str] = []  # the script for what is asked when the verdict stands, which comes beside the other
+        self.reading: list[
+            Answer | str
+        ] = []  # the script for what is asked when the verdict stands, which comes beside the other
         self.readings: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.closing = threading.Event()
@@ -60,9 +62,15 @@ class Endpoint:
                     answer = endpoint.reading.pop(0) if endpoint.reading else READ
                 else:
                     endpoint.requests.append(body)
-                    answer = endpoint.script.pop(0) if endpoint.script else "Nothing left.\n\nALL_COMPLETED"
+                    answer = (
+                        endpoint.script.pop(0)
+                        if endpoint.script
+                        else "Nothing left.\n\nALL_COMPLETED"
+                    )
                 try:
-                    endpoint.answer(self, body, Answer(answer) if isinstance(answer, str) else answer)
+                    endpoint.answer(
+                        self, body, Answer(answer) if isinstance(answer, str) else answer
+                    )
                 except (BrokenPipeError, ConnectionResetError):
                     pass
 
@@ -74,7 +82,12 @@ class Endpoint:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.closing.set()
         self._server.shutdown()
         self._server.server_close()
@@ -101,30 +114,61 @@ class Endpoint:
 
 def is_reading(body: dict[str, Any]) -> bool:
     """Whether a request asks what to make of a result."""
-    return str(body.get("messages", [{}])[-1].get("content")).startswith("An experiment has ended, and its verdict stands.")
+    return str(body.get("messages", [{}])[-1].get("content")).startswith(
+        "An experiment has ended, and its verdict stands."
+    )
 
 
 def _whole(answer: Answer) -> bytes:
     if answer.body is not None:
         return answer.body.encode()
     if answer.status != 200:
-        return json.dumps({"error": {"message": answer.message, "type": "scripted", "code": str(answer.status)}}).encode()
-    choice = {"index": 0, "message": {"role": "assistant", "content": answer.text}, "finish_reason": answer.finish_reason}
-    completion = {"id": "x", "object": "chat.completion", "created": 0, "model": "any", "choices": [choice]}
+        return json.dumps(
+            {"error": {"message": answer.message, "type": "scripted", "code": str(answer.status)}}
+        ).encode()
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": answer.text},
+        "finish_reason": answer.finish_reason,
+    }
+    completion = {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "any",
+        "choices": [choice],
+    }
     return json.dumps(completion | ({"usage": USAGE} if answer.counted else {})).encode()
 
 
 def _events(answer: Answer) -> Iterator[bytes]:
     def event(choices: list[dict[str, Any]], **fields: Any) -> bytes:
-        chunk = {"id": "x", "object": "chat.completion.chunk", "created": 0, "model": "any", "choices": choices, **fields}
+        chunk = {
+            "id": "x",
+            "object": "chat.completion.chunk",
+            "created": 0,
+            "model": "any",
+            "choices": choices,
+            **fields,
+        }
         return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
-    yield event([{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}])
+    yield event(
+        [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]
+    )
     text = answer.text or ""
     for start in range(0, len(text) // 2 if answer.error_event else len(text), 20):
-        yield event([{"index": 0, "delta": {"content": text[start : start + 20]}, "finish_reason": None}])
+        yield event(
+            [{"index": 0, "delta": {"content": text[start : start + 20]}, "finish_reason": None}]
+        )
     if answer.error_event:
-        yield b"data: " + json.dumps({"error": {"message": answer.message, "type": "server_error", "code": "500"}}).encode() + b"\n\n"
+        yield (
+            b"data: "
+            + json.dumps(
+                {"error": {"message": answer.message, "type": "server_error", "code": "500"}}
+            ).encode()
+            + b"\n\n"
+        )
         return
     yield event([{"index": 0, "delta": {}, "finish_reason": answer.finish_reason}])
     yield event([], usage=USAGE)

@@ -39,7 +39,7 @@ import pytest
 
 from agent.execution.local import execute
 from agent.execution.request import Execution, Request
-from agent.execution.sandbox.policy import Limits, Sandbox
+from agent.execution.sandbox.policy import ResourceLimits, Sandbox
 from agent.execution.sandbox.warm_server import ForkServer
 from agent.task.dataset import hidden_folder
 from agent.util.files import copy_files, read_untrusted
@@ -47,12 +47,26 @@ from agent.util.flake8 import flake8
 from tests.conftest import REPOSITORY
 
 GRACE = 1.0  # seconds
-LIMITS = Limits(memory=512 * 2**20, processes=64, disk=256 * 2**20)
+LIMITS = ResourceLimits(memory=512 * 2**20, processes=64, disk=256 * 2**20)
 REAL_HOME = Path(pwd.getpwuid(os.getuid()).pw_dir)
 REAL_HIDDEN = hidden_folder()
 INTERPRETER = Path(sys.executable).resolve()
 # Where a program that is not confined could leave a file that outlasts it.
-PLACES = [Path(place) for place in ("/", "/etc", "/usr", "/usr/bin", "/opt", "/run", "/dev", "/var/tmp", "/tmp", "/dev/shm")]
+PLACES = [
+    Path(place)
+    for place in (
+        "/",
+        "/etc",
+        "/usr",
+        "/usr/bin",
+        "/opt",
+        "/run",
+        "/dev",
+        "/var/tmp",
+        "/tmp",
+        "/dev/shm",
+    )
+]
 PLACES += [
     INTERPRETER.parent,
     Path(sysconfig.get_path("stdlib")) / "__pycache__",
@@ -63,8 +77,22 @@ PLACES += [
 ]
 RESULTS = ("final_info.json", "metrics.csv", "trace.json", "predictions.npy", "model.pt")
 _CALLS = {  # numbers of system calls that have no function in every C library
-    "x86_64": {"ptrace": 101, "add_key": 248, "keyctl": 250, "clone": 56, "tgkill": 234, "process_vm_readv": 310},
-    "aarch64": {"ptrace": 117, "add_key": 217, "keyctl": 219, "clone": 220, "tgkill": 131, "process_vm_readv": 270},
+    "x86_64": {
+        "ptrace": 101,
+        "add_key": 248,
+        "keyctl": 250,
+        "clone": 56,
+        "tgkill": 234,
+        "process_vm_readv": 310,
+    },
+    "aarch64": {
+        "ptrace": 117,
+        "add_key": 217,
+        "keyctl": 219,
+        "clone": 220,
+        "tgkill": 131,
+        "process_vm_readv": 270,
+    },
 }
 CALLS = _CALLS[platform.machine() if platform.machine() in _CALLS else "x86_64"]
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -240,10 +268,15 @@ class Scene:
         self._share_memory_and_key()
         self.master, self.terminal = os.openpty()
         os.set_blocking(self.master, False)
-        self.left_open = [os.open(self.home, os.O_RDONLY), os.open(self.home / ".netrc", os.O_RDONLY)]
+        self.left_open = [
+            os.open(self.home, os.O_RDONLY),
+            os.open(self.home / ".netrc", os.O_RDONLY),
+        ]
         for descriptor in self.left_open:
             os.set_inheritable(descriptor, True)
-        self.before_handler = signal.signal(signal.SIGUSR1, lambda number, frame: self.signalled.append(number))
+        self.before_handler = signal.signal(
+            signal.SIGUSR1, lambda number, frame: self.signalled.append(number)
+        )
         self.before = self._picture()
 
     def _write_files(self) -> None:
@@ -276,7 +309,13 @@ class Scene:
             pass  # a home that is not there, or is not the user's own
 
     def _listen(self) -> None:
-        inet, inet6, unix, stream, datagram = socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, socket.SOCK_STREAM, socket.SOCK_DGRAM
+        inet, inet6, unix, stream, datagram = (
+            socket.AF_INET,
+            socket.AF_INET6,
+            socket.AF_UNIX,
+            socket.SOCK_STREAM,
+            socket.SOCK_DGRAM,
+        )
         wanted: dict[str, tuple[int, int, Any]] = {
             "TCP": (inet, stream, ("127.0.0.1", 0)),
             "TCP over IPv6": (inet6, stream, ("::1", 0)),
@@ -285,7 +324,11 @@ class Scene:
             "a Unix socket": (unix, stream, str(self.home / "s")),
             "an abstract socket": (unix, stream, f"\0{self.nonce}"),
             "an abstract datagram socket": (unix, datagram, f"\0{self.nonce}-d"),
-            "a service's socket": (unix, stream, str(self._service_folder() / f"{self.nonce}.sock")),
+            "a service's socket": (
+                unix,
+                stream,
+                str(self._service_folder() / f"{self.nonce}.sock"),
+            ),
         }
         for name, (family, kind, address) in wanted.items():
             listener = socket.socket(family, kind)
@@ -302,15 +345,36 @@ class Scene:
     @staticmethod
     def _service_folder() -> Path:
         """Where the sockets of a machine's services lie, or a place that is as little of a program's business."""
-        return next(place for place in (Path("/run"), Path(f"/run/user/{os.getuid()}"), Path("/var/tmp")) if os.access(place, os.W_OK))
+        return next(
+            place
+            for place in (Path("/run"), Path(f"/run/user/{os.getuid()}"), Path("/var/tmp"))
+            if os.access(place, os.W_OK)
+        )
 
     def _start_victim(self) -> None:
         """A process of the same user that holds a key: what the harness is to a program."""
-        command = [sys.executable, "-I", "-S", "-c", VICTIM, str(self.root / "signals"), self.secret("a command line")]
-        environment = {"PATH": os.environ["PATH"], "ANTHROPIC_API_KEY": self.secret("the harness's environment")}
-        self.victim = subprocess.Popen(command, env=environment, cwd=self.home, stdout=subprocess.PIPE)
+        command = [
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            VICTIM,
+            str(self.root / "signals"),
+            self.secret("a command line"),
+        ]
+        environment = {
+            "PATH": os.environ["PATH"],
+            "ANTHROPIC_API_KEY": self.secret("the harness's environment"),
+        }
+        self.victim = subprocess.Popen(
+            command, env=environment, cwd=self.home, stdout=subprocess.PIPE
+        )
         assert self.victim.stdout and self.victim.stdout.readline() == b"ready\n"
-        line = next(line for line in Path(f"/proc/{self.victim.pid}/maps").read_text().splitlines() if line.endswith("[stack]"))
+        line = next(
+            line
+            for line in Path(f"/proc/{self.victim.pid}/maps").read_text().splitlines()
+            if line.endswith("[stack]")
+        )
         start, end = (int(part, 16) for part in line.split()[0].split("-"))
         self.stack = max(start, end - 2**15), end
 
@@ -330,16 +394,37 @@ class Scene:
         """What a program is told: an attacker knows his way about."""
         address = {name: listener.getsockname() for name, listener in self.listeners.items()}
         return {
-            "NONCE": self.nonce, "WORK": str(self.work), "RUN": str(self.work.parent), "EXPERIMENT": str(self.experiment),
-            "HOME": str(self.home), "HARNESS": str(self.harness), "ARRAYS": str(self.arrays), "HIDDEN": str(self.hidden),
-            "OTHER_RUN": str(self.experiment / "run_1"), "PROOF": str(self.proof), "REAL_HOME": str(REAL_HOME),
-            "REAL_HIDDEN": str(REAL_HIDDEN), "REPOSITORY": str(REPOSITORY), "INTERPRETER": str(INTERPRETER),
-            "LIBRARIES": [sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")], "RESULTS": RESULTS, "CALLS": CALLS,
-            "TCP": address["TCP"], "TCP6": address.get("TCP over IPv6", ("::1", 9)), "UDP": address["UDP"],
-            "DNS": address["the name server"], "SOCKET": address["a Unix socket"], "SERVICE": address["a service's socket"],
-            "VICTIM": self.victim.pid, "PARENT": os.getpid(), "STACK": self.stack, "TERMINAL": os.ttyname(self.terminal),
-            "MEMORY": self.memory_key, "BIG": 1280 * 2**20, "MANY": 300,
-        }  # fmt: skip
+            "NONCE": self.nonce,
+            "WORK": str(self.work),
+            "RUN": str(self.work.parent),
+            "EXPERIMENT": str(self.experiment),
+            "HOME": str(self.home),
+            "HARNESS": str(self.harness),
+            "ARRAYS": str(self.arrays),
+            "HIDDEN": str(self.hidden),
+            "OTHER_RUN": str(self.experiment / "run_1"),
+            "PROOF": str(self.proof),
+            "REAL_HOME": str(REAL_HOME),
+            "REAL_HIDDEN": str(REAL_HIDDEN),
+            "REPOSITORY": str(REPOSITORY),
+            "INTERPRETER": str(INTERPRETER),
+            "LIBRARIES": [sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")],
+            "RESULTS": RESULTS,
+            "CALLS": CALLS,
+            "TCP": address["TCP"],
+            "TCP6": address.get("TCP over IPv6", ("::1", 9)),
+            "UDP": address["UDP"],
+            "DNS": address["the name server"],
+            "SOCKET": address["a Unix socket"],
+            "SERVICE": address["a service's socket"],
+            "VICTIM": self.victim.pid,
+            "PARENT": os.getpid(),
+            "STACK": self.stack,
+            "TERMINAL": os.ttyname(self.terminal),
+            "MEMORY": self.memory_key,
+            "BIG": 1280 * 2**20,
+            "MANY": 300,
+        }
 
     def run(self, attack: Attack, kind: str, server: ForkServer | None) -> Execution:
         """server: a warm one that forks the program, as runs are; None: it is executed, as those of open scaffolds are."""
@@ -347,8 +432,16 @@ class Scene:
         self.main = PRELUDE.replace("# CONSTANTS", constants) + attack.code + END
         (self.work / "main.py").write_text(self.main)
         sandbox = Sandbox(kind=kind, limits=attack.limits)
-        request = Request(Path(sys.executable), self.work, self.stdout, self.stderr, attack.timeout, sandbox, server=server,
-                          readable=(self.arrays,))  # fmt: skip
+        request = Request(
+            Path(sys.executable),
+            self.work,
+            self.stdout,
+            self.stderr,
+            attack.timeout,
+            sandbox,
+            server=server,
+            readable=(self.arrays,),
+        )
         self.execution = execute(request)
         return self.execution
 
@@ -356,12 +449,18 @@ class Scene:
         """What lies in the work folder, links not followed; not all of it where a program made very much."""
         if self.work.is_symlink():
             return iter(())
-        found = (Path(folder) / name for folder, folders, files in os.walk(self.work) for name in files + folders)
+        found = (
+            Path(folder) / name
+            for folder, folders, files in os.walk(self.work)
+            for name in files + folders
+        )
         return islice(found, 300)
 
     def output(self) -> bytes:
         """All that the program said and left, read as the harness reads it."""
-        return b"\n".join(read_untrusted(path) or b"" for path in (self.stdout, self.stderr, *self.left()))
+        return b"\n".join(
+            read_untrusted(path) or b"" for path in (self.stdout, self.stderr, *self.left())
+        )
 
     def _picture(self) -> dict[str, tuple]:
         """Everything that a program may not touch."""
@@ -379,11 +478,23 @@ class Scene:
             return state.st_mode, state.st_uid
         readable = path != INTERPRETER and state.st_mode & stat.S_IRUSR
         content = hashlib.sha256(path.read_bytes()).hexdigest() if readable else ""
-        return state.st_mode, state.st_uid, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_nlink, content
+        return (
+            state.st_mode,
+            state.st_uid,
+            state.st_size,
+            state.st_mtime_ns,
+            state.st_ctime_ns,
+            state.st_nlink,
+            content,
+        )
 
     def changed(self) -> list[str]:
         now = self._picture()
-        changed = (path for path in now.keys() | self.before.keys() if now.get(path) != self.before.get(path))
+        changed = (
+            path
+            for path in now.keys() | self.before.keys()
+            if now.get(path) != self.before.get(path)
+        )
         return sorted(path.removeprefix(f"{self.root}/") for path in changed)
 
     def alive(self) -> bool:
@@ -404,12 +515,18 @@ class Scene:
         return bool(self._strays())
 
     def _strays(self) -> list[psutil.Process]:
-        return [process for process in psutil.process_iter() if process.pid not in (os.getpid(), self.victim.pid) and self._ours(process)]
+        return [
+            process
+            for process in psutil.process_iter()
+            if process.pid not in (os.getpid(), self.victim.pid) and self._ours(process)
+        ]
 
     def _ours(self, process: psutil.Process) -> bool:
         try:
             command, folder = process.cmdline(), process.cwd()
-            return process.status() != psutil.STATUS_ZOMBIE and (self.nonce in command or folder.startswith(str(self.work)))
+            return process.status() != psutil.STATUS_ZOMBIE and (
+                self.nonce in command or folder.startswith(str(self.work))
+            )
         except (psutil.Error, OSError):
             return False
 
@@ -444,12 +561,26 @@ def _system_call(name: str, *arguments: Any) -> int:
 def own_word(scene: Scene) -> str:
     said = f"ESCAPED-{scene.nonce} ".encode()
     lines = scene.output().splitlines()
-    return next((line.removeprefix(said).decode("utf-8", "replace") for line in lines if line.startswith(said)), "")
+    return next(
+        (
+            line.removeprefix(said).decode("utf-8", "replace")
+            for line in lines
+            if line.startswith(said)
+        ),
+        "",
+    )
 
 
 def secret_read(scene: Scene) -> str:
     output = scene.output()
-    return next((f"read the secret of {place}" for place, secret in scene.secrets.items() if secret.encode() in output), "")
+    return next(
+        (
+            f"read the secret of {place}"
+            for place, secret in scene.secrets.items()
+            if secret.encode() in output
+        ),
+        "",
+    )
 
 
 def spoiled(scene: Scene) -> str:
@@ -496,9 +627,14 @@ def harness_touched(scene: Scene) -> str:
         return "signalled the harness"
     if resource.prlimit(pid, resource.RLIMIT_NOFILE) != resource.getrlimit(resource.RLIMIT_NOFILE):
         return "changed the limits of the harness"
-    if os.getpriority(os.PRIO_PROCESS, pid) != os.getpriority(os.PRIO_PROCESS, 0) or os.sched_getaffinity(pid) != os.sched_getaffinity(0):
+    if os.getpriority(os.PRIO_PROCESS, pid) != os.getpriority(
+        os.PRIO_PROCESS, 0
+    ) or os.sched_getaffinity(pid) != os.sched_getaffinity(0):
         return "slowed the harness down"
-    if Path(f"/proc/{pid}/oom_score_adj").read_text() != Path("/proc/self/oom_score_adj").read_text():
+    if (
+        Path(f"/proc/{pid}/oom_score_adj").read_text()
+        != Path("/proc/self/oom_score_adj").read_text()
+    ):
         return "offered the harness to the kernel's out-of-memory killer"
     return ""
 
@@ -524,8 +660,8 @@ def something_left(scene: Scene) -> str:
 
 def harm(scene: Scene) -> str:
     """Anything that is seen from outside."""
-    looks = (own_word, secret_read, spoiled, reached, harness_touched, something_left)
-    return next(filter(None, (look(scene) for look in looks)), "")
+    line_styles = (own_word, secret_read, spoiled, reached, harness_touched, something_left)
+    return next(filter(None, (look(scene) for look in line_styles)), "")
 
 
 def code_or_harm(scene: Scene) -> str:
@@ -546,7 +682,11 @@ def real_labels(scene: Scene) -> str:
         names = [path.name for path in REAL_HIDDEN.iterdir()]
     except OSError:
         names = []
-    return "listed the hidden labels" if any(repr(name).encode() in scene.output() for name in names) else harm(scene)
+    return (
+        "listed the hidden labels"
+        if any(repr(name).encode() in scene.output() for name in names)
+        else harm(scene)
+    )
 
 
 def executed(scene: Scene) -> str:
@@ -554,7 +694,12 @@ def executed(scene: Scene) -> str:
     flake8(scene.work / "main.py")
     again = scene.root / "again"
     copy_files(scene.work.parent / "code", again)
-    subprocess.run([sys.executable, "-I", "-c", "import flake8, numpy"], cwd=scene.work, check=False, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-I", "-c", "import flake8, numpy"],
+        cwd=scene.work,
+        check=False,
+        capture_output=True,
+    )
     return harm(scene)
 
 
@@ -563,7 +708,10 @@ def poisoned(scene: Scene) -> str:
     again = scene.root / "again"
     copy_files(scene.work, again)
     done = subprocess.run(
-        [sys.executable, "-B", "-c", "import protocol; print(protocol.VALUE)"], cwd=again, capture_output=True, check=False
+        [sys.executable, "-B", "-c", "import protocol; print(protocol.VALUE)"],
+        cwd=again,
+        capture_output=True,
+        check=False,
     )
     return "poisoned the next stage" if done.stdout.strip() != b"7" else harm(scene)
 
@@ -572,13 +720,19 @@ def replaced_later(scene: Scene) -> str:
     name = scene.work / RESULTS[0]
     at_the_end = read_untrusted(name)
     time.sleep(1.5)
-    return "replaced its result after the end" if read_untrusted(name) != at_the_end else harm(scene)
+    return (
+        "replaced its result after the end" if read_untrusted(name) != at_the_end else harm(scene)
+    )
 
 
 def not_in_time(scene: Scene) -> str:
     execution = scene.execution
     assert execution
-    return harm(scene) if execution.limit == "time" and execution.seconds < 10 else f"ran for {execution.seconds} s"
+    return (
+        harm(scene)
+        if execution.limit == "time" and execution.seconds < 10
+        else f"ran for {execution.seconds} s"
+    )
 
 
 def flooded(scene: Scene) -> str:
@@ -587,8 +741,16 @@ def flooded(scene: Scene) -> str:
 
 
 def rights_left(scene: Scene) -> str:
-    status = dict(line.split(":\t", 1) for line in (read_untrusted(scene.work / "status") or b"").decode().splitlines() if ":\t" in line)
-    return f"has the capabilities {status['CapEff']}" if int(status.get("CapEff", "0"), 16) else harm(scene)
+    status = dict(
+        line.split(":\t", 1)
+        for line in (read_untrusted(scene.work / "status") or b"").decode().splitlines()
+        if ":\t" in line
+    )
+    return (
+        f"has the capabilities {status['CapEff']}"
+        if int(status.get("CapEff", "0"), 16)
+        else harm(scene)
+    )
 
 
 def new_rights(scene: Scene) -> str:
@@ -597,7 +759,9 @@ def new_rights(scene: Scene) -> str:
 
 
 def core_left(scene: Scene) -> str:
-    return next((f"left {path.name}" for path in scene.left() if path.name.startswith("core")), "") or harm(scene)
+    return next(
+        (f"left {path.name}" for path in scene.left() if path.name.startswith("core")), ""
+    ) or harm(scene)
 
 
 @dataclass(frozen=True)
@@ -608,7 +772,7 @@ class Attack:
     code: str
     check: Callable[[Scene], str] = harm
     timeout: float = 20.0
-    limits: Limits = LIMITS
+    limits: ResourceLimits = LIMITS
     landlock_cannot: str = ""  # why Landlock does not stop it
     anyway: str = ""  # what stops it even where there is no sandbox
 
@@ -736,7 +900,10 @@ attempt(read, "../unlabelled/info.json", "../../../../assay-hidden/digits/test_l
 attempt(read, OTHER_RUN + "/result.json", "../../run_1/result.json")
 attempt(os.listdir, OTHER_RUN, EXPERIMENT)""",
     ),
-    Attack("conversation_of_the_experiment", 'attempt(read, EXPERIMENT + "/session.jsonl", "../../session.jsonl")'),
+    Attack(
+        "conversation_of_the_experiment",
+        'attempt(read, EXPERIMENT + "/session.jsonl", "../../session.jsonl")',
+    ),
     Attack(
         "descriptors_left_open",
         """
@@ -826,7 +993,12 @@ attempt(link, "protocol.py", "main.py")""",
         code_or_harm,
         landlock_cannot=WHOLE_FOLDERS,
     ),
-    Attack("remove_protocol", 'attempt(os.unlink, "protocol.py", "main.py")', code_or_harm, landlock_cannot=WHOLE_FOLDERS),
+    Attack(
+        "remove_protocol",
+        'attempt(os.unlink, "protocol.py", "main.py")',
+        code_or_harm,
+        landlock_cannot=WHOLE_FOLDERS,
+    ),
     Attack(
         "protocol_by_hard_link",
         """
@@ -979,7 +1151,10 @@ def same(path):
     os.chmod(path, stat.S_IMODE(os.stat(path).st_mode))
 attempt(same, INTERPRETER, "/proc/self/exe")""",
     ),
-    Attack("write_to_the_system", 'attempt(create, "/", "/etc", "/usr", "/usr/bin", "/opt", "/run", "/dev", "/var/tmp")'),
+    Attack(
+        "write_to_the_system",
+        'attempt(create, "/", "/etc", "/usr", "/usr/bin", "/opt", "/run", "/dev", "/var/tmp")',
+    ),
     Attack(
         "leave_a_file_in_tmp",
         """
@@ -1158,7 +1333,9 @@ attempt(make, socket.SOCK_STREAM)""",
 )
 
 RESOURCES = (
-    Attack("fork_bomb", """
+    Attack(
+        "fork_bomb",
+        """
 children = []
 try:
     for _ in range(MANY):
@@ -1172,8 +1349,11 @@ time.sleep(3)
 if sum(os.waitpid(child, os.WNOHANG)[0] == 0 for child in children) >= MANY:
     escaped(f"held {MANY} processes")
 for child in children:
-    os.kill(child, signal.SIGKILL)"""),
-    Attack("bomb_of_daemons", """
+    os.kill(child, signal.SIGKILL)""",
+    ),
+    Attack(
+        "bomb_of_daemons",
+        """
 end, start = os.pipe()
 os.set_blocking(end, False)
 try:
@@ -1194,13 +1374,19 @@ except OSError:
     count = 0
 if count >= MANY:
     escaped(f"held {count} daemons")
-refuse(f"{count} of {MANY} lived")"""),
-    Attack("memory", """
+refuse(f"{count} of {MANY} lived")""",
+    ),
+    Attack(
+        "memory",
+        """
 pieces = []
 for _ in range(BIG // 2**26):
     pieces.append(bytearray(b"x") * 2**26)
-hold("memory")"""),
-    Attack("memory_of_children", """
+hold("memory")""",
+    ),
+    Attack(
+        "memory_of_children",
+        """
 for number in range(5):
     if os.fork() == 0:
         piece = bytearray(b"x") * (BIG // 5)
@@ -1212,53 +1398,79 @@ while time.monotonic() < until and not (ended := os.waitpid(-1, os.WNOHANG)[0]):
     time.sleep(0.05)
 if not ended and len(list(Path(".").glob("held*"))) == 5:
     escaped("held memory in children")
-refuse("a child was killed")"""),
-    Attack("memory_in_a_file_without_a_name", """
+refuse("a child was killed")""",
+    ),
+    Attack(
+        "memory_in_a_file_without_a_name",
+        """
 descriptor, piece = os.memfd_create("x"), b"x" * 2**24
 for _ in range(BIG // 2**24):
     os.write(descriptor, piece)
-hold("memory in a memfd")"""),
-    Attack("memory_in_dev_shm", """
+hold("memory in a memfd")""",
+    ),
+    Attack(
+        "memory_in_dev_shm",
+        """
 with open("/dev/shm/" + NONCE, "wb") as file:
     os.unlink("/dev/shm/" + NONCE)
     piece = b"x" * 2**24
     for _ in range(BIG // 2**24):
         file.write(piece)
-    hold("memory in /dev/shm")"""),
-    Attack("disk", """
+    hold("memory in /dev/shm")""",
+    ),
+    Attack(
+        "disk",
+        """
 with open("large", "wb") as file:
     for _ in range(BIG // 2**24):
         file.write(b"x" * 2**24)
-hold("disk")"""),
-    Attack("disk_in_several_files", """
+hold("disk")""",
+    ),
+    Attack(
+        "disk_in_several_files",
+        """
 for number in range(20):
     with open(f"large{number}", "wb") as file:
         for _ in range(BIG // 20 // 2**22):
             file.write(b"x" * 2**22)
-hold("disk")"""),
-    Attack("disk_without_a_name", """
+hold("disk")""",
+    ),
+    Attack(
+        "disk_without_a_name",
+        """
 with open("large", "wb") as file:
     os.unlink("large")
     for _ in range(BIG // 2**24):
         file.write(b"x" * 2**24)
-    hold("disk that no folder shows")"""),
-    Attack("disk_in_tmp", """
+    hold("disk that no folder shows")""",
+    ),
+    Attack(
+        "disk_in_tmp",
+        """
 import tempfile
 def fill(folder):
     with tempfile.NamedTemporaryFile(prefix=NONCE, dir=folder) as file:
         for _ in range(BIG // 2**24):
             file.write(b"x" * 2**24)
         hold("disk in " + folder)
-attempt(fill, tempfile.gettempdir())"""),
-    Attack("many_small_files", """
+attempt(fill, tempfile.gettempdir())""",
+    ),
+    Attack(
+        "many_small_files",
+        """
 os.mkdir("many")
 for number in range(12_000):
     with open(f"many/{number}", "wb") as file:
         file.write(b"x" * 4096)
-hold("many files")""", limits=Limits(memory=LIMITS.memory, processes=LIMITS.processes, disk=32 * 2**20)),
-    Attack("sparse_file", """
+hold("many files")""",
+        limits=ResourceLimits(memory=LIMITS.memory, processes=LIMITS.processes, disk=32 * 2**20),
+    ),
+    Attack(
+        "sparse_file",
+        """
 with open("model.pt", "wb") as file:
-    file.truncate(2**40)"""),
+    file.truncate(2**40)""",
+    ),
     Attack(
         "huge_log",
         """
@@ -1270,17 +1482,23 @@ print()""",
         flooded,
         anyway="the middle of a log is dropped",
     ),
-    Attack("core_dump", """
+    Attack(
+        "core_dump",
+        """
 if os.fork() == 0:
     resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
     os.abort()
 os.wait()
-refuse("limited to nothing")""", core_left),
-)  # fmt: skip
+refuse("limited to nothing")""",
+        core_left,
+    ),
+)
 
 STAYING = (
     Attack("daemon", "daemon()"),
-    Attack("session_of_its_own", """
+    Attack(
+        "session_of_its_own",
+        """
 if os.fork() == 0:
     os.setsid()
     file = open("alive", "w")
@@ -1290,31 +1508,57 @@ if os.fork() == 0:
     os._exit(0)
 while not os.path.exists("up"):
     time.sleep(0.01)
-refuse("killed with the program")""", anyway="what carries the mark of the run is killed"),
-    Attack("ignore_signals", """
+refuse("killed with the program")""",
+        anyway="what carries the mark of the run is killed",
+    ),
+    Attack(
+        "ignore_signals",
+        """
 daemon()
 for number in range(1, 32):
     if number not in (9, 19):
         signal.signal(number, signal.SIG_IGN)
 while True:
-    time.sleep(1)""", not_in_time, timeout=2.0),
-    Attack("stop_itself", """
+    time.sleep(1)""",
+        not_in_time,
+        timeout=2.0,
+    ),
+    Attack(
+        "stop_itself",
+        """
 daemon("os.kill(os.getpid(), signal.SIGSTOP)")
-os.kill(os.getpid(), signal.SIGSTOP)""", not_in_time, timeout=2.0),
-    Attack("close_its_streams", """
+os.kill(os.getpid(), signal.SIGSTOP)""",
+        not_in_time,
+        timeout=2.0,
+    ),
+    Attack(
+        "close_its_streams",
+        """
 daemon()
 for number in range(3):
     os.close(number)
-time.sleep(60)""", not_in_time, timeout=2.0),
-    Attack("replace_results_after_the_end", f"""
+time.sleep(60)""",
+        not_in_time,
+        timeout=2.0,
+    ),
+    Attack(
+        "replace_results_after_the_end",
+        f"""
 Path("{RESULTS[0]}").write_text("{{}}")
-daemon("time.sleep(0.7); open(" + repr(WORK + "/{RESULTS[0]}") + ", 'w').write('forged')")""", replaced_later),
-    Attack("kill_its_keeper", """
+daemon("time.sleep(0.7); open(" + repr(WORK + "/{RESULTS[0]}") + ", 'w').write('forged')")""",
+        replaced_later,
+    ),
+    Attack(
+        "kill_its_keeper",
+        """
 daemon()
 if os.getppid() not in (0, PARENT):
     attempt(lambda pid: os.kill(pid, signal.SIGKILL), os.getppid())
-    time.sleep(1)"""),
-    Attack("signal_the_harness", """
+    time.sleep(1)""",
+    ),
+    Attack(
+        "signal_the_harness",
+        """
 def by_kill(pid):
     os.kill(pid, signal.SIGUSR1)
 def by_thread(pid):
@@ -1322,28 +1566,44 @@ def by_thread(pid):
 def by_descriptor(pid):
     signal.pidfd_send_signal(os.pidfd_open(pid), signal.SIGUSR1)
 for action in (by_kill, by_thread, by_descriptor):
-    attempt(action, VICTIM, PARENT)"""),
-    Attack("end_the_harness", """
+    attempt(action, VICTIM, PARENT)""",
+    ),
+    Attack(
+        "end_the_harness",
+        """
 attempt(lambda pid: os.kill(pid, signal.SIGTERM), VICTIM)
 attempt(lambda pid: os.kill(pid, signal.SIGKILL), VICTIM)
-time.sleep(0.2)"""),
-    Attack("limits_of_the_harness", "attempt(lambda pid: resource.prlimit(pid, resource.RLIMIT_NOFILE, (64, 64)), VICTIM)"),
-    Attack("priority_of_the_harness", """
+time.sleep(0.2)""",
+    ),
+    Attack(
+        "limits_of_the_harness",
+        "attempt(lambda pid: resource.prlimit(pid, resource.RLIMIT_NOFILE, (64, 64)), VICTIM)",
+    ),
+    Attack(
+        "priority_of_the_harness",
+        """
 attempt(lambda pid: os.setpriority(os.PRIO_PROCESS, pid, 15), VICTIM)
-attempt(lambda pid: os.sched_setaffinity(pid, {min(os.sched_getaffinity(0))}), VICTIM)"""),
-    Attack("harness_to_the_out_of_memory_killer", """
+attempt(lambda pid: os.sched_setaffinity(pid, {min(os.sched_getaffinity(0))}), VICTIM)""",
+    ),
+    Attack(
+        "harness_to_the_out_of_memory_killer",
+        """
 def offer(pid):
     with open(f"/proc/{pid}/oom_score_adj", "w") as file:
         file.write("900")
-attempt(offer, VICTIM)"""),
-    Attack("terminal_of_the_harness", """
+attempt(offer, VICTIM)""",
+    ),
+    Attack(
+        "terminal_of_the_harness",
+        """
 def type_in(path):
     descriptor = os.open(path, os.O_RDWR)
     for letter in NONCE.encode() + b"\\n":
         fcntl.ioctl(descriptor, 0x5412, bytes([letter]))  # TIOCSTI
 attempt(overwrite, TERMINAL, "/dev/tty")
-attempt(type_in, TERMINAL, "/dev/tty")"""),
-)  # fmt: skip
+attempt(type_in, TERMINAL, "/dev/tty")""",
+    ),
+)
 
 KERNEL = (
     Attack(

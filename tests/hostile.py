@@ -49,11 +49,33 @@ PAYLOADS = {
     "surrogates": "a\ud800b\udfffc",
     "rich": "[bold red]x[/] [link=http://evil.example]y[/link] [/nothing] \\[z]",
     "quotes of ids": "m0--1 \" ' ` -- --> # ? % & = / \\ ../../x",
-    "spreadsheet": "=HYPERLINK(\"http://evil.example\",\"x\") | a | b\n|---|---|\n| c | d |",
-}  # fmt: skip
+    "spreadsheet": '=HYPERLINK("http://evil.example","x") | a | b\n|---|---|\n| c | d |',
+}
 # What the harness reads as one of its own words, and where things lie.
-_OWN_WORDS = {"event", "folder", "status", "arm", "verdict", "direction", "key", "schema", "stopped", "control", "correct", "run"}
-TEXTS = ("main.py", "requirements.txt", "prompt.md", "reply.md", "chat.md", "stdout.log", "stderr.log", "diff.patch")
+_OWN_WORDS = {
+    "event",
+    "folder",
+    "status",
+    "arm",
+    "verdict",
+    "direction",
+    "key",
+    "schema",
+    "stopped",
+    "control",
+    "correct",
+    "run",
+}
+TEXTS = (
+    "main.py",
+    "requirements.txt",
+    "prompt.md",
+    "reply.md",
+    "chat.md",
+    "stdout.log",
+    "stderr.log",
+    "diff.patch",
+)
 _PLACES = itertools.count()
 
 
@@ -63,25 +85,43 @@ def slim(source: Archive, folder: Path) -> Archive:
         source.folder,
         folder,
         symlinks=True,
-        ignore=shutil.ignore_patterns("work", "predict", "workspace", "idea", "control", "report.html", "report.md"),
+        ignore=shutil.ignore_patterns(
+            "work", "predict", "workspace", "idea", "control", "report.html", "report.md"
+        ),
     )
     for judgement in folder.glob("run_*/gate/judgement.json"):
-        found = {"id": "C1", "text": "It is there.", "votes": [True, False], "passed": True, "quote": "x = 1", "reason": "It says so."}
-        stored = json.loads(judgement.read_text()) | {"findings": [found, found | {"id": "C2", "passed": False}], "model": "a judge"}
+        found = {
+            "id": "C1",
+            "text": "It is there.",
+            "votes": [True, False],
+            "passed": True,
+            "quote": "x = 1",
+            "reason": "It says so.",
+        }
+        stored = json.loads(judgement.read_text()) | {
+            "findings": [found, found | {"id": "C2", "passed": False}],
+            "model": "a judge",
+        }
         judgement.write_text(json.dumps(stored))
         report = judgement.with_name("report.json")
         stored = json.loads(report.read_text())
         stored["facts"]["recipe"] = {"batch_size": ["64", "64", "32"]}
         report.write_text(json.dumps(stored))
         shutil.copy(judgement.parent.parent / "stderr.log", judgement.parent.parent / "stdout.log")
-    (folder / "reading.json").write_text('{"text": "It was seen to rise.", "model": "a model", "refused": "", "absent": ""}')
-    for metrics in folder.rglob("metrics.csv"):  # pictures take long to draw: one run and one column are enough
+    (folder / "reading.json").write_text(
+        '{"text": "It was seen to rise.", "model": "a model", "refused": "", "absent": ""}'
+    )
+    for metrics in folder.rglob(
+        "metrics.csv"
+    ):  # pictures take long to draw: one run and one column are enough
         if metrics.parent.name == "run_1":
             rows = [line.split(",") for line in metrics.read_text().splitlines()]
             metrics.write_text("".join(f"{row[0]},{row[1]}\n" for row in rows))
         else:
             metrics.unlink()
-    (folder / "reproductions.jsonl").write_text('{"arm": "idea", "exact": true, "note": "the same"}\n')
+    (folder / "reproductions.jsonl").write_text(
+        '{"arm": "idea", "exact": true, "note": "the same"}\n'
+    )
     return Archive(folder)
 
 
@@ -112,7 +152,10 @@ def _replaced(value: Any, marked: Callable[..., str], key: str = "") -> Any:
     """Every text in it, but for the harness's own words; and one more field in each object that may have any."""
     if isinstance(value, dict):
         made = {name: _replaced(inner, marked, name) for name, inner in value.items()}
-        anything = key in ("operators", "packages", "metrics", "variables", "asked", "provenance") or "event" in value
+        anything = (
+            key in ("operators", "packages", "metrics", "variables", "asked", "provenance")
+            or "event" in value
+        )
         return made | ({marked(): 1} if anything else {})
     if isinstance(value, list):
         return [_replaced(inner, marked, key) for inner in value]
@@ -123,7 +166,10 @@ def _with_column(rows: str, payload: str) -> str:
     """metrics.csv with a column that changes and is named like the payload."""
     head, *lines = rows.splitlines()
     quoted = '"' + payload.replace('"', '""') + '"'
-    return "\n".join([f"{head},{quoted}", *(f"{line},{number}" for number, line in enumerate(lines))]) + "\n"
+    return (
+        "\n".join([f"{head},{quoted}", *(f"{line},{number}" for number, line in enumerate(lines))])
+        + "\n"
+    )
 
 
 def _dumped(value: Any) -> bytes:

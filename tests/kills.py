@@ -58,7 +58,10 @@ class Table:
         return not any(getattr(self, one.name) for one in fields(self)[3:-1])
 
     def __str__(self) -> str:
-        rows = [f"{one.name.replace('_', ' '):32}{getattr(self, one.name):6}" for one in fields(self)[:-1]]
+        rows = [
+            f"{one.name.replace('_', ' '):32}{getattr(self, one.name):6}"
+            for one in fields(self)[:-1]
+        ]
         return "\n".join(["", *rows, *self.notes[:20]])
 
 
@@ -71,7 +74,11 @@ class Player(Endpoint):
         self.asked: list[str] = []
 
     def answer(self, handler: Any, body: dict[str, Any], answer: Answer) -> None:
-        state = "the result" if is_reading(body) else self.states("\n".join(message["content"] for message in body["messages"]))
+        state = (
+            "the result"
+            if is_reading(body)
+            else self.states("\n".join(message["content"] for message in body["messages"]))
+        )
         self.asked.append(state)
         super().answer(handler, body, Answer(self.replies.get(state, READ), delay=self.delay))
 
@@ -81,7 +88,9 @@ class Campaign:
     """Experiments in folders of their own, one after the other, until there were enough kills."""
 
     folder: Path
-    begin: Callable[[Path], list[str]]  # what launch.py is given, for a new experiment in this new folder
+    begin: Callable[
+        [Path], list[str]
+    ]  # what launch.py is given, for a new experiment in this new folder
     finished: Callable[[Archive], Any]  # what must be the same as without any kill
     environment: dict[str, str] = field(default_factory=dict)
     player: Player | None = None
@@ -101,7 +110,10 @@ class Campaign:
         place = self._place(self.folder / "undisturbed")
         started = time.monotonic()
         self._end(place, ("none", 0))
-        self.length, self.steps = time.monotonic() - started, json.loads((place / "steps").read_text())
+        self.length, self.steps = (
+            time.monotonic() - started,
+            json.loads((place / "steps").read_text()),
+        )
         self.expected = self.finished(experiments(place / "runs")[0])
 
     def _experiment(self, folder: Path, kills: int) -> None:
@@ -128,16 +140,27 @@ class Campaign:
     def _start(self, place: Path, step: tuple[str, int] | None = None) -> subprocess.Popen:
         arguments = json.loads((place / "arguments.json").read_text())
         driver = [] if step is None else [str(KILLED_AT), *map(str, step), str(place / "steps")]
-        own = {MARK: str(place), "TMPDIR": str(place / "tmp")}  # so every process mentions this folder somewhere
+        own = {
+            MARK: str(place),
+            "TMPDIR": str(place / "tmp"),
+        }  # so every process mentions this folder somewhere
         with (place / "output").open("ab") as output:
-            return subprocess.Popen([sys.executable, *driver, str(LAUNCH), *arguments], cwd=place, stdout=output, stderr=output,
-                                    env=os.environ | self.environment | own, start_new_session=True)  # fmt: skip
+            return subprocess.Popen(
+                [sys.executable, *driver, str(LAUNCH), *arguments],
+                cwd=place,
+                stdout=output,
+                stderr=output,
+                env=os.environ | self.environment | own,
+                start_new_session=True,
+            )
 
     def _end(self, place: Path, step: tuple[str, int] | None = None) -> None:
         self._accept(place, self._start(place, step).wait(LONGEST), 0)
 
     def _accept(self, place: Path, code: int, *expected: int) -> None:
-        assert code in expected, f"exit code {code}: {(place / 'output').read_text(errors='replace')[-3000:]}"
+        assert code in expected, (
+            f"exit code {code}: {(place / 'output').read_text(errors='replace')[-3000:]}"
+        )
 
     # ---- a kill ------------------------------------------------------------------------------------------------
 
@@ -164,9 +187,14 @@ class Campaign:
 
     def _at_an_event(self, place: Path) -> subprocess.Popen:
         """As soon as one of these grows, or a little later."""
-        measure = self.choose.choice([lambda: _bytes(place, "events.jsonl"), lambda: _bytes(place, "session.jsonl"),
-                                      lambda: len(list((place / "runs").rglob("*.pending*"))),
-                                      lambda: len(self.player.asked) if self.player else 0])  # fmt: skip
+        measure = self.choose.choice(
+            [
+                lambda: _bytes(place, "events.jsonl"),
+                lambda: _bytes(place, "session.jsonl"),
+                lambda: len(list((place / "runs").rglob("*.pending*"))),
+                lambda: len(self.player.asked) if self.player else 0,
+            ]
+        )
         later, process, before = self.choose.choice((0, 0.01, 0.1)), self._start(place), measure()
         times = self.choose.randint(1, 4)
         while process.poll() is None and times:
@@ -178,7 +206,9 @@ class Campaign:
         return process
 
     def _at_a_step(self, place: Path) -> subprocess.Popen:
-        kind = self.choose.choice(sorted(self.steps))  # there are few renames, and much depends on them
+        kind = self.choose.choice(
+            sorted(self.steps)
+        )  # there are few renames, and much depends on them
         process = self._start(place, (kind, self.choose.randint(1, self.steps[kind])))
         process.wait(LONGEST)
         return process
@@ -209,24 +239,43 @@ class Campaign:
     def _compare(self, place: Path) -> None:
         """One archive, the same result as without a kill, each run said once, each reply asked for once."""
         (archive,) = experiments(place / "runs")
-        said = [event.get("folder") or "" for event in read_events(archive.events) if event["event"] in ("attempt", "confirmed")]
+        said = [
+            event.get("folder") or ""
+            for event in read_events(archive.events)
+            if event["event"] in ("attempt", "confirmed")
+        ]
         for name in {name for name in said if said.count(name) > 1}:
-            self.table.count("finished_runs_repeated", f"{archive.folder / name} was said {said.count(name)} times")
+            self.table.count(
+                "finished_runs_repeated",
+                f"{archive.folder / name} was said {said.count(name)} times",
+            )
         try:
             experiment_table(archive)
             load_verdict(archive)
         except Fault as fault:
             self.table.count("unreadable_archives", str(fault))
         outcome = self.finished(archive)
-        assert outcome == self.expected, f"{archive.folder}: {outcome}, without a kill {self.expected}"
+        assert outcome == self.expected, (
+            f"{archive.folder}: {outcome}, without a kill {self.expected}"
+        )
         if self.player:
-            for state in {state for state in self.player.asked if self.player.asked.count(state) > 1}:
-                self.table.count("replies_paid_twice", f"{archive.folder}: at {state}, {self.player.asked.count(state)} times")
+            for state in {
+                state for state in self.player.asked if self.player.asked.count(state) > 1
+            }:
+                self.table.count(
+                    "replies_paid_twice",
+                    f"{archive.folder}: at {state}, {self.player.asked.count(state)} times",
+                )
 
 
 def replies_of(place: Path) -> list[str]:
     """Of the only experiment in this folder."""
-    return [line["reply"] for path in (place / "runs").glob("*/*/session.jsonl") for line in read_events(path) if "reply" in line]
+    return [
+        line["reply"]
+        for path in (place / "runs").glob("*/*/session.jsonl")
+        for line in read_events(path)
+        if "reply" in line
+    ]
 
 
 def finished_runs(runs: Path) -> list[Path]:
@@ -237,8 +286,12 @@ def finished_runs(runs: Path) -> list[Path]:
 def damage(runs: Path) -> list[str]:
     """What cannot be read of that which the harness wrote and gave its final name."""
     found = []
-    for path in (path for path in runs.rglob("*.json*") if path.is_file() and not path.name.endswith(".part")):
-        if _unfinished(path) or {"work", "predict", "control", "idea", "control_again"} & set(path.parts):
+    for path in (
+        path for path in runs.rglob("*.json*") if path.is_file() and not path.name.endswith(".part")
+    ):
+        if _unfinished(path) or {"work", "predict", "control", "idea", "control_again"} & set(
+            path.parts
+        ):
             continue  # the last ones are the run's own
         try:
             read_events(path) if path.suffix == ".jsonl" else json.loads(path.read_bytes())

@@ -27,10 +27,31 @@ from tests.conftest import QUICK_MAIN, REPOSITORY
 from tests.replies import edit, scores
 
 # What each idea's experiment is shown as.
-STATES = {"frequency_domain_cnn": {"supported", "inconclusive", "not_supported"}, "curriculum_learning_cnn": {"not_implemented"},
-          "always_crashes": {"no_result"}, "higher": {"inconclusive"}, "slow": {"running"}, "stopped": {"fault"}, "left": {"unfinished"},
-          "torn": {"damaged"}, "earlier": {"old_format"}}  # fmt: skip
-DIGITS = ("--dataset", "digits", "--epochs", "2", "--runs", "2", "--baseline-seeds", "2", "--confirm-seeds", "3", "--max-failures", "2")
+STATES = {
+    "frequency_domain_cnn": {"supported", "inconclusive", "not_supported"},
+    "curriculum_learning_cnn": {"not_implemented"},
+    "always_crashes": {"no_result"},
+    "higher": {"inconclusive"},
+    "slow": {"running"},
+    "stopped": {"fault"},
+    "left": {"unfinished"},
+    "torn": {"damaged"},
+    "earlier": {"old_format"},
+}
+DIGITS = (
+    "--dataset",
+    "digits",
+    "--epochs",
+    "2",
+    "--runs",
+    "2",
+    "--baseline-seeds",
+    "2",
+    "--confirm-seeds",
+    "3",
+    "--max-failures",
+    "2",
+)
 
 
 def make_queue(folder: Path, environment: Path) -> Path:
@@ -51,7 +72,13 @@ def _launch(folder: Path, *arguments: object) -> int:
     command = [sys.executable, REPOSITORY / "launch.py", *arguments]
     log = folder / "launch.log"
     with log.open("a") as out:
-        return subprocess.run([str(part) for part in command], cwd=folder, stdout=out, stderr=subprocess.STDOUT, timeout=300).returncode
+        return subprocess.run(
+            [str(part) for part in command],
+            cwd=folder,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            timeout=300,
+        ).returncode
 
 
 def _digits(folder: Path, environment: Path) -> None:
@@ -61,7 +88,10 @@ def _digits(folder: Path, environment: Path) -> None:
     for name in ("frequency_domain_cnn", "curriculum_learning_cnn"):
         shutil.copy(REPOSITORY / "ideas" / f"{name}.md", ideas)
     shutil.copy(REPOSITORY / "ideas" / "sessions" / "frequency_domain_cnn.jsonl", sessions)
-    shutil.copy(REPOSITORY / "tests" / "sessions" / "curriculum_learning_cnn_tuned.jsonl", sessions / "curriculum_learning_cnn.jsonl")
+    shutil.copy(
+        REPOSITORY / "tests" / "sessions" / "curriculum_learning_cnn_tuned.jsonl",
+        sessions / "curriculum_learning_cnn.jsonl",
+    )
     _launch(folder, "ideas", *DIGITS, "--python", environment)
 
 
@@ -85,7 +115,9 @@ def _spoilt(folder: Path) -> None:
     for slug in ("stopped", "left"):
         lines = made[slug].events.read_text().splitlines(keepends=True)
         made[slug].events.write_text("".join(lines[:-3]))
-    append_event(made["stopped"].events, "fault", kind="model", detail="the provider said 401: no such key")
+    append_event(
+        made["stopped"].events, "fault", kind="model", detail="the provider said 401: no such key"
+    )
 
 
 def _copy(folder: Path, slug: str) -> Archive:
@@ -94,21 +126,43 @@ def _copy(folder: Path, slug: str) -> Archive:
 
 
 def _arguments(folder: Path, slug: str, *replies: str) -> list[str]:
-    (folder / f"{slug}.md").write_text(f"# {slug.capitalize().replace('_', ' ')}\n\nMake SCORE higher.\n")
-    session = "".join(json.dumps({"reply": reply, "finish_reason": "stop"}) + "\n" for reply in replies)
+    (folder / f"{slug}.md").write_text(
+        f"# {slug.capitalize().replace('_', ' ')}\n\nMake SCORE higher.\n"
+    )
+    session = "".join(
+        json.dumps({"reply": reply, "finish_reason": "stop"}) + "\n" for reply in replies
+    )
     (folder / f"{slug}.jsonl").write_text(session)
-    return [f"{slug}.md", "--scaffold", "scaffold", "--python", sys.executable, "--model", f"replay:{slug}.jsonl", "--runs", "2"]
+    return [
+        f"{slug}.md",
+        "--scaffold",
+        "scaffold",
+        "--python",
+        sys.executable,
+        "--model",
+        f"replay:{slug}.jsonl",
+        "--runs",
+        "2",
+    ]
 
 
 @contextmanager
 def _under_way(folder: Path) -> Iterator[None]:
     """While this lasts, an experiment is in its first run."""
-    arguments = _arguments(folder, "slow", edit("SCORE = 0.5", "import time; time.sleep(600)\nSCORE = 0.6"))
-    process = subprocess.Popen([sys.executable, str(REPOSITORY / "launch.py"), *arguments], cwd=folder, stdout=subprocess.DEVNULL)
+    arguments = _arguments(
+        folder, "slow", edit("SCORE = 0.5", "import time; time.sleep(600)\nSCORE = 0.6")
+    )
+    process = subprocess.Popen(
+        [sys.executable, str(REPOSITORY / "launch.py"), *arguments],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+    )
     try:
         deadline = time.monotonic() + 60
         while not list((folder / "runs").glob("slow/*/run_1.pending/work/main.py")):
-            assert process.poll() is None and time.monotonic() < deadline, "the slow experiment does not begin"
+            assert process.poll() is None and time.monotonic() < deadline, (
+                "the slow experiment does not begin"
+            )
             time.sleep(0.05)
         yield
     finally:

@@ -14,13 +14,19 @@ BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
 
 
 def test_every_file_that_the_readme_names_exists():
-    named = re.findall(r"`((?:agent|templates|ideas|scaffold|benchmarks)/[\w./]*|launch\.py)`", README)
+    named = re.findall(
+        r"`((?:agent|templates|ideas|scaffold|benchmarks)/[\w./]*|launch\.py)`", README
+    )
     assert len(named) > 25
     assert [name for name in named if not (REPOSITORY / name).exists()] == []
 
 
 def test_every_module_stands_in_the_file_table():
-    modules = [path for path in (REPOSITORY / "agent").glob("*.py") if path.name not in ("__init__.py", "errors.py")]
+    modules = [
+        path
+        for path in (REPOSITORY / "agent").glob("*.py")
+        if path.name not in ("__init__.py", "errors.py")
+    ]
     assert [path.name for path in modules if f"`agent/{path.name}`" not in README] == []
 
 
@@ -44,7 +50,11 @@ def _options(text: str) -> list[str]:
 def test_ci_runs_the_readme_s_own_commands():
     script = (REPOSITORY / ".ci" / "run").read_text()
     assert "README.md" in script and len(BLOCKS) >= 3
-    assert "pip install" in BLOCKS[0] and "launch.py ideas/frequency_domain_cnn.md" in BLOCKS[0] and "pytest" in BLOCKS[1]
+    assert (
+        "pip install" in BLOCKS[0]
+        and "launch.py ideas/frequency_domain_cnn.md" in BLOCKS[0]
+        and "pytest" in BLOCKS[1]
+    )
 
 
 def test_no_lock_or_constraint_names_a_host_and_the_pins_agree():
@@ -54,22 +64,38 @@ def test_no_lock_or_constraint_names_a_host_and_the_pins_agree():
 
 
 def test_links_inside_the_readme_lead_somewhere():
-    anchors = {re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in README.splitlines() if line.startswith("#")}
+    anchors = {
+        re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+        for line in README.splitlines()
+        if line.startswith("#")
+    }
     for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert (target.startswith("#") and target[1:] in anchors) or (REPOSITORY / target).exists(), target
+        assert (target.startswith("#") and target[1:] in anchors) or (
+            REPOSITORY / target
+        ).exists(), target
 
 
 def test_only_the_worker_imports_aider_and_nothing_but_the_reader_imports_torch():
     for path in (REPOSITORY / "agent").rglob("*.py"):
         source = path.read_text(encoding="utf-8")
-        assert not re.search(r"^\s*(import|from) aider", source, re.MULTILINE) or path.name == "aider_worker.py"
-        assert not re.search(r"^\s*(import|from) torch", source, re.MULTILINE) or path.name == "torchvision_reader.py"
+        assert (
+            not re.search(r"^\s*(import|from) aider", source, re.MULTILINE)
+            or path.name == "aider_worker.py"
+        )
+        assert (
+            not re.search(r"^\s*(import|from) torch", source, re.MULTILINE)
+            or path.name == "torchvision_reader.py"
+        )
 
 
 def test_the_list_of_planted_faults_fits_the_code():
     from benchmarks.planted_faults import FAULTS
 
-    missing = [(fault.file, fault.old) for fault in FAULTS if fault.old not in (REPOSITORY / fault.file).read_text(encoding="utf-8")]
+    missing = [
+        (fault.file, fault.old)
+        for fault in FAULTS
+        if fault.old not in (REPOSITORY / fault.file).read_text(encoding="utf-8")
+    ]
     assert missing == [] and len({fault.file for fault in FAULTS}) >= 10
 
 
@@ -82,13 +108,23 @@ def test_the_page_on_reading_results_names_commands_options_and_files_that_exist
         assert (REPOSITORY / "docs" / target).exists(), target
     source = "".join(
         (REPOSITORY / name).read_text(encoding="utf-8")
-        for name in ("launch.py", "agent/cli/options.py", "agent/cli/sync.py", "agent/cli/review.py")
+        for name in (
+            "launch.py",
+            "agent/cli/options.py",
+            "agent/cli/sync.py",
+            "agent/cli/review.py",
+        )
     )
     commands = set(re.findall(r"launch\.py (\w+)", READING))
     assert commands >= {"review", "verdict", "sync", "report"}
     assert [name for name in commands if f"def {name}(" not in source] == []
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", READING)) - {"--logdir"}  # TensorBoard's
-    assert [option for option in options if f'"{option}"' not in source and option != "--help"] == []
-    written = "".join((REPOSITORY / "agent" / name).read_text(encoding="utf-8") for name in ("archive.py", "report/diary.py"))
+    assert [
+        option for option in options if f'"{option}"' not in source and option != "--help"
+    ] == []
+    written = "".join(
+        (REPOSITORY / "agent" / name).read_text(encoding="utf-8")
+        for name in ("archive.py", "report/diary.py")
+    )
     for name in re.findall(r"`(?:\w+/)*(\w+\.(?:json|jsonl|csv|md|html))`", READING):
         assert f'"{name}"' in written, name

@@ -13,9 +13,8 @@ NO_MODEL = "no model is at hand"  # the reason where there was nobody to ask
 CHARACTERS = 500  # of a reading
 
 
-
 @dataclass(frozen=True)
-class Reading:
+class Commentary:
     """The model's words, or why there are none."""
 
     text: str = ""
@@ -28,16 +27,21 @@ class Reading:
         """What is to be said where there is no text; '' where there was nobody to ask."""
         if self.refused:
             return f"the model's reading was refused: {self.refused}"
-        return f"no model's reading: {self.absent}" if self.absent and self.absent != NO_MODEL else ""
+        return (
+            f"no model's reading: {self.absent}" if self.absent and self.absent != NO_MODEL else ""
+        )
 
 
-
-def load_reading(archive: Archive) -> Reading:
+def load_commentary(archive: Archive) -> Commentary:
     """Never raises: without a readable one there is none."""
     try:
         stored = read_json(archive.reading)
     except Fault:
-        return Reading()
-    return Reading(**{name: bounded_line(value, CHARACTERS) for name in Reading.__dataclass_fields__
-                      if isinstance(value := stored.get(name), str)})  # fmt: skip
-
+        return Commentary()
+    return Commentary(
+        **{
+            name: bounded_line(value, CHARACTERS)
+            for name in Commentary.__dataclass_fields__
+            if isinstance(value := stored.get(name), str)
+        }
+    )

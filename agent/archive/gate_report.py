@@ -20,7 +20,6 @@ class Check:
     seconds: float = 0.0
 
 
-
 @dataclass(frozen=True)
 class GateReport:
     """All checks that were made; the first that fails is the last."""
@@ -38,14 +37,14 @@ class GateReport:
 
     def save(self, folder: RunFolder) -> None:
         facts = asdict(self.facts) if self.facts else None
-        write_json(folder.gate, {"checks": [asdict(check) for check in self.checks], "facts": facts})
-
+        write_json(
+            folder.gate, {"checks": [asdict(check) for check in self.checks], "facts": facts}
+        )
 
 
 def load_facts(folder: RunFolder) -> dict[str, Any] | None:
     """The facts of an archived gate report; None where there are none."""
     return read_json(folder.gate).get("facts") if folder.gate.is_file() else None
-
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,9 @@ class Facts:
     added_statements: int
     executed: int  # of these, with the idea on
     idea_only: int  # and not with the idea off
-    operators: dict[str, int]  # calls with the idea on, minus those with it off; only where they differ
+    operators: dict[
+        str, int
+    ]  # calls with the idea on, minus those with it off; only where they differ
     parameters: tuple[int, int]  # control, idea
     steps: tuple[int, int, int]  # that baseline, control and idea made
     order_differs: bool  # of the training images
@@ -70,4 +71,3 @@ class Facts:
     def shown(self) -> dict[str, Any]:
         """What a judge is told: all but the lines."""
         return {name: value for name, value in asdict(self).items() if name != "lines"}
-

@@ -28,7 +28,17 @@ class History:
             sittings[-1].append(event["time"])
         # A clock that was set back must not make a command take less than nothing.
         seconds = sum(max(0.0, sitting[-1] - sitting[0]) for sitting in sittings)
-        return cls(reasons[-1] if reasons else None, times[0] if times else None, times[-1] if times else None, seconds)
+        return cls(
+            reasons[-1] if reasons else None,
+            times[0] if times else None,
+            times[-1] if times else None,
+            seconds,
+        )
 
     def as_dict(self) -> dict[str, Any]:
-        return {"stopped": self.stopped, "began": self.began, "ended": self.ended, "seconds": round(self.seconds, 1)}
+        return {
+            "stopped": self.stopped,
+            "began": self.began,
+            "ended": self.ended,
+            "seconds": round(self.seconds, 1),
+        }

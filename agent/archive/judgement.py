@@ -16,7 +16,6 @@ class Criterion:
     text: str
 
 
-
 @dataclass(frozen=True)
 class Criteria:
     """What the code must show, and which parts of the training recipe the idea itself changes."""
@@ -30,8 +29,13 @@ class Criteria:
     @property
     def sha(self) -> str:
         """Of what was fixed, not of where it came from."""
-        fixed = {"criteria": [[item.id, item.text] for item in self.items], "varies": sorted(self.varies)}
-        return hashlib.sha256(json.dumps(fixed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
+        fixed = {
+            "criteria": [[item.id, item.text] for item in self.items],
+            "varies": sorted(self.varies),
+        }
+        return hashlib.sha256(
+            json.dumps(fixed, sort_keys=True, separators=(",", ":")).encode()
+        ).hexdigest()[:16]
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"sha": self.sha}
@@ -42,7 +46,6 @@ class Criteria:
         kept = {name: stored[name] for name in ("source", "model", "why") if name in stored}
         items = tuple(Criterion(item["id"], item["text"]) for item in stored.get("items", ()))
         return cls(items, varies=tuple(stored.get("varies", ())), **kept)
-
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,6 @@ class Finding:
     @property
     def split(self) -> bool:
         return len(set(self.votes)) > 1
-
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,13 @@ class Judgement:
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Judgement:
-        findings = tuple(Finding(**{**finding, "votes": tuple(finding["votes"])}) for finding in stored.get("findings", ()))
-        kept = {name: stored[name] for name in ("model", "votes_asked", "votes_readable", "criteria", "absent") if name in stored}
+        findings = tuple(
+            Finding(**{**finding, "votes": tuple(finding["votes"])})
+            for finding in stored.get("findings", ())
+        )
+        kept = {
+            name: stored[name]
+            for name in ("model", "votes_asked", "votes_readable", "criteria", "absent")
+            if name in stored
+        }
         return cls(findings, **kept)
-

@@ -15,7 +15,6 @@ def experiments(runs: Path) -> list[Archive]:
     return [archive for archive in candidates(runs) if archive.begun]
 
 
-
 def candidates(runs: Path) -> list[Archive]:
     """The folders that are experiments if they are begun. Nothing in them was looked at yet."""
     found = list[Path]()
@@ -29,7 +28,6 @@ def candidates(runs: Path) -> list[Archive]:
     return [Archive(folder) for folder in found]
 
 
-
 def some_experiments(runs: Path) -> list[Archive]:
     """All of them; a UserError that says how to make one where there is none."""
     if found := experiments(runs):
@@ -37,10 +35,10 @@ def some_experiments(runs: Path) -> list[Archive]:
     raise no_experiment(runs)
 
 
-
 def no_experiment(runs: Path) -> UserError:
-    return UserError(f"{runs}: no experiment here yet: python launch.py ideas/frequency_domain_cnn.md --dataset digits")
-
+    return UserError(
+        f"{runs}: no experiment here yet: python launch.py ideas/frequency_domain_cnn.md --dataset digits"
+    )
 
 
 def find(run: Path, runs: Path) -> Archive:
@@ -48,7 +46,8 @@ def find(run: Path, runs: Path) -> Archive:
     for folder in (run, runs / run, runs / run.stem.lower()):
         if Archive(folder).begun:
             return Archive(folder)
-        if newest := [archive for path in sorted(folder.glob("*")) if (archive := Archive(path)).begun]:
+        if newest := [
+            archive for path in sorted(folder.glob("*")) if (archive := Archive(path)).begun
+        ]:
             return newest[-1]  # the order of their names is the order in which they were made
     raise UserError(f"{run}: no experiment: expected a folder under {runs}, or the name of an idea")
-

@@ -19,7 +19,6 @@ from agent.util.files import (
 FAILED, INTERRUPTED, PENDING, FOREIGN = "failed", "interrupted", "pending", "foreign"
 
 
-
 @dataclass(frozen=True)
 class Archive:
     """The folder of one experiment."""
@@ -124,16 +123,19 @@ class Archive:
 
     def attempts(self) -> list[RunFolder]:
         """Every finished attempt, failed ones too, in the order in which they were made."""
-        names = [event["folder"] for event in read_events(self.events) if event["event"] == "attempt"]
+        names = [
+            event["folder"] for event in read_events(self.events) if event["event"] == "attempt"
+        ]
         return [self.named(name) for name in names]
 
     def named(self, name: str) -> RunFolder:
         """The run folder that an event names. Raises Fault for a path that leads out: an archive may come from anybody."""
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts:
-            raise Fault("archive", f"{self.events}: names a folder outside of the archive: {name!r}")
+            raise Fault(
+                "archive", f"{self.events}: names a folder outside of the archive: {name!r}"
+            )
         return RunFolder(self.folder / path)
-
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,6 @@ class RunFolder:
         return self.folder / "result.json"
 
 
-
 def unused(folder: RunFolder, why: str) -> RunFolder:
     """The first free <folder>.<why>_<k> beside a run folder."""
     k = 1
@@ -223,17 +224,14 @@ def unused(folder: RunFolder, why: str) -> RunFolder:
     return RunFolder(path)
 
 
-
 def new_experiment(runs: Path, slug: str) -> Archive:
     """Make runs/<slug>/<UTC stamp>/, never an existing one."""
     return Archive(new_stamped(runs / slug))
 
 
-
 def experiment_lock(idea: Path, key: str) -> Path:
     """In an idea's folder: held by the command that works on the experiment with this key."""
     return idea / f".{key}.lock"
-
 
 
 def rename(source: RunFolder, target: RunFolder) -> None:
@@ -242,7 +240,9 @@ def rename(source: RunFolder, target: RunFolder) -> None:
     Not synced: the working folders, which are the run's own; what counts of them was copied out.
     """
     with disk_faults(target.folder):
-        if source.folder.is_dir() and not source.folder.is_symlink():  # a program may have put anything in its place
+        if (
+            source.folder.is_dir() and not source.folder.is_symlink()
+        ):  # a program may have put anything in its place
             sync_tree(source.code)
             for path in source.folder.iterdir():
                 if path.is_file():
@@ -252,7 +252,5 @@ def rename(source: RunFolder, target: RunFolder) -> None:
         sync(target.folder.parent)
 
 
-
 def pending_of(target: RunFolder) -> RunFolder:
     return RunFolder(target.folder.with_name(f"{target.folder.name}.{PENDING}"))
-

@@ -16,4 +16,3 @@ def share_done(path: Path) -> float:
     except (ValueError, TypeError, KeyError, RecursionError):
         return 0.0
     return min(1.0, max(0.0, done or 0.0))
-

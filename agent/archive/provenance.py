@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-HARNESS_PACKAGES = ("aider-chat", "litellm", "openai", "jinja2", "numpy", "scikit-learn", "flake8", "packaging", "uv")
+HARNESS_PACKAGES = (
+    "aider-chat",
+    "litellm",
+    "openai",
+    "jinja2",
+    "numpy",
+    "scikit-learn",
+    "flake8",
+    "packaging",
+    "uv",
+)
 
 
 def provenance(environment: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +45,13 @@ def device_name(device: str) -> str:
     """What the runs compute on, as far as it decides a number: the GPU where there may be one, and the processor."""
     gpu = ""
     if device != "cpu" and (tool := shutil.which("nvidia-smi")):
-        done = subprocess.run([tool, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(
+            [tool, "--query-gpu=name", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
         gpu = done.stdout.split("\n")[0].strip() if done.returncode == 0 else ""
     return f"{device}: {gpu + ', ' if gpu else ''}{_processor()}, {cores()} cores"
 
@@ -43,7 +59,9 @@ def device_name(device: str) -> str:
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(errors="replace").splitlines() if cpuinfo.is_file() else []
-    named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    named = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), ""
+    )
     return named or platform.processor() or platform.machine()
 
 
@@ -66,7 +84,9 @@ def version_of(name: str) -> str | None:
 def _git(*arguments: str) -> str:
     command = ["git", "-C", str(REPOSITORY), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=30)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False, timeout=30
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout if done.returncode == 0 else ""

@@ -13,9 +13,8 @@ from agent.util.text import finite
 FOLDER, STATE, LOCK = "_queue", "queue.json", ".lock"
 
 
-
 @dataclass(frozen=True)
-class Entry:
+class QueueEntry:
     """One idea of a command."""
 
     title: str
@@ -26,26 +25,30 @@ class Entry:
     stopped_by: str = ""  # where its code is not 0
 
 
-
 @dataclass(frozen=True)
 class QueueState:
     """The ideas of a command, in order."""
 
     began: float  # seconds since 1970
-    entries: tuple[Entry, ...]
+    entries: tuple[QueueEntry, ...]
 
     @property
     def position(self) -> int:
         """Of the idea that is being worked on; their number where all have ended."""
-        return next((number for number, entry in enumerate(self.entries) if entry.code is None), len(self.entries))
-
+        return next(
+            (number for number, entry in enumerate(self.entries) if entry.code is None),
+            len(self.entries),
+        )
 
 
 def load_queue(folder: Path) -> QueueState:
     """Raises Fault("archive", ...) for a damaged one."""
     stored = read_json(folder / STATE)
     try:
-        entries = tuple(Entry(**{name: _known(name, value) for name, value in entry.items()}) for entry in stored["ideas"])
+        entries = tuple(
+            QueueEntry(**{name: _known(name, value) for name, value in entry.items()})
+            for entry in stored["ideas"]
+        )
         began = finite(stored["began"])
     except (KeyError, TypeError, AttributeError) as error:
         raise Fault("archive", f"{folder / STATE}: not a queue of this version: {error}") from error
@@ -54,7 +57,5 @@ def load_queue(folder: Path) -> QueueState:
     return QueueState(began, entries)
 
 
-
 def _known(name: str, value: Any) -> Any:
     return (None if value is None else int(value)) if name == "code" else str(value)
-

@@ -23,22 +23,30 @@ class Score:
         return float(self.correct[split].mean())
 
     def save(self, folder: RunFolder) -> None:
-        splits = {split: {"count": len(bits), "accuracy": self.accuracy(split), "correct": np.packbits(bits).tobytes().hex()}
-                  for split, bits in self.correct.items()}  # fmt: skip
+        splits = {
+            split: {
+                "count": len(bits),
+                "accuracy": self.accuracy(split),
+                "correct": np.packbits(bits).tobytes().hex(),
+            }
+            for split, bits in self.correct.items()
+        }
         write_json(folder.score, {"splits": splits, "fingerprint": self.fingerprint})
-
 
 
 def load_score(folder: RunFolder) -> Score:
     """Raises Fault("archive", ...) where it is gone or damaged."""
     stored = read_json(folder.score)
     try:
-        return Score({split: _bits(part) for split, part in stored["splits"].items()}, str(stored["fingerprint"]))
+        return Score(
+            {split: _bits(part) for split, part in stored["splits"].items()},
+            str(stored["fingerprint"]),
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise Fault("archive", f"{folder.score}: not a score of this version: {error}") from error
 
 
-
 def _bits(part: dict[str, Any]) -> np.ndarray:
-    return np.unpackbits(np.frombuffer(bytes.fromhex(part["correct"]), np.uint8), count=int(part["count"])).astype(bool)
-
+    return np.unpackbits(
+        np.frombuffer(bytes.fromhex(part["correct"]), np.uint8), count=int(part["count"])
+    ).astype(bool)

@@ -23,9 +23,13 @@ def load_replies(path: Path) -> list[dict]:
     if path.suffix == ".jsonl":
         replies = [_reply(record) for record in _records(path) if "purpose" not in record]
     else:
-        replies = [{"reply": reply, "finish_reason": "stop"} for reply in split_history(_text(path))]
+        replies = [
+            {"reply": reply, "finish_reason": "stop"} for reply in split_history(_text(path))
+        ]
     if not replies:
-        raise UserError(f"{path}: holds no reply: expected a session.jsonl or an Aider chat history")
+        raise UserError(
+            f"{path}: holds no reply: expected a session.jsonl or an Aider chat history"
+        )
     return replies
 
 
@@ -39,7 +43,9 @@ def answers_in(records: list[dict]) -> dict[str, dict]:
     answers = dict[str, dict]()
     for record in records:
         if "purpose" in record and "reply" in record:
-            answers.setdefault(str(record["purpose"]), _reply(record) | {"asked": str(record.get("asked") or "")})
+            answers.setdefault(
+                str(record["purpose"]), _reply(record) | {"asked": str(record.get("asked") or "")}
+            )
     return answers
 
 
@@ -58,7 +64,9 @@ def _records(path: Path) -> list[dict]:
             if "reply" in record:
                 records.append(dict(record))
         except (ValueError, TypeError, RecursionError) as error:
-            raise UserError(f"{path}:{number}: not a line of a recorded session: {error}") from error
+            raise UserError(
+                f"{path}:{number}: not a line of a recorded session: {error}"
+            ) from error
     return records
 
 
@@ -81,6 +89,8 @@ def split_history(text: str) -> list[str]:
             if reply := "\n".join(current).strip("\n"):
                 replies.append(reply + "\n")
             current = []
-        elif current or not (not line.strip() or line.startswith("#### ") or line == "####" or _TOOL.match(line)):
+        elif current or not (
+            not line.strip() or line.startswith("#### ") or line == "####" or _TOOL.match(line)
+        ):
             current.append(line)
     return replies

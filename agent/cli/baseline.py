@@ -9,7 +9,7 @@ from agent.cli.options import run_parser
 from agent.cli.terminal import TerminalObserver
 from agent.experiment.controls import train_missing
 from agent.experiment.idea import Idea, find_ideas
-from agent.experiment.prepare import controls_of, make_plan, make_workbench, serving
+from agent.experiment.prepare import control_seeds_of, make_plan, make_workbench, serving
 from agent.experiment.settings import Options, decide
 from agent.report.terminal.console import say
 from agent.report.terminal.tables import data_line
@@ -45,7 +45,7 @@ def train_for(idea: Idea, options: Options) -> None:
     assert workbench.dataset
     say(f"{idea.title}: {data_line(workbench.dataset.info)}")
     with serving(workbench) as server:
-        controls = controls_of(plan, workbench, options.runs_dir)
+        controls = control_seeds_of(plan, workbench, options.runs_dir)
         trained = train_missing(replace(workbench, server=server), controls, observer)
         observer.controls_trained(controls, trained, plan.seeds.confirm)
     say(f"  {controls.folder}")

@@ -20,7 +20,9 @@ USAGE = """python launch.py IDEA... [options]     run ideas: files, or folders o
 RUN = "an experiment's folder, or an idea's name: its newest"
 
 
-def command_parser(command: str, description: str, *parts: Callable[[argparse.ArgumentParser], None]) -> argparse.ArgumentParser:
+def command_parser(
+    command: str, description: str, *parts: Callable[[argparse.ArgumentParser], None]
+) -> argparse.ArgumentParser:
     """Of `launch.py <command>`, put together from parts; each adds its arguments."""
     parser = argparse.ArgumentParser(prog=f"launch.py {command}", description=description)
     for part in (*parts, debug):
@@ -30,30 +32,98 @@ def command_parser(command: str, description: str, *parts: Callable[[argparse.Ar
 
 def run_parser(command: str = "", ideas: str = "+") -> argparse.ArgumentParser:
     """The options of an experiment; `baseline` takes the same, for the same set-up."""
-    about = "Train the control's seeds of a set-up." if command else "Run research ideas written in Markdown."
-    parser = argparse.ArgumentParser(prog=f"launch.py {command}".strip(), usage=None if command else USAGE, description=about)
+    about = (
+        "Train the control's seeds of a set-up."
+        if command
+        else "Run research ideas written in Markdown."
+    )
+    parser = argparse.ArgumentParser(
+        prog=f"launch.py {command}".strip(), usage=None if command else USAGE, description=about
+    )
     add = parser.add_argument
-    add("ideas", nargs=ideas, type=Path, metavar="IDEA", help="an idea (*.md), or a folder of ideas: a queue")
-    add("--model", help="a model as Aider and LiteLLM name it, or replay:FILE (default: by the key that is set)")
+    add(
+        "ideas",
+        nargs=ideas,
+        type=Path,
+        metavar="IDEA",
+        help="an idea (*.md), or a folder of ideas: a queue",
+    )
+    add(
+        "--model",
+        help="a model as Aider and LiteLLM name it, or replay:FILE (default: by the key that is set)",
+    )
     add("--runs", type=_whole, help="runs after the baseline (default: 3)")
-    add("--dataset", help="cifar10, cifar100, mnist, fashion_mnist, digits, or an .npz file (default: cifar100)")
+    add(
+        "--dataset",
+        help="cifar10, cifar100, mnist, fashion_mnist, digits, or an .npz file (default: cifar100)",
+    )
     add("--epochs", type=_whole, help="epochs of every run (default: 3)")
     add("--train-size", type=_whole, help="train on so many images, always the same ones")
-    add("--timeout", type=_positive, default=3600.0, help="seconds that one run may take (default: 3600)")
-    add("--max-failures", type=_whole, default=4, help="failed attempts in a row that end an experiment (default: 4)")
-    add("--max-cost", type=_positive, help="US dollars for this command; stops before the next request")
-    add("--price", type=_price, metavar="IN,OUT", help="US dollars per million tokens, for a model of unknown price")
-    add("--model-timeout", type=_positive, default=300.0, help="seconds that one request to the model may take (default: 300)")
+    add(
+        "--timeout",
+        type=_positive,
+        default=3600.0,
+        help="seconds that one run may take (default: 3600)",
+    )
+    add(
+        "--max-failures",
+        type=_whole,
+        default=4,
+        help="failed attempts in a row that end an experiment (default: 4)",
+    )
+    add(
+        "--max-cost",
+        type=_positive,
+        help="US dollars for this command; stops before the next request",
+    )
+    add(
+        "--price",
+        type=_price,
+        metavar="IN,OUT",
+        help="US dollars per million tokens, for a model of unknown price",
+    )
+    add(
+        "--model-timeout",
+        type=_positive,
+        default=300.0,
+        help="seconds that one request to the model may take (default: 300)",
+    )
     add("--stream", action="store_true", help="ask the model for a streamed reply")
-    add("--judge", metavar="MODEL", help="a model that checks the criteria against the diff (default: the coder's model)")
-    add("--baseline-seeds", type=_seeds, default=8, help="seeds of the control, shared by all ideas (default: 8)")
-    add("--confirm-seeds", type=_confirm_seeds, default=5, help="fresh seeds for the best run (default: 5)")
-    add("--seed", type=int, default=0, help="seed of every explored run, and the first of the control's (default: 0)")
+    add(
+        "--judge",
+        metavar="MODEL",
+        help="a model that checks the criteria against the diff (default: the coder's model)",
+    )
+    add(
+        "--baseline-seeds",
+        type=_seeds,
+        default=8,
+        help="seeds of the control, shared by all ideas (default: 8)",
+    )
+    add(
+        "--confirm-seeds",
+        type=_confirm_seeds,
+        default=5,
+        help="fresh seeds for the best run (default: 5)",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of every explored run, and the first of the control's (default: 0)",
+    )
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
     confinement(parser)
     add("--scaffold", type=Path, help="a folder with another main.py to start from")
-    add("--allow-package", dest="allow_packages", type=_package, action="append", default=[], metavar="NAME",
-        help="a package that the coder may add, besides well-known ones; may be repeated")  # fmt: skip
+    add(
+        "--allow-package",
+        dest="allow_packages",
+        type=_package,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a package that the coder may add, besides well-known ones; may be repeated",
+    )
     places(parser)
     add("--fresh", action="store_true", help="run a finished experiment again")
     add("--dry-run", action="store_true", help="print the prompt and the plan; spend nothing")
@@ -75,25 +145,57 @@ def debug(parser: argparse.ArgumentParser) -> None:
 
 def confinement(parser: argparse.ArgumentParser) -> None:
     sandbox(parser)
-    parser.add_argument("--network", action="store_true", help="let main.py use the network; the verdict says so")
-    parser.add_argument("--memory", type=_positive, metavar="GIB", help="memory that one run may take (default: 3/4 of this machine's)")
-    parser.add_argument("--processes", type=_whole, default=1024, help="processes that one run may have (default: 1024)")
-    parser.add_argument("--disk", type=_positive, metavar="GIB", default=10.0, help="GiB that one run may write (default: 10)")
+    parser.add_argument(
+        "--network", action="store_true", help="let main.py use the network; the verdict says so"
+    )
+    parser.add_argument(
+        "--memory",
+        type=_positive,
+        metavar="GIB",
+        help="memory that one run may take (default: 3/4 of this machine's)",
+    )
+    parser.add_argument(
+        "--processes",
+        type=_whole,
+        default=1024,
+        help="processes that one run may have (default: 1024)",
+    )
+    parser.add_argument(
+        "--disk",
+        type=_positive,
+        metavar="GIB",
+        default=10.0,
+        help="GiB that one run may write (default: 10)",
+    )
 
 
 def sandbox(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--sandbox", choices=("auto", "bwrap", "landlock", "none"), default="auto",
-                        help="what confines main.py (default: auto: bwrap, else landlock, else refuse)")  # fmt: skip
+    parser.add_argument(
+        "--sandbox",
+        choices=("auto", "bwrap", "landlock", "none"),
+        default="auto",
+        help="what confines main.py (default: auto: bwrap, else landlock, else refuse)",
+    )
 
 
 def places(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data-dir", type=Path, help="where data sets lie, as torchvision's root (default: $ASSAY_DATA)")
-    parser.add_argument("--python", type=Path, help="an interpreter with torch to run main.py with, instead of building one")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        help="where data sets lie, as torchvision's root (default: $ASSAY_DATA)",
+    )
+    parser.add_argument(
+        "--python",
+        type=Path,
+        help="an interpreter with torch to run main.py with, instead of building one",
+    )
     runs_dir(parser)
 
 
 def runs_dir(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where the archives lie (default: runs)")
+    parser.add_argument(
+        "--runs-dir", type=Path, default=Path("runs"), help="where the archives lie (default: runs)"
+    )
 
 
 def _seeds(text: str, fewest: int = 2) -> int:

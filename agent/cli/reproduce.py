@@ -19,7 +19,7 @@ from agent.archive.score import load_score
 from agent.cli.options import command_parser, confinement, experiment, places
 from agent.execution.environment.base import REQUIRED, Environment, ensure, existing, find_built
 from agent.execution.sandbox.detect import find_sandbox
-from agent.execution.sandbox.policy import Limits, Sandbox
+from agent.execution.sandbox.policy import ResourceLimits, Sandbox
 from agent.execution.training import DEV_AND_TEST, Training, train_and_score
 from agent.execution.workbench import Workbench
 from agent.experiment.prepare import serving
@@ -59,23 +59,32 @@ def command(arguments: list[str]) -> int:
     about = "Train one confirmed seed of each arm again and compare."
     parser = command_parser("reproduce", about, experiment, places, confinement)
     given = parser.parse_args(arguments)
-    limits = Limits.given(given.memory, given.processes, given.disk)
+    limits = ResourceLimits.given(given.memory, given.processes, given.disk)
     box = find_sandbox(given.sandbox, given.network, limits)
     return reproduce(find(given.run, given.runs_dir), given.data_dir, given.python, box)
 
 
-def reproduce(archive: Archive, data_dir: Path | None, python: Path | None, sandbox: Sandbox) -> int:
+def reproduce(
+    archive: Archive, data_dir: Path | None, python: Path | None, sandbox: Sandbox
+) -> int:
     """0: bit-exact or consistent; 1: failed. Raises UserError for an experiment that has nothing to reproduce."""
     config, events = read_json(archive.config), read_events(archive.events)
     order = next((event for event in events if event["event"] == "confirm"), None)
-    confirmed = [event for event in events if event["event"] == "confirmed" and event["status"] == "success"]
+    confirmed = [
+        event for event in events if event["event"] == "confirmed" and event["status"] == "success"
+    ]
     if order is None or not confirmed:
-        raise UserError(f"{archive.folder}: no run of it was confirmed, so there is nothing to reproduce")
+        raise UserError(
+            f"{archive.folder}: no run of it was confirmed, so there is nothing to reproduce"
+        )
     workbench = _rebuild(archive, config, data_dir, python, sandbox)
     differences = _differences(config, workbench)
     for line in differences:
         say(f"  differs: {line}")
-    first = {arm: next((event for event in confirmed if event["arm"] == arm), None) for arm in ("idea", "control")}
+    first = {
+        arm: next((event for event in confirmed if event["arm"] == arm), None)
+        for arm in ("idea", "control")
+    }
     stamp = new_stamped(archive.folder / "reproduce").name
     with serving(workbench) as server:
         workbench = replace(workbench, server=server)
@@ -85,14 +94,26 @@ def reproduce(archive: Archive, data_dir: Path | None, python: Path | None, sand
     outcome = next(word for word in ("failed", "consistent", "bit-exact") if word in outcomes)
     for one in done:
         now = f"{one.now:.4f}" if one.now is not None else one.problem
-        say(f"  {one.arm}, seed {one.seed}: hidden test {one.then:.4f} then, {now} now: {one.outcome(deviation)}")
+        say(
+            f"  {one.arm}, seed {one.seed}: hidden test {one.then:.4f} then, {now} now: {one.outcome(deviation)}"
+        )
     say(f"{outcome}  (control's standard deviation over seeds: {deviation:.4f})")
-    append_line(archive.reproductions, {"time": stamp, "outcome": outcome, "runs": [asdict(one) for one in done],
-                                        "differences": differences, "commit": commit()})  # fmt: skip
+    append_line(
+        archive.reproductions,
+        {
+            "time": stamp,
+            "outcome": outcome,
+            "runs": [asdict(one) for one in done],
+            "differences": differences,
+            "commit": commit(),
+        },
+    )
     return int(outcome == "failed")
 
 
-def _again(workbench: Workbench, archive: Archive, event: dict[str, Any], stamp: str) -> Reproduction:
+def _again(
+    workbench: Workbench, archive: Archive, event: dict[str, Any], stamp: str
+) -> Reproduction:
     arm, seed, recorded = event["arm"], event["seed"], archive.named(event["folder"])
     folder = RunFolder(archive.folder / "reproduce" / stamp / recorded.folder.name)
     recorded.copy_code(folder)
@@ -102,19 +123,39 @@ def _again(workbench: Workbench, archive: Archive, event: dict[str, Any], stamp:
     write_json(folder.result, run.save())
     then, name = load_score(recorded), str(folder.folder.relative_to(archive.folder))
     if not run.ok:
-        return Reproduction(arm, seed, then.accuracy("test"), None, False, name, run.message.split("\n")[-1][:200])
+        return Reproduction(
+            arm, seed, then.accuracy("test"), None, False, name, run.message.split("\n")[-1][:200]
+        )
     now = load_score(folder)
-    return Reproduction(arm, seed, then.accuracy("test"), now.accuracy("test"), then.fingerprint == now.fingerprint, name)
+    return Reproduction(
+        arm,
+        seed,
+        then.accuracy("test"),
+        now.accuracy("test"),
+        then.fingerprint == now.fingerprint,
+        name,
+    )
 
 
-def _rebuild(archive: Archive, config: dict[str, Any], data_dir: Path | None, python: Path | None, sandbox: Sandbox) -> Workbench:
+def _rebuild(
+    archive: Archive,
+    config: dict[str, Any],
+    data_dir: Path | None,
+    python: Path | None,
+    sandbox: Sandbox,
+) -> Workbench:
     """Environment, data and budget as recorded. Raises Fault where the data are not those of the record."""
     asked, code = config["asked"], archive.run(0).code
-    environment = _environment(code / REQUIREMENTS, config["provenance"]["environment"]["packages"], python)
+    environment = _environment(
+        code / REQUIREMENTS, config["provenance"]["environment"]["packages"], python
+    )
     folder = data_dir or (Path(asked["data_dir"]) if asked["data_dir"] else None)
     dataset = prepare(asked["dataset"], environment.python, folder, asked["train_size"])
     if dataset.info["split"] != config["dataset"]["split"]:
-        raise Fault("data", f"the split is {dataset.info['split']}, not the recorded {config['dataset']['split']}: other data")
+        raise Fault(
+            "data",
+            f"the split is {dataset.info['split']}, not the recorded {config['dataset']['split']}: other data",
+        )
     return Workbench(
         scaffold=Scaffold(code),
         budget=Budget(**config["budget"]),
@@ -135,19 +176,27 @@ def _environment(requirements: Path, recorded: dict[str, str], python: Path | No
         return built
     with tempfile.TemporaryDirectory() as folder:
         pinned = Path(folder) / REQUIREMENTS
-        pinned.write_text("".join(f"{name}=={version}\n" for name, version in sorted(recorded.items())), encoding="utf-8")
+        pinned.write_text(
+            "".join(f"{name}=={version}\n" for name, version in sorted(recorded.items())),
+            encoding="utf-8",
+        )
         try:
             return ensure(pinned, say)
         except Fault as fault:
-            say(f"  the recorded versions cannot be installed here ({fault.detail[:200]}); going on with what can")
+            say(
+                f"  the recorded versions cannot be installed here ({fault.detail[:200]}); going on with what can"
+            )
     return ensure(requirements, say)
 
 
 def _differences(config: dict[str, Any], workbench: Workbench) -> list[str]:
     """What is not as it was: versions, device, commit."""
     then, now = config["provenance"]["environment"]["packages"], workbench.environment.packages
-    found = [f"{name} {then.get(name, 'absent')} then, {now.get(name, 'absent')} now"
-             for name in sorted({*then, *now}) if then.get(name) != now.get(name)]  # fmt: skip
+    found = [
+        f"{name} {then.get(name, 'absent')} then, {now.get(name, 'absent')} now"
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    ]
     device = device_name(workbench.budget.device)
     if device != config["baseline_key"]["device"]:
         found.append(f"device {config['baseline_key']['device']} then, {device} now")

@@ -27,35 +27,64 @@ FORMATS = ("json", "csv")
 ATTEMPT = ("folder", "number", "status", "value")  # of an attempt, in --json
 
 
-
 def command(arguments: list[str]) -> int:
     """0: everything could be read; 1: something of the experiment that was asked for is damaged."""
-    given = command_parser("review", "Result tables; of one experiment its diffs, logs and chat.", _options, runs_dir).parse_args(arguments)
+    given = command_parser(
+        "review", "Result tables; of one experiment its diffs, logs and chat.", _options, runs_dir
+    ).parse_args(arguments)
     views = [f"--{name}" for name in (*FORMATS, *ONE) if getattr(given, name) not in (None, False)]
     if len(views) > 1:
         raise UserError(f"{' and '.join(views)}: one at a time")
     if given.run is None:
         if views and views[0][2:] in ONE:
-            raise UserError(f"{views[0]} is of one experiment: python launch.py review RUN {views[0]}{'' if given.chat else ' [N]'}")
+            raise UserError(
+                f"{views[0]} is of one experiment: python launch.py review RUN {views[0]}{'' if given.chat else ' [N]'}"
+            )
         return _all(given)
     for name in ("csv", "sort", "verdict"):
         if getattr(given, name):
-            raise UserError(f"--{name} is for the table of all experiments: leave {clean(str(given.run))} out")
+            raise UserError(
+                f"--{name} is for the table of all experiments: leave {clean(str(given.run))} out"
+            )
     return _one(find(given.run, given.runs_dir), given)
-
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("run", nargs="?", type=Path, metavar="RUN", help=RUN)
-    add("--json", action="store_true", help="for scripts: an object for each experiment; with RUN one object with its attempts and verdict")
+    add(
+        "--json",
+        action="store_true",
+        help="for scripts: an object for each experiment; with RUN one object with its attempts and verdict",
+    )
     add("--csv", action="store_true", help="for scripts: a heading, and a line for each experiment")
-    add("--sort", metavar="COLUMN", help="order by a column of the tables or a field of --json (default: the interval's lower end)")
-    add("--verdict", metavar="CLASS", action="append", default=[], help="only these, comma separated: supported, inconclusive, fault, ...")
-    add("--diff", nargs="?", const="", metavar="N", help="with RUN: the diff of its best run, or of attempt N: 2, run_1.failed_1")
-    add("--log", nargs="?", const="", metavar="N", help="with RUN: what its last attempt printed, or attempt N")
+    add(
+        "--sort",
+        metavar="COLUMN",
+        help="order by a column of the tables or a field of --json (default: the interval's lower end)",
+    )
+    add(
+        "--verdict",
+        metavar="CLASS",
+        action="append",
+        default=[],
+        help="only these, comma separated: supported, inconclusive, fault, ...",
+    )
+    add(
+        "--diff",
+        nargs="?",
+        const="",
+        metavar="N",
+        help="with RUN: the diff of its best run, or of attempt N: 2, run_1.failed_1",
+    )
+    add(
+        "--log",
+        nargs="?",
+        const="",
+        metavar="N",
+        help="with RUN: what its last attempt printed, or attempt N",
+    )
     add("--chat", action="store_true", help="with RUN: what was said between Assay and the model")
-
 
 
 def _all(given: argparse.Namespace) -> int:
@@ -78,7 +107,6 @@ def _all(given: argparse.Namespace) -> int:
         show(verdicts)
     show(overview_table(ordered(shown, given.sort), found))
     return 0
-
 
 
 def _one(archive: Archive, given: argparse.Namespace) -> int:
@@ -108,7 +136,6 @@ def _one(archive: Archive, given: argparse.Namespace) -> int:
     return int(bool(problems))
 
 
-
 def _whole(archive: Archive, problems: list[str]) -> None:
     """Table, attempts, verdict; what is damaged is noted and hides nothing else."""
     from agent.report.terminal.console import console, say, show
@@ -128,7 +155,6 @@ def _whole(archive: Archive, problems: list[str]) -> None:
     say(f"\narchive: {archive.folder}")
 
 
-
 def _block(stored: dict[str, Any]) -> str:
     """Raises ValueError where something is not as the template expects it."""
     from jinja2 import TemplateError
@@ -139,7 +165,6 @@ def _block(stored: dict[str, Any]) -> str:
         return verdict_block(stored)
     except TemplateError as error:
         raise ValueError(str(error)) from error
-
 
 
 @contextmanager
@@ -160,15 +185,24 @@ def _noting(path: Path, problems: list[str]) -> Iterator[None]:
         problems.append(problem)
 
 
-
 def _as_object(archive: Archive) -> str:
     """row() of this experiment with its attempts, as the events have them, the content of verdict.json, and what is damaged."""
     problems = list[str]()
     attempts, stored = list[dict[str, Any]](), None
     with _noting(archive.events, problems):
         events = read_events(archive.events)
-        attempts += [{name: event.get(name) for name in ATTEMPT} for event in events if event.get("event") == "attempt"]
+        attempts += [
+            {name: event.get(name) for name in ATTEMPT}
+            for event in events
+            if event.get("event") == "attempt"
+        ]
     with _noting(archive.verdict, problems):
         stored = load_verdict(archive)
-    return dump(row(summarise(archive)) | {"attempts": attempts, "verdict": stored, "problems": problems}, indent=2) + "\n"
-
+    return (
+        dump(
+            row(summarise(archive))
+            | {"attempts": attempts, "verdict": stored, "problems": problems},
+            indent=2,
+        )
+        + "\n"
+    )

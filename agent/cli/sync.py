@@ -21,9 +21,19 @@ NO_KEY = f"W&B: no key is set: export {KEY}=... (your own stands at wandb.ai/aut
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help=f"{RUN} (default: all)")
-    parser.add_argument("--tensorboard", nargs="?", type=Path, const=Path(), metavar="DIR",
-                        help=f"write the curves for TensorBoard instead (default: {FOLDER} in the folder of the archives)")  # fmt: skip
-    parser.add_argument("--python", type=Path, help="an interpreter with wandb that uploads, where the runs' own is gone")
+    parser.add_argument(
+        "--tensorboard",
+        nargs="?",
+        type=Path,
+        const=Path(),
+        metavar="DIR",
+        help=f"write the curves for TensorBoard instead (default: {FOLDER} in the folder of the archives)",
+    )
+    parser.add_argument(
+        "--python",
+        type=Path,
+        help="an interpreter with wandb that uploads, where the runs' own is gone",
+    )
 
 
 def command(arguments: list[str]) -> int:
@@ -51,7 +61,9 @@ def _upload(archive: Archive, given: Environment | None) -> int:
         waits, total = len(waiting(archive)), len(left(archive))
         environment = given or _built(archive)
         if waits and environment is None:
-            say(f"{name}: {waits} runs not uploaded: their environment is not here any more: name one that has wandb with --python")
+            say(
+                f"{name}: {waits} runs not uploaded: their environment is not here any more: name one that has wandb with --python"
+            )
             return 1
         with progress(f"{name}: uploading"):
             problems = upload(archive, environment.python) if environment else []
@@ -59,7 +71,9 @@ def _upload(archive: Archive, given: Environment | None) -> int:
         say(f"{name}: not uploaded: {error}")
         return 1
     nothing = "" if total else "; its runs left nothing for W&B"
-    say(f"{name}: {waits - len(problems)} uploaded, {total - waits} uploaded earlier, {len(problems)} not{nothing}")
+    say(
+        f"{name}: {waits - len(problems)} uploaded, {total - waits} uploaded earlier, {len(problems)} not{nothing}"
+    )
     for problem in problems:
         say(f"  {problem}")
     return int(bool(problems))

@@ -13,8 +13,6 @@ from agent.archive.commentary import NO_MODEL
 COMPLETED = "ALL_COMPLETED"
 
 
-
-
 @dataclass(frozen=True)
 class Reply:
     """What one turn of the coder gave. Whether the workspace changed is for the workspace to say."""
@@ -36,7 +34,6 @@ class Reply:
         return any(line.strip().strip("*`") == COMPLETED for line in self.text.splitlines())
 
 
-
 @dataclass(frozen=True)
 class Answer:
     """What became of a question outside the conversation."""
@@ -44,7 +41,6 @@ class Answer:
     text: str | None  # None: there is no answer
     why: str = ""  # there is none
     model: str = ""  # that was asked, as the user named it; '' where a recording does not say
-
 
 
 class Coder(Protocol):
@@ -61,11 +57,12 @@ class Coder(Protocol):
     def close(self) -> None: ...
 
 
-
 class ScriptedCoder:
     """Plays a list of functions that edit the workspace and return the text of a reply, and a list or a dict of answers."""
 
-    def __init__(self, steps: list[Callable[[], str]], answers: dict[str, str] | list[str] | None = None):
+    def __init__(
+        self, steps: list[Callable[[], str]], answers: dict[str, str] | list[str] | None = None
+    ):
         self.steps, self.prompts = steps, list[str]()
         self.answers, self.asked = answers or {}, list[tuple[str, str]]()
 
@@ -77,16 +74,19 @@ class ScriptedCoder:
 
     def ask(self, purpose: str, prompt: str) -> Answer:
         self.asked.append((purpose, prompt))
-        text = (self.answers.pop(0) if self.answers else None) if isinstance(self.answers, list) else self.answers.get(purpose)
+        text = (
+            (self.answers.pop(0) if self.answers else None)
+            if isinstance(self.answers, list)
+            else self.answers.get(purpose)
+        )
         return Answer(None, NO_MODEL) if text is None else Answer(text, model="scripted")
 
     def close(self) -> None:
         return None
 
 
-
 @dataclass(frozen=True)
-class ModelOptions:
+class ModelConfig:
     """Which model is asked, and how."""
 
     name: str
@@ -95,7 +95,9 @@ class ModelOptions:
     timeout: float = 300.0  # seconds for one request
     stream: bool = False
     judge: str | None = None  # another model for the questions outside the conversation
-    answers: dict[str, dict] = field(default_factory=dict)  # the recording's answers to them, by purpose
+    answers: dict[str, dict] = field(
+        default_factory=dict
+    )  # the recording's answers to them, by purpose
 
     @property
     def asked(self) -> str | None:
@@ -108,4 +110,3 @@ class ModelOptions:
         if self.replies is None:
             return self.name
         return "replay:" + hashlib.sha256(json.dumps(self.replies).encode()).hexdigest()[:16]
-

@@ -26,7 +26,17 @@ WORKER = Path(__file__).with_name("worker") / "main.py"
 START_SECONDS = 180
 
 
-_SYSTEM = {"PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_VERIFY"}
+_SYSTEM = {
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "SSL_VERIFY",
+}
 
 _PROVIDER = re.compile(
     r"(https?|all|no)_proxy|SSL_CERT_\w+|\w+_(API_?KEY|API_BASE|BASE_URL|API_VERSION|API_TYPE|API_TOKEN)"
@@ -36,11 +46,16 @@ _PROVIDER = re.compile(
 
 # Variables of this form that belong to more than models, and the models that they are passed on for.
 _ONLY_FOR = {
-    "AWS": ("bedrock", "sagemaker"), "AZURE": ("azure",), "HF": ("huggingface/",), "HUGGINGFACE": ("huggingface/",),
-    "WANDB": ("wandb/",), "GITHUB": ("github/",),
-    **dict.fromkeys(("COMET", "NEPTUNE", "SENTRY", "STRIPE", "SENDGRID", "DATADOG", "SLACK", "GITLAB"), ()),
-}  # fmt: skip
-
+    "AWS": ("bedrock", "sagemaker"),
+    "AZURE": ("azure",),
+    "HF": ("huggingface/",),
+    "HUGGINGFACE": ("huggingface/",),
+    "WANDB": ("wandb/",),
+    "GITHUB": ("github/",),
+    **dict.fromkeys(
+        ("COMET", "NEPTUNE", "SENTRY", "STRIPE", "SENDGRID", "DATADOG", "SLACK", "GITLAB"), ()
+    ),
+}
 
 
 def provider_environment(models: list[str]) -> dict[str, str]:
@@ -55,16 +70,28 @@ def provider_environment(models: list[str]) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if passed(name)}
 
 
-
 class Worker:
     """A child process and its group, spoken to in JSON lines."""
 
-    def __init__(self, lock: IO[bytes], models: list[str], command: tuple[str, ...] = (sys.executable, "-I", str(WORKER))):
+    def __init__(
+        self,
+        lock: IO[bytes],
+        models: list[str],
+        command: tuple[str, ...] = (sys.executable, "-I", str(WORKER)),
+    ):
         self._home = tempfile.TemporaryDirectory(prefix="assay-coder-")
         self._errors: IO[bytes] = open(Path(self._home.name) / "stderr", "wb+")  # noqa: SIM115
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
-                                         cwd=self._home.name, start_new_session=True, pass_fds=[lock.fileno()],
-                                         env=provider_environment(models) | {"HOME": self._home.name})  # fmt: skip
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            cwd=self._home.name,
+            start_new_session=True,
+            pass_fds=[lock.fileno()],
+            env=provider_environment(models) | {"HOME": self._home.name},
+        )
 
     def send(self, value: dict[str, Any]) -> None:
         assert self._process.stdin
@@ -104,7 +131,9 @@ class Worker:
         return said
 
     def _kill(self) -> None:
-        with suppress(ProcessLookupError, PermissionError):  # macOS: a group of nothing but the dead may not be killed
+        with suppress(
+            ProcessLookupError, PermissionError
+        ):  # macOS: a group of nothing but the dead may not be killed
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def _died(self) -> dict[str, Any]:
@@ -113,5 +142,6 @@ class Worker:
         if code < 0:
             raise Fault("coder", f"its process was killed by signal {-code}")
         self._errors.seek(0)
-        raise RuntimeError(f"the coder's process died:\n{self._errors.read().decode('utf-8', 'replace')[-4000:]}")
-
+        raise RuntimeError(
+            f"the coder's process died:\n{self._errors.read().decode('utf-8', 'replace')[-4000:]}"
+        )

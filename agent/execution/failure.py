@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 _FRAME = re.compile(r'  File "(?P<path>[^"]*)", line (?P<line>\d+)(, in (?P<where>.*))?')
 
 
-
 def explain(execution: Execution, stdout: str, stderr: str) -> str:
     """The exception and the frames of main.py; else how it ended and its last lines. Bounded."""
     if execution.limit:
@@ -28,14 +27,15 @@ def explain(execution: Execution, stdout: str, stderr: str) -> str:
     return f"It ended with exit code {execution.exit_code}. {_LAST}\n{_last(stdout, stderr)}"
 
 
-
 def _own_frames(traceback: str) -> str:
     """The traceback with only the frames of main.py: those of libraries and of protocol.py tell the coder nothing it can edit."""
     kept, own = list[str](), True
     for line in traceback.split("\n"):
         if match := _FRAME.match(line):
             path = match["path"]
-            installed = "/site-packages/" in path or "/lib/python" in path  # also where the whole disk lies under /work
+            installed = (
+                "/site-packages/" in path or "/lib/python" in path
+            )  # also where the whole disk lies under /work
             own = path.rsplit("/", 1)[-1] == MAIN and not installed
             if own:
                 line = f'  File "{MAIN}", line {match["line"]}' + (match[3] or "")
@@ -46,8 +46,6 @@ def _own_frames(traceback: str) -> str:
     return "\n".join(kept)
 
 
-
 def _last(stdout: str, stderr: str, count: int = 12) -> str:
     lines = [line for line in clean(f"{stdout}\n{stderr}").split("\n") if line.strip()]
     return bound("\n".join(lines[-count:])) or "(it printed nothing)"
-

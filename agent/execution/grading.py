@@ -25,7 +25,7 @@ from agent.task.scoring import _read_scores
 from agent.util.files import copy_files, disk_faults, read_untrusted, remove
 
 
-class Graded(NamedTuple):
+class Grade(NamedTuple):
     """What a prediction came to: a score or a problem, and what it used."""
 
     score: Score | None
@@ -34,8 +34,9 @@ class Graded(NamedTuple):
     cpu_seconds: float = 0.0
 
 
-
-def predict_and_grade(folder: RunFolder, request: Request, dataset: Dataset, splits: tuple[str, ...]) -> Graded:
+def predict_and_grade(
+    folder: RunFolder, request: Request, dataset: Dataset, splits: tuple[str, ...]
+) -> Grade:
     """The score of the checkpoint that a finished run left, or what is wrong with its predictions.
 
     folder: the run's; its code is copied anew, so what the training did to its own copy is of no effect.
@@ -43,30 +44,42 @@ def predict_and_grade(folder: RunFolder, request: Request, dataset: Dataset, spl
     """
     checkpoint = folder.work / CHECKPOINT
     if checkpoint.is_symlink() or not checkpoint.is_file():
-        return Graded(None, f"It left no {CHECKPOINT}: protocol.run(Model), called last, saves one.")
+        return Grade(None, f"It left no {CHECKPOINT}: protocol.run(Model), called last, saves one.")
     copy_files(folder.code, folder.predict)
     parts = {split: dataset.labelled(split) for split in splits}
     images, labels = (np.concatenate([part[k] for part in parts.values()]) for k in (0, 1))
-    secret = np.random.default_rng().permutation(len(labels))  # of this prediction alone, from the system's entropy
+    secret = np.random.default_rng().permutation(
+        len(labels)
+    )  # of this prediction alone, from the system's entropy
     with disk_faults(folder.predict):
         shutil.copyfile(checkpoint, folder.predict / CHECKPOINT)
         np.save(folder.predict / IMAGES, images[secret])
     execution = execute(request)
     used = execution.seconds, execution.cpu_seconds
-    data = read_untrusted(folder.predict / PREDICTIONS, 16 * len(labels) * dataset.info["classes"] + 4096)
-    for spent in (IMAGES, CHECKPOINT, PREDICTIONS):  # copies, and rows in an order that nobody knows any more
+    data = read_untrusted(
+        folder.predict / PREDICTIONS, 16 * len(labels) * dataset.info["classes"] + 4096
+    )
+    for spent in (
+        IMAGES,
+        CHECKPOINT,
+        PREDICTIONS,
+    ):  # copies, and rows in an order that nobody knows any more
         remove(folder.predict / spent)
     if not execution.ok:
-        output = [(read_untrusted(log) or b"").decode("utf-8", "replace") for log in (request.stdout, request.stderr)]
-        problem = f"Predicting with the trained model failed:\n{explain(execution, output[0], output[1])}"
-        return Graded(None, problem, *used)
+        output = [
+            (read_untrusted(log) or b"").decode("utf-8", "replace")
+            for log in (request.stdout, request.stderr)
+        ]
+        problem = (
+            f"Predicting with the trained model failed:\n{explain(execution, output[0], output[1])}"
+        )
+        return Grade(None, problem, *used)
     scores, problem = _read_scores(data, (len(labels), dataset.info["classes"]))
     if scores is None:
-        return Graded(None, problem, *used)
+        return Grade(None, problem, *used)
     ordered = np.empty_like(scores)
     ordered[secret] = scores
     right = ordered.argmax(1) == labels
     bounds = np.cumsum([len(part[1]) for part in parts.values()])[:-1]
     correct = dict(zip(parts, np.split(right, bounds), strict=True))
-    return Graded(Score(correct, hashlib.sha256(ordered.tobytes()).hexdigest()[:16]), "", *used)
-
+    return Grade(Score(correct, hashlib.sha256(ordered.tobytes()).hexdigest()[:16]), "", *used)

@@ -19,18 +19,19 @@ import psutil
 
 from agent.execution.request import Execution, Request
 from agent.execution.sandbox.warm_server import ForkServer
-from agent.execution.usage import Used
+from agent.execution.usage import Usage
 from agent.util.files import disk_faults
 from agent.util.secrets import clean_environment
 
-LOG_HEAD_BYTES = LOG_TAIL_BYTES = 2 * 2**20  # of each stream that are kept; the middle is counted and dropped
+LOG_HEAD_BYTES = LOG_TAIL_BYTES = (
+    2 * 2**20
+)  # of each stream that are kept; the middle is counted and dropped
 
 POLL_SECONDS = 0.05
 
 KILL_SECONDS = 5.0  # a killed process may take so long to be gone
 
 _TAG = "ASSAY_FOLDER"  # marks every process of a run, so that a double-forked one is found as well
-
 
 
 def execute(request: Request, watch: Callable[[], None] = lambda: None) -> Execution:
@@ -46,7 +47,12 @@ def execute(request: Request, watch: Callable[[], None] = lambda: None) -> Execu
     logs: dict[int, _Log] = {}
     ended, limit = None, ""
     try:
-        logs |= {descriptor: _Log(path) for descriptor, path in zip(program.streams, (request.stdout, request.stderr), strict=True)}
+        logs |= {
+            descriptor: _Log(path)
+            for descriptor, path in zip(
+                program.streams, (request.stdout, request.stderr), strict=True
+            )
+        }
         with selectors.DefaultSelector() as selector:
             for descriptor in logs:
                 os.set_blocking(descriptor, False)
@@ -56,7 +62,9 @@ def execute(request: Request, watch: Callable[[], None] = lambda: None) -> Execu
                 _pump(selector, logs, wait=POLL_SECONDS)
                 watch()
                 ended = program.poll()
-                limit = "time" if ended is None and time.monotonic() - started > request.timeout else ""
+                limit = (
+                    "time" if ended is None and time.monotonic() - started > request.timeout else ""
+                )
             ended = program.kill()
             _pump(selector, logs, wait=0)
     finally:
@@ -65,21 +73,26 @@ def execute(request: Request, watch: Callable[[], None] = lambda: None) -> Execu
         program.close()
     seconds, limit = round(time.monotonic() - started, 3), limit or ended.limit
     stopped = _stopped(limit, request, ended.used) if limit else ""
-    return Execution(ended.exit_code, limit, seconds, round(ended.cpu_seconds, 3), dropped, ended.used, stopped)
-
+    return Execution(
+        ended.exit_code, limit, seconds, round(ended.cpu_seconds, 3), dropped, ended.used, stopped
+    )
 
 
 def _order(request: Request) -> dict[str, Any]:
     """What server.py is told."""
     folder = request.folder.resolve()
     readable = tuple(place.resolve() for place in request.readable)
-    asked = {"python": str(request.python), "folder": str(folder), "environment": _environment(request), "threads": request.threads,
-             "arguments": list(request.arguments)}  # fmt: skip
+    asked = {
+        "python": str(request.python),
+        "folder": str(folder),
+        "environment": _environment(request),
+        "threads": request.threads,
+        "arguments": list(request.arguments),
+    }
     return asked | request.sandbox.order(request.python, folder, readable, request.gpu)
 
 
-
-def _stopped(limit: str, request: Request, used: Used) -> str:
+def _stopped(limit: str, request: Request, used: Usage) -> str:
     limits, gib = request.sandbox.limits, 2**30
     memory, written = used.memory / gib, used.disk / gib
     return {
@@ -88,7 +101,6 @@ def _stopped(limit: str, request: Request, used: Used) -> str:
         "processes": f"It had {used.processes} processes, more than the {limits.processes} allowed, and was stopped.",
         "disk": f"It wrote {written:.2f} GiB, more than the {limits.disk / gib:.2f} allowed, and was stopped.",
     }[limit]
-
 
 
 def kill_tree(folder: Path) -> None:
@@ -109,7 +121,6 @@ def kill_tree(folder: Path) -> None:
         time.sleep(0.01)
 
 
-
 def _lives(process: psutil.Process) -> bool:
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
@@ -117,30 +128,38 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-
 def _environment(request: Request) -> dict[str, str]:
     threads, folder = str(max(1, request.threads)), str(request.folder.resolve())
-    return clean_environment(
-        **{_TAG: folder}, PATH=f"{request.python.parent}:/usr/local/bin:/usr/bin:/bin", HOME=folder, PYTHONUNBUFFERED="1",
-        PYTHONHASHSEED="0", MPLBACKEND="Agg", HF_HUB_OFFLINE="1",
-        OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads,
-        OMP_WAIT_POLICY="PASSIVE",  # spinning threads of two programs on one core waste more than half of it
-        CUBLAS_WORKSPACE_CONFIG=":4096:8",
-    ) | request.environment  # fmt: skip
-
+    return (
+        clean_environment(
+            **{_TAG: folder},
+            PATH=f"{request.python.parent}:/usr/local/bin:/usr/bin:/bin",
+            HOME=folder,
+            PYTHONUNBUFFERED="1",
+            PYTHONHASHSEED="0",
+            MPLBACKEND="Agg",
+            HF_HUB_OFFLINE="1",
+            OMP_NUM_THREADS=threads,
+            MKL_NUM_THREADS=threads,
+            OMP_WAIT_POLICY="PASSIVE",  # spinning threads of two programs on one core waste more than half of it
+            CUBLAS_WORKSPACE_CONFIG=":4096:8",
+        )
+        | request.environment
+    )
 
 
 def _pump(selector: selectors.BaseSelector, logs: dict[int, _Log], wait: float) -> None:
     """Move what the program wrote into its logs; at most a second at a time, so that the clock is looked at."""
     until = time.monotonic() + 1
-    while (ready := [key.fd for key, _ in selector.select(wait) if key.fd in logs]) and time.monotonic() < until:
+    while (
+        ready := [key.fd for key, _ in selector.select(wait) if key.fd in logs]
+    ) and time.monotonic() < until:
         for descriptor in ready:
             chunk = os.read(descriptor, 2**16)
             if not chunk:
                 selector.unregister(descriptor)
             logs[descriptor].write(chunk)
         wait = 0
-
 
 
 class _Log:
@@ -175,4 +194,3 @@ class _Log:
                 self._file.write(f"\n[... {self._dropped} bytes left out here ...]\n".encode())
             self._file.write(b"".join(self._tail))
         return self._dropped
-

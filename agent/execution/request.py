@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent.execution.sandbox.policy import Sandbox
 from agent.execution.sandbox.warm_server import ForkServer
-from agent.execution.usage import Used
+from agent.execution.usage import Usage
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,11 @@ class Request:
     environment: dict[str, str] = field(default_factory=dict)
     threads: int = 1
     arguments: tuple[str, ...] = ()
-    server: ForkServer | None = None  # forks the program from a warm `python` instead of starting one
+    server: ForkServer | None = (
+        None  # forks the program from a warm `python` instead of starting one
+    )
     readable: tuple[Path, ...] = ()  # other folders that it may read
     gpu: bool = False  # it may use the GPUs
-
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,9 @@ class Execution:
     seconds: float  # wall clock
     cpu_seconds: float  # user and system, of the program and of all that it started
     dropped_bytes: int  # of output
-    used: Used
+    used: Usage
     stopped: str = ""  # a sentence about the limit, and what was used
 
     @property
     def ok(self) -> bool:
         return self.exit_code == 0 and not self.limit
-
-
-

@@ -20,20 +20,32 @@ if TYPE_CHECKING:
 
 MAX_FIELDS = 200
 
-_OUT_OF_MEMORY = re.compile(r"^(MemoryError|RuntimeError:.*(can't allocate memory|out of memory)|.*OutOfMemoryError)", re.M)
+_OUT_OF_MEMORY = re.compile(
+    r"^(MemoryError|RuntimeError:.*(can't allocate memory|out of memory)|.*OutOfMemoryError)", re.M
+)
 
 
-
-_OF_LIMIT = {"": RunStatus.CRASH, "time": RunStatus.TIMEOUT, "memory": RunStatus.MEMORY_LIMIT, "processes": RunStatus.PROCESS_LIMIT,
-             "disk": RunStatus.DISK_LIMIT}  # fmt: skip
-
+_OF_LIMIT = {
+    "": RunStatus.CRASH,
+    "time": RunStatus.TIMEOUT,
+    "memory": RunStatus.MEMORY_LIMIT,
+    "processes": RunStatus.PROCESS_LIMIT,
+    "disk": RunStatus.DISK_LIMIT,
+}
 
 
 def read_run(number: int, folder: RunFolder, execution: Execution, metric: Metric) -> Run:
     """What came out. Never raises for what the program did."""
     if (rows := read_untrusted(folder.work / "metrics.csv")) is not None:
         write_bytes(folder.metrics, rows)
-    run = Run(number, RunStatus.SUCCESS, "", seconds=execution.seconds, cpu_seconds=execution.cpu_seconds, used=asdict(execution.used))
+    run = Run(
+        number,
+        RunStatus.SUCCESS,
+        "",
+        seconds=execution.seconds,
+        cpu_seconds=execution.cpu_seconds,
+        used=asdict(execution.used),
+    )
     if not execution.ok:
         message = explain(execution, _text(folder.stdout), _text(folder.stderr))
         limit = execution.limit or ("memory" if _OUT_OF_MEMORY.search(message) else "")
@@ -43,14 +55,17 @@ def read_run(number: int, folder: RunFolder, execution: Execution, metric: Metri
     if not problem and measured is None:
         problem = f"final_info.json has no finite number {metric.name!r}"
     if problem:
-        return replace(run, status=RunStatus.NO_RESULT, message=f"It ended without an error, but {problem}.")
+        return replace(
+            run, status=RunStatus.NO_RESULT, message=f"It ended without an error, but {problem}."
+        )
     return replace(run, metrics=info, value=measured)
-
 
 
 def implausible(metrics: dict[str, Any], budget: Budget) -> str:
     """Why final_info.json cannot be protocol.py's own, or ''. Evidence, not proof: main.py could write all of this."""
-    accuracy, epochs, steps, samples = (finite(metrics.get(key)) for key in ("val_accuracy", "epochs", "steps", "samples"))
+    accuracy, epochs, steps, samples = (
+        finite(metrics.get(key)) for key in ("val_accuracy", "epochs", "steps", "samples")
+    )
     if accuracy is None or not 0 <= accuracy <= 1:
         return f"The val_accuracy in final_info.json is {metrics.get('val_accuracy')}; protocol.py writes a share of 1."
     if epochs != budget.epochs or not steps or not samples:
@@ -58,7 +73,6 @@ def implausible(metrics: dict[str, Any], budget: Budget) -> str:
     if any((finite(metrics.get(key)) or -1) <= 0 for key in ("parameters", "updates", "backwards")):
         return "final_info.json does not count parameters, updates and backward passes: leave what protocol.py writes as it is."
     return ""
-
 
 
 def _final_info(work: Path) -> tuple[dict[str, Any], str]:
@@ -76,9 +90,12 @@ def _final_info(work: Path) -> tuple[dict[str, Any], str]:
     for value in stored.values():
         if isinstance(value, dict) and isinstance(value.get("means"), dict):
             means |= value["means"]
-    kept = {key: _plain(value) for key, value in list((means | stored).items())[:MAX_FIELDS] if NAME.fullmatch(key)}
+    kept = {
+        key: _plain(value)
+        for key, value in list((means | stored).items())[:MAX_FIELDS]
+        if NAME.fullmatch(key)
+    }
     return {key: value for key, value in kept.items() if value is not None}, ""
-
 
 
 def _plain(value: Any) -> str | float | int | bool | None:
@@ -88,7 +105,5 @@ def _plain(value: Any) -> str | float | int | bool | None:
     return value if isinstance(value, bool) or finite(value) is not None else None
 
 
-
 def _text(path: Path) -> str:
     return (read_untrusted(path) or b"").decode("utf-8", "replace")
-

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Used:
+class Usage:
     """The most that a program and all that it started used at one time, as far as it was seen."""
 
     memory: int = 0  # bytes

@@ -11,7 +11,7 @@ from agent.archive.paths import RunFolder
 from agent.archive.run import Budget, Metric
 from agent.execution.environment.additions import add, restore
 from agent.execution.environment.base import Environment
-from agent.execution.environment.requirements import MAX_BYTES, Rules, read
+from agent.execution.environment.requirements import MAX_BYTES, RequirementPolicy, read
 from agent.execution.request import Request
 from agent.execution.sandbox.policy import Sandbox
 from agent.execution.sandbox.warm_server import ForkServer
@@ -43,7 +43,12 @@ class Workbench:
 
     def provide(self, requirements: Path, folder: RunFolder) -> str:
         """Install what a coder's requirements add and record it beside the code of `folder`; or return what is wrong with them."""
-        rules = Rules(self.scaffold.own_requirements, self.environment.packages, self.addable, self.environment.fixed)
+        rules = RequirementPolicy(
+            self.scaffold.own_requirements,
+            self.environment.packages,
+            self.addable,
+            self.environment.fixed,
+        )
         wanted = read(read_untrusted(requirements, MAX_BYTES + 1), rules)
         if wanted.problem:
             return wanted.problem

@@ -17,4 +17,3 @@ def conclude(archive: Archive, ask: Ask, observer: Observer) -> None:
     with observer.step("reading the result"):
         write_json(archive.reading, asdict(read(archive, verdict, ask)))
     append_event(archive.events, "verdict", verdict=verdict["verdict"])
-

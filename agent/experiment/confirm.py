@@ -40,8 +40,6 @@ from agent.verdict.statistics import FIRST_SEEDS, futile
 SMALLEST_FRESH_SEED = 10_000  # those below are for users and for the baseline
 
 
-
-
 @dataclass(frozen=True)
 class Confirmation:
     """Of one experiment's best run."""
@@ -76,7 +74,11 @@ class Confirmation:
         facts = load_facts(self.archive.named(chosen["folder"])) or {}
         check = self._check_control(chosen) if facts.get("control_equals_baseline") else None
         control = "cached" if check and check["same"] else "own"
-        order = {"run": chosen["number"], "folder": chosen["folder"], "seeds": draw_seeds(self.fresh_seeds)}
+        order = {
+            "run": chosen["number"],
+            "folder": chosen["folder"],
+            "seeds": draw_seeds(self.fresh_seeds),
+        }
         append_event(self.archive.events, "confirm", **order, control=control, check=check)
         return self._events("confirm")[0]
 
@@ -87,18 +89,33 @@ class Confirmation:
         A GPU does not repeat itself to the last bit: there, three standard deviations of the control's seeds are the same.
         """
         seed = self._check_seed(chosen["folder"])
-        scaffold, run = self._make("check_scaffold", "control", seed, None), self._make("check", "control", seed, chosen)
+        scaffold, run = (
+            self._make("check_scaffold", "control", seed, None),
+            self._make("check", "control", seed, chosen),
+        )
         if not scaffold.ok:
-            for name in ("check_scaffold", "check"):  # both are tried again: what broke the one may have broken the other
+            for name in (
+                "check_scaffold",
+                "check",
+            ):  # both are tried again: what broke the one may have broken the other
                 folder = self.archive.confirmation(name, seed)
                 rename(folder, unused(folder, FAILED))
-            raise Fault("baseline", f"the scaffold as it is ended in {scaffold.status.value} with seed {seed}:\n{scaffold.message}")
+            raise Fault(
+                "baseline",
+                f"the scaffold as it is ended in {scaffold.status.value} with seed {seed}:\n{scaffold.message}",
+            )
         if not run.ok:
             return {"seed": seed, "same": False, "status": run.status.value}
-        one, other = (load_score(self.archive.confirmation(name, seed)) for name in ("check", "check_scaffold"))
+        one, other = (
+            load_score(self.archive.confirmation(name, seed))
+            for name in ("check", "check_scaffold")
+        )
         distance = abs(one.accuracy("test") - other.accuracy("test"))
         repeats = scaffold.metrics.get("device") == "cpu"  # as the unedited scaffold says
-        spread = np.std([load_score(self.baseline.run(seed)).accuracy("test") for seed in self.baseline.seeds], ddof=1)
+        spread = np.std(
+            [load_score(self.baseline.run(seed)).accuracy("test") for seed in self.baseline.seeds],
+            ddof=1,
+        )
         exact = one.fingerprint == other.fingerprint
         return {
             "seed": seed,
@@ -142,7 +159,17 @@ class Confirmation:
         pending = pending_of(target)
         source.copy_code(pending)
         with self.observer.step(f"confirm: {name.replace('_', ' ')}, seed {seed}", pending.work):
-            run = train_and_score(self.workbench, Training(pending, load_run(source).number, arm, seed, confirming=True, splits=DEV_AND_TEST))
+            run = train_and_score(
+                self.workbench,
+                Training(
+                    pending,
+                    load_run(source).number,
+                    arm,
+                    seed,
+                    confirming=True,
+                    splits=DEV_AND_TEST,
+                ),
+            )
         run = replace(run, folder=f"confirm/{target.folder.name}")
         write_json(pending.result, run.save())
         rename(pending, target)
@@ -169,7 +196,14 @@ class Confirmation:
         return target
 
     def _say(self, arm: str, seed: int, target: RunFolder, run: Run) -> None:
-        append_event(self.archive.events, "confirmed", arm=arm, seed=seed, folder=f"confirm/{target.folder.name}", status=run.status.value)
+        append_event(
+            self.archive.events,
+            "confirmed",
+            arm=arm,
+            seed=seed,
+            folder=f"confirm/{target.folder.name}",
+            status=run.status.value,
+        )
         if arm == "idea":
             self.tell(run)
 
@@ -177,10 +211,17 @@ class Confirmation:
         """Whether the first seeds already leave no hope; written down, for the verdict says so."""
         if found := self._events("futile"):
             return bool(found[0]["futile"])
-        scores = {arm: [load_score(self.archive.named(event["folder"])).correct["test"]
-                        for event in self._events("confirmed") if event["arm"] == arm and event["status"] == "success"]
-                  for arm in ("idea", "control")}  # fmt: skip
-        enough = len(scores["idea"]) >= FIRST_SEEDS and bool(scores["control"])  # a lost seed is no reason to stop on the other alone
+        scores = {
+            arm: [
+                load_score(self.archive.named(event["folder"])).correct["test"]
+                for event in self._events("confirmed")
+                if event["arm"] == arm and event["status"] == "success"
+            ]
+            for arm in ("idea", "control")
+        }
+        enough = len(scores["idea"]) >= FIRST_SEEDS and bool(
+            scores["control"]
+        )  # a lost seed is no reason to stop on the other alone
         hopeless = enough and futile(np.array(scores["idea"]), np.array(scores["control"]))
         append_event(self.archive.events, "futile", futile=hopeless)
         return hopeless
@@ -192,7 +233,6 @@ class Confirmation:
         return [event for event in read_events(self.archive.events) if event["event"] == name]
 
 
-
 def draw_seeds(count: int) -> list[int]:
     """So many different seeds that nobody knew before."""
     seeds: list[int] = []
@@ -200,4 +240,3 @@ def draw_seeds(count: int) -> list[int]:
         seed = SMALLEST_FRESH_SEED + secrets.randbelow(2**31 - SMALLEST_FRESH_SEED)
         seeds += [seed] if seed not in seeds else []
     return seeds
-

@@ -19,7 +19,9 @@ from agent.util.files import disk_faults, write_json
 from agent.util.locks import locked
 from agent.util.observer import Observer
 
-Train = Callable[[RunFolder, int], Run]  # trains the scaffold as it is in this folder, with this seed
+Train = Callable[
+    [RunFolder, int], Run
+]  # trains the scaffold as it is in this folder, with this seed
 
 
 def ensure_trained(controls: ControlSeeds, train: Train) -> list[Run]:

@@ -25,7 +25,6 @@ FIELDS: dict[str, type | tuple[type, ...]] = {
 }
 
 
-
 @dataclass(frozen=True)
 class Idea:
     """A hypothesis and how to build it."""
@@ -39,7 +38,6 @@ class Idea:
     def slug(self) -> str:
         """The file's name, made safe for a folder name."""
         return re.sub(r"\W+", "_", self.path.stem.lower()).strip("_") or "idea"
-
 
 
 def load_idea(path: Path) -> Idea:
@@ -62,7 +60,6 @@ def load_idea(path: Path) -> Idea:
     return Idea(path, title, text, settings)
 
 
-
 def find_ideas(paths: list[Path]) -> list[Idea]:
     """Files as they are, folders as their *.md files in order of name. All are read before anything is spent."""
     ideas: dict[str, Idea] = {}
@@ -77,9 +74,10 @@ def find_ideas(paths: list[Path]) -> list[Idea]:
             idea = load_idea(file)
             other = ideas.setdefault(idea.slug, idea)
             if other.path.resolve() != file.resolve():
-                raise UserError(f"{file}: would share the archive {idea.slug!r} with {other.path}: rename one")
+                raise UserError(
+                    f"{file}: would share the archive {idea.slug!r} with {other.path}: rename one"
+                )
     return list(ideas.values())
-
 
 
 def _front_matter(path: Path, lines: list[str]) -> tuple[dict[str, Any], int]:
@@ -95,10 +93,16 @@ def _front_matter(path: Path, lines: list[str]) -> tuple[dict[str, Any], int]:
             raise UserError(f"{path}:2: front matter: aliases and tags are not needed here")
         node = yaml.compose(block, yaml.SafeLoader)
         values = {} if node is None else yaml.safe_load(block)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # a date that is none is a ValueError
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "not YAML"
-        raise UserError(f"{path}:{mark.line + 2 if mark else 1}: front matter: {problem}") from error
+        raise UserError(
+            f"{path}:{mark.line + 2 if mark else 1}: front matter: {problem}"
+        ) from error
     if not isinstance(values, dict):
         raise UserError(f"{path}:2: front matter: expected lines of the form `name: value`")
     names = [key.value for key, _ in node.value] if node else []
@@ -109,7 +113,6 @@ def _front_matter(path: Path, lines: list[str]) -> tuple[dict[str, Any], int]:
         if problem := _problem(key, value):
             raise UserError(f"{path}:{line_of.get(str(key), 2)}: front matter: {problem}")
     return values, end + 1
-
 
 
 def _problem(key: object, value: object) -> str:
@@ -126,12 +129,13 @@ def _problem(key: object, value: object) -> str:
         return f"metric must be a plain name, not {value!r}"
     if key == "direction" and value not in ("max", "min"):
         return f"direction must be max or min, not {value!r}"
-    if isinstance(value, list) and not (value and all(isinstance(item, str) and item.strip() for item in value)):
+    if isinstance(value, list) and not (
+        value and all(isinstance(item, str) and item.strip() for item in value)
+    ):
         return f"{key} must be a list of sentences; put one that contains ': ' in quotes"
     if key == "varies" and (unknown := [item for item in value if item not in VARIES]):  # type: ignore[attr-defined]
         return f"varies: unknown {unknown[0]!r}: known are {', '.join(VARIES)}"
     return ""
-
 
 
 def _title(path: Path, lines: list[str], start: int) -> tuple[str, int]:
@@ -141,6 +145,9 @@ def _title(path: Path, lines: list[str], start: int) -> tuple[str, int]:
             if match[1]:
                 return match[1], number
         elif line.strip():
-            raise UserError(f"{path}:{number}: text before the title: begin with a heading, `# Title`")
-    raise UserError(f"{path}:1: {'no title: begin with a heading, `# Title`' if lines else 'the file is empty'}")
-
+            raise UserError(
+                f"{path}:{number}: text before the title: begin with a heading, `# Title`"
+            )
+    raise UserError(
+        f"{path}:1: {'no title: begin with a heading, `# Title`' if lines else 'the file is empty'}"
+    )

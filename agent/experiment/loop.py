@@ -72,7 +72,14 @@ class Experiment:
         append_event(self.archive.events, "stopped", reason=reason.value)
         if reason is not StopReason.COST_LIMIT:  # which a later command may lift, and go on
             if not self.plan.scaffold.open:
-                Confirmation(self.workbench, self.archive, self.baseline, self.plan.seeds.confirm, self.observer, self.tell).conduct()
+                Confirmation(
+                    self.workbench,
+                    self.archive,
+                    self.baseline,
+                    self.plan.seeds.confirm,
+                    self.observer,
+                    self.tell,
+                ).conduct()
             conclude(self.archive, self.coder.ask, self.observer)
         return reason
 
@@ -88,7 +95,11 @@ class Experiment:
         if not self._events("baseline"):
             self._start_from_the_baseline()
         if not archive.criteria.is_file():
-            criteria = Criteria() if self.plan.scaffold.open else criteria_of(self.plan.idea, self.coder.ask)  # no judge reads those
+            criteria = (
+                Criteria()
+                if self.plan.scaffold.open
+                else criteria_of(self.plan.idea, self.coder.ask)
+            )  # no judge reads those
             write_json(archive.criteria, criteria.as_dict())
         if edit := self._open_edit():
             self._adopt(edit["number"])
@@ -107,7 +118,10 @@ class Experiment:
 
     def _adopt(self, number: int) -> None:
         """Say the attempt at run `number` that was finished when a kill came; no more than one can be."""
-        pending, said = self.archive.pending(number), {event["folder"] for event in self._events("attempt")}
+        pending, said = (
+            self.archive.pending(number),
+            {event["folder"] for event in self._events("attempt")},
+        )
         if pending.folder.exists():  # then nothing else of this number is ours
             return self._keep(load_run(pending)) if pending.result.is_file() else None
         failed = map(RunFolder, sorted(self.archive.folder.glob(f"run_{number}.{FAILED}_*")))
@@ -120,34 +134,64 @@ class Experiment:
         turn, before = len(self._events("edit")) + 1, self.workspace.fingerprint()
         with self.observer.step(f"run {self._number}: waiting for the coder"):
             reply = self.coder.edit(turn, self._prompt())
-        if reply.status == "cost_limit":  # the turn is not done: a later command with a higher cap repeats it
+        if (
+            reply.status == "cost_limit"
+        ):  # the turn is not done: a later command with a higher cap repeats it
             return {"attempt": False}
         changed = self.workspace.fingerprint() != before
         done = reply.status == "session_ended" or (reply.completed and bool(self._successes()))
-        fields = {name: getattr(reply, name) for name in Reply.__dataclass_fields__ if name != "messages"}
-        append_event(self.archive.events, "edit", turn=turn, number=self._number, attempt=changed or not done, changed=changed,
-                     completed=reply.completed, **fields, files=self.workspace.read(), messages=reply.messages)  # fmt: skip
+        fields = {
+            name: getattr(reply, name) for name in Reply.__dataclass_fields__ if name != "messages"
+        }
+        append_event(
+            self.archive.events,
+            "edit",
+            turn=turn,
+            number=self._number,
+            attempt=changed or not done,
+            changed=changed,
+            completed=reply.completed,
+            **fields,
+            files=self.workspace.read(),
+            messages=reply.messages,
+        )
         return self._events("edit")[-1]
 
     def _attempt(self, edit: dict[str, Any]) -> Run:
         """An edit that changed nothing fails; so does one that the gate stops; the rest is judged and run."""
         number, folder = edit["number"], self._pending(edit)
         if not edit["changed"]:
-            return Run(number, RunStatus.NO_EDIT, "", message=render("no_edit.md.j2", edit=edit, editable=self.workspace.editable))
-        candidate = Candidate(self.workspace, self.archive.run(0), folder, self.workbench, self.criteria.varies)
+            return Run(
+                number,
+                RunStatus.NO_EDIT,
+                "",
+                message=render("no_edit.md.j2", edit=edit, editable=self.workspace.editable),
+            )
+        candidate = Candidate(
+            self.workspace, self.archive.run(0), folder, self.workbench, self.criteria.varies
+        )
         with self.observer.step(f"run {number}: gate"):
             report = inspect(candidate)
         if (failed := report.failed) and failed.status:
             return Run(number, failed.status, "", message=failed.message, seconds=report.seconds)
         if report.facts:
-            write_json(folder.judgement, self._judge(candidate, report.facts, edit["turn"]).as_dict())
+            write_json(
+                folder.judgement, self._judge(candidate, report.facts, edit["turn"]).as_dict()
+            )
         return self._train(number, folder)
 
     def _judge(self, candidate: Candidate, facts: Facts, turn: int) -> Judgement:
         """What readers of the diff say about the criteria; absent without a reader or without criteria."""
         with self.observer.step(f"run {self._number}: judge"):
-            return judge(self.criteria, *candidate.source(), set(facts.lines), facts.shown,
-                         lambda purpose, prompt: self.coder.ask(purpose.replace("judge ", f"judge {turn}."), prompt))  # fmt: skip
+            return judge(
+                self.criteria,
+                *candidate.source(),
+                set(facts.lines),
+                facts.shown,
+                lambda purpose, prompt: self.coder.ask(
+                    purpose.replace("judge ", f"judge {turn}."), prompt
+                ),
+            )
 
     def _train(self, number: int, folder: RunFolder) -> Run:
         slug = self.plan.idea.slug
@@ -160,7 +204,9 @@ class Experiment:
         """Write the result, give the attempt its final name, say so. A kill between these is mended by _prepare."""
         pending = self.archive.pending(run.number)
         target = self.archive.run(run.number) if run.ok else self.archive.unused(run.number, FAILED)
-        if target.folder.exists():  # some program put it there; it is kept, but not in this run's place
+        if (
+            target.folder.exists()
+        ):  # some program put it there; it is kept, but not in this run's place
             rename(target, self.archive.unused(run.number, FOREIGN))
         run = replace(run, folder=target.folder.name)
         write_json(pending.result, run.save())
@@ -168,7 +214,14 @@ class Experiment:
         self._say(run)
 
     def _say(self, run: Run) -> None:
-        append_event(self.archive.events, "attempt", number=run.number, folder=run.folder, status=run.status.value, value=run.value)
+        append_event(
+            self.archive.events,
+            "attempt",
+            number=run.number,
+            folder=run.folder,
+            status=run.status.value,
+            value=run.value,
+        )
         self.tell(run)
 
     # ---- what the archive says -----------------------------------------------------------------------------
@@ -193,7 +246,9 @@ class Experiment:
         return [event for event in self._events("attempt") if event["status"] == RunStatus.SUCCESS]
 
     def _failures_in_a_row(self) -> int:
-        return _trailing(self._events("attempt"), lambda attempt: attempt["status"] != RunStatus.SUCCESS)
+        return _trailing(
+            self._events("attempt"), lambda attempt: attempt["status"] != RunStatus.SUCCESS
+        )
 
     def _open_edit(self) -> dict[str, Any] | None:
         """An edit whose attempt was not finished, of an earlier process."""
@@ -201,18 +256,27 @@ class Experiment:
         return last[0] if last and last[0]["event"] == "edit" and last[0]["attempt"] else None
 
     def _stop_reason(self) -> StopReason | None:
-        if self._events("confirm"):  # the best run was chosen: who raises a limit now begins anew with --fresh
+        if self._events(
+            "confirm"
+        ):  # the best run was chosen: who raises a limit now begins anew with --fresh
             return StopReason(self._events("stopped")[-1]["reason"])
         attempts, edits = self._events("attempt"), self._events("edit")
         if edits and not edits[-1]["attempt"]:
-            return StopReason.SESSION_ENDED if edits[-1]["status"] == "session_ended" else StopReason.COMPLETED
+            return (
+                StopReason.SESSION_ENDED
+                if edits[-1]["status"] == "session_ended"
+                else StopReason.COMPLETED
+            )
         if self._open_edit():
             return None
         if len(self._successes()) >= self.plan.limits.runs:
             return StopReason.RUN_LIMIT
         if edits and edits[-1]["completed"] and attempts[-1]["status"] == RunStatus.SUCCESS:
             return StopReason.COMPLETED
-        if _trailing(attempts, lambda attempt: attempt["status"] == RunStatus.NO_EDIT) >= IDLE_REPLIES:
+        if (
+            _trailing(attempts, lambda attempt: attempt["status"] == RunStatus.NO_EDIT)
+            >= IDLE_REPLIES
+        ):
             return StopReason.NO_EDIT
         if self._failures_in_a_row() >= self.plan.limits.failures:
             return StopReason.FAILURE_LIMIT
@@ -224,23 +288,52 @@ class Experiment:
         attempts = self.archive.attempts()
         baseline, last = load_run(self.archive.run(0)), load_run(attempts[-1]) if attempts else None
         if last is None:
-            return start_prompt(self.plan, self.workbench.environment, self.workbench.dataset, self.criteria, baseline.value, baseline.seconds)
+            return start_prompt(
+                self.plan,
+                self.workbench.environment,
+                self.workbench.dataset,
+                self.criteria,
+                baseline.value,
+                baseline.seconds,
+            )
         if last.ok:
-            return self._after_run(baseline, attempts[-1], [baseline, *(run for run in map(load_run, attempts) if run.ok)])
+            return self._after_run(
+                baseline,
+                attempts[-1],
+                [baseline, *(run for run in map(load_run, attempts) if run.ok)],
+            )
         left = self.plan.limits.failures - self._failures_in_a_row()
-        return render("after_failure.md.j2", plan=self.plan, run=last, left=left, message=fence(last.message))
+        return render(
+            "after_failure.md.j2", plan=self.plan, run=last, left=left, message=fence(last.message)
+        )
 
     def _after_run(self, baseline: Run, folder: RunFolder, runs: list[Run]) -> str:
         """What the run gave, and what the gate and the judge noticed without stopping it."""
-        judgement = Judgement.from_dict(read_json(folder.judgement)) if folder.judgement.is_file() else Judgement()
+        judgement = (
+            Judgement.from_dict(read_json(folder.judgement))
+            if folder.judgement.is_file()
+            else Judgement()
+        )
         facts = load_facts(folder) or {}
-        return render("after_run.md.j2", plan=self.plan, baseline=baseline, runs=runs, number=self._number, noise=self._noise(baseline),
-                      logged=own_values(runs[-1]), own_switch=facts.get("control_equals_baseline") is False,
-                      doubts=[finding for finding in judgement.findings if not finding.passed])  # fmt: skip
+        return render(
+            "after_run.md.j2",
+            plan=self.plan,
+            baseline=baseline,
+            runs=runs,
+            number=self._number,
+            noise=self._noise(baseline),
+            logged=own_values(runs[-1]),
+            own_switch=facts.get("control_equals_baseline") is False,
+            doubts=[finding for finding in judgement.findings if not finding.passed],
+        )
 
     def _noise(self, baseline: Run) -> float | None:
         dataset = self.workbench.dataset
-        return None if dataset is None or self.plan.scaffold.open else sampling_noise(baseline.value, dataset.info["val_count"])
+        return (
+            None
+            if dataset is None or self.plan.scaffold.open
+            else sampling_noise(baseline.value, dataset.info["val_count"])
+        )
 
     def _pending(self, edit: dict[str, Any]) -> RunFolder:
         """A new folder with the edited code, the prompt, the replies and the diff; an unfinished one is set aside."""
@@ -249,7 +342,11 @@ class Experiment:
         if folder.folder.exists():
             rename(folder, self.archive.unused(number, INTERRUPTED))
         copy_files(self.workspace.folder, folder.code)
-        asked = [message["content"] for message in edit["messages"] if message["role"] == "user" and message["content"] != FILLER]
+        asked = [
+            message["content"]
+            for message in edit["messages"]
+            if message["role"] == "user" and message["content"] != FILLER
+        ]
         write_text(folder.prompt, "\n\n---\n\n".join(asked))
         write_text(folder.reply, edit["text"])
         write_text(folder.diff, diff(self.archive.run(number - 1).code, folder.code))

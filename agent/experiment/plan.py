@@ -21,14 +21,12 @@ class StopReason(str, Enum):
     COST_LIMIT = "cost_limit"  # the only one that a later command may lift
 
 
-
 @dataclass(frozen=True)
-class Limits:
+class StopLimits:
     """When to stop."""
 
     runs: int = 3
     failures: int = 4  # failed attempts in a row
-
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,6 @@ class Seeds:
     confirm: int = 5
 
 
-
 @dataclass(frozen=True)
 class Plan:
     """What the user decided."""
@@ -48,7 +45,6 @@ class Plan:
     scaffold: Scaffold
     budget: Budget
     metric: Metric
-    limits: Limits
+    limits: StopLimits
     seeds: Seeds = field(default_factory=Seeds)
     addable: frozenset[str] = frozenset()  # packages that the coder may add
-

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from agent.archive.run import Metric
 from agent.archive.session import load_answers, load_replies
-from agent.coder.base import ModelOptions
-from agent.execution.sandbox.policy import GIB, Limits
+from agent.coder.base import ModelConfig
+from agent.execution.sandbox.policy import GIB, ResourceLimits
 from agent.experiment.idea import Idea
 from agent.task.dataset import check_name
 from agent.task.scaffold import DEFAULT_SCAFFOLD, Scaffold, find_scaffold
@@ -28,7 +28,9 @@ MODELS_BY_KEY = {
 NO_KEY = """{path}: no model: there is no key, no --model, and no recorded session of this idea. Set a key,
     export ANTHROPIC_API_KEY=...      (or OPENAI_API_KEY, GEMINI_API_KEY, DEEPSEEK_API_KEY, OPENROUTER_API_KEY)
     python launch.py {path}"""
-SESSION_NOTE = "recorded session: the replies were written for this repository, everything else is real"
+SESSION_NOTE = (
+    "recorded session: the replies were written for this repository, everything else is real"
+)
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class Options:
     sandbox: str = "auto"
     network: bool = False
     memory: float | None = None  # GiB
-    processes: int = Limits.processes
-    disk: float = Limits.disk / GIB
+    processes: int = ResourceLimits.processes
+    disk: float = ResourceLimits.disk / GIB
     fresh: bool = False
     dry_run: bool = False
 
@@ -70,7 +72,7 @@ class Settings:
     """One experiment, decided."""
 
     idea: Idea
-    model: ModelOptions
+    model: ModelConfig
     scaffold: Scaffold
     dataset: str | None
     metric: Metric
@@ -88,7 +90,9 @@ def decide(idea: Idea, options: Options) -> Settings:
     told = idea.settings
     scaffold = find_scaffold(_scaffold(idea, options))
     if options.runs_dir.resolve().is_relative_to(scaffold.folder.resolve()):
-        raise UserError(f"--runs-dir {options.runs_dir} lies in the scaffold {scaffold.folder}: give a folder outside it")
+        raise UserError(
+            f"--runs-dir {options.runs_dir} lies in the scaffold {scaffold.folder}: give a folder outside it"
+        )
     dataset = options.dataset or told.get("dataset") or (None if scaffold.open else "cifar100")
     if dataset:
         if not options.dataset and dataset.endswith(".npz"):
@@ -96,7 +100,9 @@ def decide(idea: Idea, options: Options) -> Settings:
         check_name(dataset)
     metric = Metric(told.get("metric", Metric.name), told.get("direction", Metric.direction))
     if not scaffold.open and metric != Metric():
-        raise UserError(f"{idea.path}: metric and direction are for open scaffolds; protocol.py measures {Metric.name}")
+        raise UserError(
+            f"{idea.path}: metric and direction are for open scaffolds; protocol.py measures {Metric.name}"
+        )
     runs, epochs = options.runs or told.get("runs", 3), options.epochs or told.get("epochs", 3)
     return Settings(idea, _model(idea, options), scaffold, dataset, metric, runs, epochs, options)
 
@@ -114,12 +120,14 @@ def _scaffold(idea: Idea, options: Options) -> Path:
     return DEFAULT_SCAFFOLD
 
 
-def _model(idea: Idea, options: Options) -> ModelOptions:
-    name = options.model or next((model for key, model in MODELS_BY_KEY.items() if os.environ.get(key)), None)
+def _model(idea: Idea, options: Options) -> ModelConfig:
+    name = options.model or next(
+        (model for key, model in MODELS_BY_KEY.items() if os.environ.get(key)), None
+    )
     if name is None and session_of(idea).is_file():
         name = f"{REPLAY}{session_of(idea)}"
     if name is None and options.dry_run:
-        return ModelOptions("none (no key is set)")
+        return ModelConfig("none (no key is set)")
     if name is None:
         raise UserError(NO_KEY.format(path=idea.path))
     price = (options.price[0] / 1e6, options.price[1] / 1e6) if options.price else None
@@ -127,4 +135,6 @@ def _model(idea: Idea, options: Options) -> ModelOptions:
     if name.startswith(REPLAY):
         session = Path(name.removeprefix(REPLAY))
         replies, answers = load_replies(session), load_answers(session)
-    return ModelOptions(name, replies, price, options.model_timeout, options.stream, options.judge, answers)
+    return ModelConfig(
+        name, replies, price, options.model_timeout, options.stream, options.judge, answers
+    )

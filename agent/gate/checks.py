@@ -34,7 +34,6 @@ MAX_MAIN_BYTES = 2**18
 ARMS = ("control", "idea")
 
 
-
 @dataclass(frozen=True)
 class Candidate:
     """The code that wants a run, and what it would run with."""
@@ -43,13 +42,16 @@ class Candidate:
     pristine: RunFolder  # run_0: the workspace as it was before any edit, and its trace
     folder: RunFolder
     workbench: Workbench
-    varies: tuple[str, ...] = ()  # of the training recipe, what the idea itself says that it changes
+    varies: tuple[
+        str, ...
+    ] = ()  # of the training recipe, what the idea itself says that it changes
 
     def source(self) -> tuple[str, str]:
         """main.py before any edit, and now."""
         before, now = self.pristine.code / MAIN, self.workspace.folder / MAIN
-        return before.read_bytes().decode("utf-8", "replace"), now.read_bytes().decode("utf-8", "replace")
-
+        return before.read_bytes().decode("utf-8", "replace"), now.read_bytes().decode(
+            "utf-8", "replace"
+        )
 
 
 def inspect(candidate: Candidate) -> GateReport:
@@ -71,42 +73,67 @@ def inspect(candidate: Candidate) -> GateReport:
     return report
 
 
-
 def guard(candidate: Candidate) -> Check:
     """Only the editable files may differ from the scaffold, and they must be plain files."""
     workspace, pristine = candidate.workspace, candidate.pristine.code
-    names = {path.relative_to(root) for root in (workspace.folder, pristine) for path in root.rglob("*") if not path.is_dir()}
-    touched = [str(name) for name in sorted(names) if str(name) not in workspace.editable
-               and "__pycache__" not in name.parts and not _same(workspace.folder / name, pristine / name)]  # fmt: skip
+    names = {
+        path.relative_to(root)
+        for root in (workspace.folder, pristine)
+        for path in root.rglob("*")
+        if not path.is_dir()
+    }
+    touched = [
+        str(name)
+        for name in sorted(names)
+        if str(name) not in workspace.editable
+        and "__pycache__" not in name.parts
+        and not _same(workspace.folder / name, pristine / name)
+    ]
     if touched:
         files = " and ".join(workspace.editable)
-        return Check("guard", RunStatus.GUARD_FAILED, f"{', '.join(touched)} may not be changed: put everything in {files}.")
+        return Check(
+            "guard",
+            RunStatus.GUARD_FAILED,
+            f"{', '.join(touched)} may not be changed: put everything in {files}.",
+        )
     return Check("guard")
-
 
 
 def requirements(candidate: Candidate) -> Check:
     """What the coder added to requirements.txt may be added, and is installed."""
     started = time.monotonic()
-    problem = candidate.workbench.provide(candidate.workspace.folder / REQUIREMENTS, candidate.folder)
+    problem = candidate.workbench.provide(
+        candidate.workspace.folder / REQUIREMENTS, candidate.folder
+    )
     seconds = round(time.monotonic() - started, 1)  # nothing to say of where nothing is installed
     if problem:
-        return Check("requirements", RunStatus.REQUIREMENTS_FAILED, f"{REQUIREMENTS} cannot be installed:\n{clean(problem)}", seconds)
+        return Check(
+            "requirements",
+            RunStatus.REQUIREMENTS_FAILED,
+            f"{REQUIREMENTS} cannot be installed:\n{clean(problem)}",
+            seconds,
+        )
     return Check("requirements", seconds=seconds)
-
 
 
 def lint(candidate: Candidate) -> Check:
     main = candidate.workspace.folder / MAIN
     if (size := main.stat().st_size) > MAX_MAIN_BYTES:
-        return Check("lint", RunStatus.LINT_FAILED, f"{MAIN} has {size:,} bytes, more than a person can read: {MAX_MAIN_BYTES:,} at most.")
+        return Check(
+            "lint",
+            RunStatus.LINT_FAILED,
+            f"{MAIN} has {size:,} bytes, more than a person can read: {MAX_MAIN_BYTES:,} at most.",
+        )
     findings = flake8(main)
     if findings:
-        return Check("lint", RunStatus.LINT_FAILED, f"flake8 finds what would stop the program:\n{bound(clean(findings))}")
+        return Check(
+            "lint",
+            RunStatus.LINT_FAILED,
+            f"flake8 finds what would stop the program:\n{bound(clean(findings))}",
+        )
     if problem := unreadable(main.read_bytes()):
         return Check("lint", RunStatus.LINT_FAILED, f"{MAIN} cannot be checked: {clean(problem)}.")
     return Check("lint")
-
 
 
 def forbidden(candidate: Candidate) -> Check:
@@ -116,19 +143,29 @@ def forbidden(candidate: Candidate) -> Check:
     found = breaches(*candidate.source())
     if found:
         listed = "\n".join(f"- {breach}" for breach in found[:5])
-        return Check("code", RunStatus.GUARD_FAILED, f"main.py does what it may not:\n{clean(listed)}\nTake it out.")
+        return Check(
+            "code",
+            RunStatus.GUARD_FAILED,
+            f"main.py does what it may not:\n{clean(listed)}\nTake it out.",
+        )
     return Check("code")
-
 
 
 def smoke(candidate: Candidate) -> tuple[Check, tuple[Trace, Trace] | None]:
     """A few steps of every early epoch and a prediction, in both arms, side by side."""
     if candidate.workbench.scaffold.open or candidate.workbench.dataset is None:
-        return Check("smoke", message="skipped: an open scaffold has no protocol to stop it after a few steps"), None
+        return Check(
+            "smoke",
+            message="skipped: an open scaffold has no protocol to stop it after a few steps",
+        ), None
     workbench, code, folder = candidate.workbench, candidate.workspace.folder, candidate.folder
     environment = workbench.environment_of(folder)
     with ThreadPoolExecutor(len(ARMS)) as pool:
-        results = list(pool.map(lambda arm: smoke_arm(workbench, environment, code, folder.smoke(arm), arm), ARMS))
+        results = list(
+            pool.map(
+                lambda arm: smoke_arm(workbench, environment, code, folder.smoke(arm), arm), ARMS
+            )
+        )
     seconds = max(seconds for _, _, seconds in results)
     for arm, (_, problem, _) in zip(ARMS, results, strict=True):
         if problem:
@@ -137,7 +174,6 @@ def smoke(candidate: Candidate) -> tuple[Check, tuple[Trace, Trace] | None]:
             return Check("smoke", RunStatus.SMOKE_FAILED, text, seconds), None
     control, idea = results[0][0], results[1][0]
     return Check("smoke", seconds=seconds), (control, idea) if control and idea else None
-
 
 
 def liveness(candidate: Candidate, facts: Facts) -> Check:
@@ -149,14 +185,22 @@ def liveness(candidate: Candidate, facts: Facts) -> Check:
     return Check("liveness")
 
 
-
-def smoke_arm(workbench: Workbench, environment: Environment, code: Path, folder: Path, arm: str) -> tuple[Trace | None, str, float]:
+def smoke_arm(
+    workbench: Workbench, environment: Environment, code: Path, folder: Path, arm: str
+) -> tuple[Trace | None, str, float]:
     """The trace of one arm of this code, what is wrong with it ('' for nothing), and the seconds it took."""
     threads = max(1, workbench.budget.threads // 2)
-    epochs = min(workbench.budget.epochs, SMOKE_EPOCHS)  # what begins at a part of EPOCHS begins within these
+    epochs = min(
+        workbench.budget.epochs, SMOKE_EPOCHS
+    )  # what begins at a part of EPOCHS begins within these
     copy_files(code, folder)
     logs = folder / "stdout.log", folder / "stderr.log"
-    variables = environment_variables(workbench.dataset, replace(workbench.budget, threads=threads, epochs=epochs), arm=arm, stage="smoke")
+    variables = environment_variables(
+        workbench.dataset,
+        replace(workbench.budget, threads=threads, epochs=epochs),
+        arm=arm,
+        stage="smoke",
+    )
     variables |= environment.variables
     execution = execute(workbench.request(folder, logs, SMOKE_SECONDS, variables, threads))
     if not execution.ok:
@@ -165,21 +209,24 @@ def smoke_arm(workbench: Workbench, environment: Environment, code: Path, folder
     return *read_trace(folder / "trace.json"), execution.seconds
 
 
-
 def smoke_baseline(workbench: Workbench, run_0: RunFolder) -> str:
     """Leave the trace of the scaffold as it is beside run_0; twice where the device may not repeat itself. What went wrong, or ''."""
     environment = workbench.environment_of(run_0)
-    trace, problem, _ = smoke_arm(workbench, environment, run_0.code, run_0.smoke("control"), "control")
+    trace, problem, _ = smoke_arm(
+        workbench, environment, run_0.code, run_0.smoke("control"), "control"
+    )
     if trace and trace.device != "cpu":
-        _, problem, _ = smoke_arm(workbench, environment, run_0.code, run_0.smoke("control_again"), "control")
+        _, problem, _ = smoke_arm(
+            workbench, environment, run_0.code, run_0.smoke("control_again"), "control"
+        )
     return problem
 
 
-
 def baseline_traces(run_0: RunFolder) -> list[Trace]:
-    found = [read_trace(run_0.smoke(name) / "trace.json")[0] for name in ("control", "control_again")]
+    found = [
+        read_trace(run_0.smoke(name) / "trace.json")[0] for name in ("control", "control_again")
+    ]
     return [trace for trace in found if trace]
-
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -187,4 +234,3 @@ def _same(one: Path, other: Path) -> bool:
     if not plain:
         return one.is_symlink() and other.is_symlink() and one.readlink() == other.readlink()
     return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
-

@@ -52,24 +52,127 @@ MODULES = {
         FILES,
     ),
     **dict.fromkeys(("subprocess", "multiprocessing", "concurrent", "signal", "pty"), PROCESSES),
-    **dict.fromkeys(("socket", "urllib", "requests", "http", "ftplib", "httpx", "aiohttp", "huggingface_hub", "wandb"), NETWORK),
     **dict.fromkeys(
-        ("sys", "importlib", "builtins", "ctypes", "gc", "inspect", "runpy", "atexit", "code", "loading", "probe", "torch._C"), INSIDES
+        (
+            "socket",
+            "urllib",
+            "requests",
+            "http",
+            "ftplib",
+            "httpx",
+            "aiohttp",
+            "huggingface_hub",
+            "wandb",
+        ),
+        NETWORK,
     ),
-    **dict.fromkeys(("torchvision.datasets", "sklearn.datasets", "datasets", "timm", "torch.hub"), "brings other data or trained weights"),
+    **dict.fromkeys(
+        (
+            "sys",
+            "importlib",
+            "builtins",
+            "ctypes",
+            "gc",
+            "inspect",
+            "runpy",
+            "atexit",
+            "code",
+            "loading",
+            "probe",
+            "torch._C",
+        ),
+        INSIDES,
+    ),
+    **dict.fromkeys(
+        ("torchvision.datasets", "sklearn.datasets", "datasets", "timm", "torch.hub"),
+        "brings other data or trained weights",
+    ),
 }
 CALLS = {
-    **dict.fromkeys(("open", "numpy.load", "numpy.save", "numpy.savez", "numpy.memmap", "numpy.fromfile", "numpy.genfromtxt", "torch.load",
-                     "torch.save", "torch.from_file", "torch.hub.load", "torch.jit.load"), FILES),
-    **dict.fromkeys(("eval", "exec", "compile", "__import__", "globals", "locals", "vars", "setattr", "delattr", "breakpoint"), INSIDES),
-    **dict.fromkeys(("torch.manual_seed", "torch.seed", "torch.set_rng_state", "torch.random.manual_seed", "torch.cuda.manual_seed",
-                     "torch.cuda.manual_seed_all", "torch.default_generator.manual_seed", "pytorch_lightning.seed_everything",
-                     "lightning.seed_everything", "numpy.random.seed", "random.seed"), SEEDS),
-}  # fmt: skip
-INSIDE_NAMES = {"__globals__", "__dict__", "__builtins__", "__code__", "__subclasses__", "__bases__", "__mro__", "__closure__",
-           "__getattribute__", "__setattr__", "__loader__", "__spec__", "f_globals", "f_back", "tb_frame", "gi_frame",
-           "_engine_run_backward", "_global_optimizer_pre_hooks", "_global_optimizer_post_hooks"}  # fmt: skip
-WITHIN = {"os", "sys", "io", "builtins", "subprocess", "socket", "shutil", "importlib", "ctypes", "pathlib", "pickle", "multiprocessing"}
+    **dict.fromkeys(
+        (
+            "open",
+            "numpy.load",
+            "numpy.save",
+            "numpy.savez",
+            "numpy.memmap",
+            "numpy.fromfile",
+            "numpy.genfromtxt",
+            "torch.load",
+            "torch.save",
+            "torch.from_file",
+            "torch.hub.load",
+            "torch.jit.load",
+        ),
+        FILES,
+    ),
+    **dict.fromkeys(
+        (
+            "eval",
+            "exec",
+            "compile",
+            "__import__",
+            "globals",
+            "locals",
+            "vars",
+            "setattr",
+            "delattr",
+            "breakpoint",
+        ),
+        INSIDES,
+    ),
+    **dict.fromkeys(
+        (
+            "torch.manual_seed",
+            "torch.seed",
+            "torch.set_rng_state",
+            "torch.random.manual_seed",
+            "torch.cuda.manual_seed",
+            "torch.cuda.manual_seed_all",
+            "torch.default_generator.manual_seed",
+            "pytorch_lightning.seed_everything",
+            "lightning.seed_everything",
+            "numpy.random.seed",
+            "random.seed",
+        ),
+        SEEDS,
+    ),
+}
+INSIDE_NAMES = {
+    "__globals__",
+    "__dict__",
+    "__builtins__",
+    "__code__",
+    "__subclasses__",
+    "__bases__",
+    "__mro__",
+    "__closure__",
+    "__getattribute__",
+    "__setattr__",
+    "__loader__",
+    "__spec__",
+    "f_globals",
+    "f_back",
+    "tb_frame",
+    "gi_frame",
+    "_engine_run_backward",
+    "_global_optimizer_pre_hooks",
+    "_global_optimizer_post_hooks",
+}
+WITHIN = {
+    "os",
+    "sys",
+    "io",
+    "builtins",
+    "subprocess",
+    "socket",
+    "shutil",
+    "importlib",
+    "ctypes",
+    "pathlib",
+    "pickle",
+    "multiprocessing",
+}
 TRAINER = {"fit_loop", "callbacks"}  # of the Trainer, which is protocol.py's
 # Of the validation split main.py makes one loader, as the scaffold does; trained on, it would be more data than the control has.
 VALIDATION, VALIDATION_LOADERS = "val_data", ("val_dataloader", "val_dataloaders")
@@ -91,7 +194,9 @@ class Breach:
 def breaches(base: str, new: str) -> list[Breach]:
     """What `new` does of this that the scaffold's main.py does not, in order of lines. Raises SyntaxError."""
     allowed = Counter((breach.code, breach.why) for breach in _Reader(base).find())
-    found: dict[tuple[int, str], Breach] = {}  # one a line and reason: a long name holds its shorter ones
+    found: dict[
+        tuple[int, str], Breach
+    ] = {}  # one a line and reason: a long name holds its shorter ones
     for breach in sorted(_Reader(new).find(), key=lambda breach: breach.line):
         if allowed[breach.code, breach.why]:
             allowed[breach.code, breach.why] -= 1
@@ -106,17 +211,33 @@ class _Reader:
     def __init__(self, source: str):
         self.tree = ast.parse(source)
         self.nodes = list(ast.walk(self.tree))
-        self.origin = dict[str, str]()  # a local name -> what it is a name of, through imports and plain assignments
+        self.origin = dict[
+            str, str
+        ]()  # a local name -> what it is a name of, through imports and plain assignments
         self.of_protocol = set[str]()
         for node in self.nodes:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 self._import(node)
-        self.stored = {node.id for node in self.nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+        self.stored = {
+            node.id
+            for node in self.nodes
+            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+        }
         self.stored |= {node.arg for node in self.nodes if isinstance(node, ast.arg)}
-        self.stored |= {node.name for node in self.nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+        self.stored |= {
+            node.name for node in self.nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+        }
         for node in self.nodes:
-            if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Name, ast.Attribute)) and _root(node.value) in self.origin:
-                self.origin |= {target.id: self._path(node.value) for target in node.targets if isinstance(target, ast.Name)}
+            if (
+                isinstance(node, ast.Assign)
+                and isinstance(node.value, (ast.Name, ast.Attribute))
+                and _root(node.value) in self.origin
+            ):
+                self.origin |= {
+                    target.id: self._path(node.value)
+                    for target in node.targets
+                    if isinstance(target, ast.Name)
+                }
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         for alias in node.names:
@@ -146,7 +267,18 @@ class _Reader:
             yield from filter(None, [_call(node)])
         elif isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Load):
             yield from filter(None, [self._reference(node)])
-        elif isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Delete, ast.For, ast.NamedExpr, ast.With)):
+        elif isinstance(
+            node,
+            (
+                ast.Assign,
+                ast.AugAssign,
+                ast.AnnAssign,
+                ast.Delete,
+                ast.For,
+                ast.NamedExpr,
+                ast.With,
+            ),
+        ):
             yield from filter(None, map(self._target, _targets(node)))
         elif isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name in self.of_protocol:
             yield f"takes the place of {node.name}, which belongs to protocol.py"
@@ -156,9 +288,15 @@ class _Reader:
         path = self._path(node)
         if isinstance(node, ast.Attribute) and node.attr in INSIDE_NAMES:
             return INSIDES
-        if isinstance(node, ast.Attribute) and node.attr in TRAINER and not path.startswith(("pytorch_lightning.", "lightning.")):
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr in TRAINER
+            and not path.startswith(("pytorch_lightning.", "lightning."))
+        ):
             return "reaches into the Trainer, which belongs to protocol.py"
-        if (isinstance(node, ast.Attribute) and node.attr in VALIDATION_LOADERS) or path == f"{PROTOCOL}.{VALIDATION}":
+        if (
+            isinstance(node, ast.Attribute) and node.attr in VALIDATION_LOADERS
+        ) or path == f"{PROTOCOL}.{VALIDATION}":
             return "uses the validation split once more: it is there to be measured on, in val_dataloader, not to be learned from"
         if isinstance(node, ast.Name) and node.id in self.stored and node.id not in self.origin:
             return ""  # a name of its own
@@ -172,16 +310,26 @@ class _Reader:
 
     def _from(self, node: ast.ImportFrom) -> str:
         if node.module == PROTOCOL:
-            private = [alias.name for alias in node.names if alias.name.startswith("_") or alias.name == "*"]
+            private = [
+                alias.name
+                for alias in node.names
+                if alias.name.startswith("_") or alias.name == "*"
+            ]
             return f"takes {', '.join(private)} out of protocol.py" if private else ""
         if any(alias.name in INSIDE_NAMES for alias in node.names):
             return INSIDES
-        return _module(node.module or "") or next(filter(None, (_named(f"{node.module}.{alias.name}") for alias in node.names)), "")
+        return _module(node.module or "") or next(
+            filter(None, (_named(f"{node.module}.{alias.name}") for alias in node.names)), ""
+        )
 
     def _target(self, target: ast.expr) -> str:
         """Why something may not be assigned to."""
         if isinstance(target, ast.Name):
-            return f"sets {target.id}, which belongs to protocol.py" if target.id in self.of_protocol else ""
+            return (
+                f"sets {target.id}, which belongs to protocol.py"
+                if target.id in self.of_protocol
+                else ""
+            )
         path, root = _dotted(target), _root(target)
         if root in self.origin:
             return f"changes {root}, which is not yours"
@@ -204,9 +352,18 @@ def _targets(node: ast.AST) -> Iterator[ast.expr]:
 
 def _module(name: str) -> str:
     if name.split(".")[0] == PROTOCOL:
-        return "imports protocol as a whole: take the names that you need, `from protocol import ...`"
+        return (
+            "imports protocol as a whole: take the names that you need, `from protocol import ...`"
+        )
     parts = name.split(".")
-    return next((MODULES[prefix] for k in range(len(parts)) if (prefix := ".".join(parts[: k + 1])) in MODULES), "")
+    return next(
+        (
+            MODULES[prefix]
+            for k in range(len(parts))
+            if (prefix := ".".join(parts[: k + 1])) in MODULES
+        ),
+        "",
+    )
 
 
 def _named(path: str) -> str:
@@ -218,13 +375,32 @@ def _call(node: ast.Call) -> str:
     name = path.rsplit(".", 1)[-1]
     if name == "Trainer" or path.endswith("trainer.fit"):
         return "builds a Trainer of its own: protocol.run(Model) has the one that counts"
-    if name in ("tofile", "write_text", "write_bytes", "savetxt", "loadtxt", "load_from_checkpoint", "save_checkpoint"):
+    if name in (
+        "tofile",
+        "write_text",
+        "write_bytes",
+        "savetxt",
+        "loadtxt",
+        "load_from_checkpoint",
+        "save_checkpoint",
+    ):
         return FILES
     if name == "load_state_dict_from_url":
         return NETWORK
     if path == "getattr":
-        asked = node.args[1].value if len(node.args) > 1 and isinstance(node.args[1], ast.Constant) else None
-        return INSIDES if asked is None or asked in INSIDE_NAMES or asked in VALIDATION_LOADERS or asked in TRAINER else ""
+        asked = (
+            node.args[1].value
+            if len(node.args) > 1 and isinstance(node.args[1], ast.Constant)
+            else None
+        )
+        return (
+            INSIDES
+            if asked is None
+            or asked in INSIDE_NAMES
+            or asked in VALIDATION_LOADERS
+            or asked in TRAINER
+            else ""
+        )
     return ""
 
 

@@ -23,11 +23,24 @@ from agent.util.text import finite
 TOLERANCE = 1e-6  # of a loss: a difference below is rounding
 
 # Methods that Lightning or PyTorch calls.
-CALLED_BY_OTHERS = ("on_", "__", "forward", "training_", "validation_", "configure_", "optimizer_", "lr_scheduler_", "backward", "setup",
-                    "train_dataloader", "val_dataloader", "load_state_dict", "state_dict")  # fmt: skip
+CALLED_BY_OTHERS = (
+    "on_",
+    "__",
+    "forward",
+    "training_",
+    "validation_",
+    "configure_",
+    "optimizer_",
+    "lr_scheduler_",
+    "backward",
+    "setup",
+    "train_dataloader",
+    "val_dataloader",
+    "load_state_dict",
+    "state_dict",
+)
 
 _NAME = re.compile(r"[\w.]{1,80}")
-
 
 
 @dataclass(frozen=True)
@@ -45,30 +58,48 @@ class Trace:
     device: str
 
 
-
 def read_trace(path: Path) -> tuple[Trace | None, str]:
     """The trace of a smoke run that ended well, or what is wrong."""
     try:
         stored = json.loads(read_untrusted(path) or b"")
         losses, fine = stored["losses"], [finite(loss) is not None for loss in stored["losses"]]
     except (ValueError, TypeError, KeyError, RecursionError):
-        return None, "It ended without an error, but protocol.run(Model) was not reached: call it last, as the scaffold does."
+        return (
+            None,
+            "It ended without an error, but protocol.run(Model) was not reached: call it last, as the scaffold does.",
+        )
     if not losses:
         return None, "It made no training step."
     if not all(fine):
-        return None, f"The training loss at step {fine.index(False) + 1} is {losses[fine.index(False)]}: it must stay finite."
+        return (
+            None,
+            f"The training loss at step {fine.index(False) + 1} is {losses[fine.index(False)]}: it must stay finite.",
+        )
     try:
-        operators = {name: int(calls) for name, calls in stored["operators"].items() if _NAME.fullmatch(name)}
-        recipes = tuple({name: int(step[name]) if _counted(name) else step[name] for name in VARIES} for step in stored["recipes"])
+        operators = {
+            name: int(calls) for name, calls in stored["operators"].items() if _NAME.fullmatch(name)
+        }
+        recipes = tuple(
+            {name: int(step[name]) if _counted(name) else step[name] for name in VARIES}
+            for step in stored["recipes"]
+        )
         order = tuple(tuple(map(int, batch)) for batch in stored["order"])
         scores = tuple(map(float, stored["scores"]))
         if not all(map(math.isfinite, scores)):
             return None, "The scores that it predicts after these steps are not all finite."
-        return Trace(tuple(map(float, losses)), scores, int(stored["parameters"]), operators, frozenset(map(int, stored["lines"])),
-                     recipes, order, int(stored["samples"]), str(stored["device"])), ""  # fmt: skip
+        return Trace(
+            tuple(map(float, losses)),
+            scores,
+            int(stored["parameters"]),
+            operators,
+            frozenset(map(int, stored["lines"])),
+            recipes,
+            order,
+            int(stored["samples"]),
+            str(stored["device"]),
+        ), ""
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None, "trace.json is not protocol.py's own: leave the smoke stage to it."
-
 
 
 def compare(base: str, new: str, baseline: list[Trace], control: Trace, idea: Trace) -> Facts:
@@ -77,19 +108,35 @@ def compare(base: str, new: str, baseline: list[Trace], control: Trace, idea: Tr
     allowed = TOLERANCE + 3 * spread
 
     def same(one: Trace, other: Trace) -> bool:
-        return _difference(one, other) <= allowed and one.parameters == other.parameters and one.order == other.order
+        return (
+            _difference(one, other) <= allowed
+            and one.parameters == other.parameters
+            and one.order == other.order
+        )
 
     added = added_statements(base, new)
     ran = [statement for statement in added if statement.ran(set(idea.lines))]
-    calls = {name: idea.operators.get(name, 0) - control.operators.get(name, 0) for name in {*control.operators, *idea.operators}}
+    calls = {
+        name: idea.operators.get(name, 0) - control.operators.get(name, 0)
+        for name in {*control.operators, *idea.operators}
+    }
     # Those that only one arm has come first: they say most about what the idea is.
-    telling = sorted(calls, key=lambda name: (name in control.operators and name in idea.operators, -abs(calls[name]), name))
+    telling = sorted(
+        calls,
+        key=lambda name: (
+            name in control.operators and name in idea.operators,
+            -abs(calls[name]),
+            name,
+        ),
+    )
     return Facts(
         control_equals_baseline=same(control, baseline[0]),
-        idea_differs_from_control=_difference(idea, control) > allowed or idea.order != control.order,
+        idea_differs_from_control=_difference(idea, control) > allowed
+        or idea.order != control.order,
         idea_equals_baseline=same(idea, baseline[0]),
         largest_difference=_difference(idea, control),
-        added_statements=len(added), executed=len(ran),
+        added_statements=len(added),
+        executed=len(ran),
         idea_only=sum(not statement.ran(set(control.lines)) for statement in ran),
         operators={name: calls[name] for name in telling if calls[name]},
         parameters=(control.parameters, idea.parameters),
@@ -97,20 +144,27 @@ def compare(base: str, new: str, baseline: list[Trace], control: Trace, idea: Tr
         order_differs=idea.order != control.order,
         recipe=_recipe(baseline[0], control, idea),
         lines=tuple(sorted(idea.lines)),
-    )  # fmt: skip
-
+    )
 
 
 def changed_recipe(facts: Facts, varies: tuple[str, ...]) -> str:
     """What the coder must undo of the recipe, or ''."""
     if facts.steps[1] > facts.steps[0] or facts.steps[2] > facts.steps[0]:
-        return (f"It makes {max(facts.steps[1:])} training steps where the baseline makes {facts.steps[0]}: epochs and Trainer "
-                "belong to protocol.py, leave both as they are.")  # fmt: skip
+        return (
+            f"It makes {max(facts.steps[1:])} training steps where the baseline makes {facts.steps[0]}: epochs and Trainer "
+            "belong to protocol.py, leave both as they are."
+        )
     words = []
     named = {*varies, *implied(varies)}
     for name, (baseline, control, idea) in facts.recipe.items():
         if name not in named:
-            where = "in both arms" if control == idea else "with IDEA on" if control == baseline else "with IDEA off"
+            where = (
+                "in both arms"
+                if control == idea
+                else "with IDEA on"
+                if control == baseline
+                else "with IDEA off"
+            )
             value = idea if control == baseline else control
             words.append(f"the {spoken(name)} is {value} {where}, not {baseline}")
     if not words:
@@ -119,41 +173,57 @@ def changed_recipe(facts: Facts, varies: tuple[str, ...]) -> str:
     return f"{said[0].upper()}{said[1:]}. The idea does not say that it changes this: put it back, in both arms."
 
 
-
 def not_live(base: str, new: str, facts: Facts) -> str:
     """Why the idea is not in force and what to do, in one or two sentences; '' if it is."""
     if same_program(base, new):
         return "main.py still computes what it computed before: only comments or layout changed. Implement the idea behind `IDEA`."
     if facts.idea_differs_from_control and facts.idea_equals_baseline:
-        return ("With `IDEA` true main.py computes what it computed before, and with `IDEA` false something else. "
-                "Put the baseline behind `IDEA` false and the idea behind `IDEA` true.")  # fmt: skip
+        return (
+            "With `IDEA` true main.py computes what it computed before, and with `IDEA` false something else. "
+            "Put the baseline behind `IDEA` false and the idea behind `IDEA` true."
+        )
     if facts.idea_differs_from_control:
         return ""
-    text = ("Switching the idea on changes nothing: in the first three steps of each of the first three epochs the losses are equal, "
-            "and so are the predictions after them")  # fmt: skip
+    text = (
+        "Switching the idea on changes nothing: in the first three steps of each of the first three epochs the losses are equal, "
+        "and so are the predictions after them"
+    )
     if unused := _unused(base, new):
         return f"{text}. {unused}"
     if "IDEA" not in names_read(new):
-        both = " What you changed acts in both arms, so it changes the baseline." if not facts.control_equals_baseline else ""
+        both = (
+            " What you changed acts in both arms, so it changes the baseline."
+            if not facts.control_equals_baseline
+            else ""
+        )
         return f"{text}, because main.py never reads `IDEA`.{both} Put the baseline back and choose the idea with `if IDEA`."
     if sleeping := _sleeping(base, new, facts):
         return f"{text}. Line {sleeping.line}, `{sleeping.text[:100]}`, never ran: call it when IDEA is true, within these steps."
-    return f"{text}, although the added lines ran: their result reaches neither loss nor prediction."
-
+    return (
+        f"{text}, although the added lines ran: their result reaches neither loss nor prediction."
+    )
 
 
 def _unused(base: str, new: str) -> str:
     """New functions and classes that nothing mentions."""
     read = names_read(new)
-    unused = [f"{name} is defined on line {line} and never used" for name, line in definitions(base, new).items()
-              if name not in read and not name.startswith(CALLED_BY_OTHERS)]  # fmt: skip
+    unused = [
+        f"{name} is defined on line {line} and never used"
+        for name, line in definitions(base, new).items()
+        if name not in read and not name.startswith(CALLED_BY_OTHERS)
+    ]
     return f"{' and '.join(unused[:3])}: use it when IDEA is true." if unused else ""
 
 
-
 def _sleeping(base: str, new: str, facts: Facts) -> Statement | None:
-    return next((statement for statement in added_statements(base, new) if not statement.ran(set(facts.lines))), None)
-
+    return next(
+        (
+            statement
+            for statement in added_statements(base, new)
+            if not statement.ran(set(facts.lines))
+        ),
+        None,
+    )
 
 
 def _difference(one: Trace, other: Trace) -> float:
@@ -164,8 +234,10 @@ def _difference(one: Trace, other: Trace) -> float:
     if len(one.losses) != len(other.losses) or len(one.scores) != len(other.scores):
         return float("inf")
     losses = max(abs(a - b) for a, b in zip(one.losses, other.losses, strict=True))
-    return max(losses, 0.1 * max((abs(a - b) for a, b in zip(one.scores, other.scores, strict=True)), default=0.0))
-
+    return max(
+        losses,
+        0.1 * max((abs(a - b) for a, b in zip(one.scores, other.scores, strict=True)), default=0.0),
+    )
 
 
 def _recipe(baseline: Trace, control: Trace, idea: Trace) -> dict[str, tuple[str, str, str]]:
@@ -180,14 +252,11 @@ def _recipe(baseline: Trace, control: Trace, idea: Trace) -> dict[str, tuple[str
     return found
 
 
-
 def _counted(name: str) -> bool:
     return name.removesuffix("_per_batch") in METERS
-
 
 
 def _plain(value: Any) -> str:
     """One value, or the different ones among a list's, as a short text."""
     parts = list(dict.fromkeys(map(str, value))) if isinstance(value, list) else [str(value)]
     return ", ".join(part[:60] for part in parts) or "none"
-

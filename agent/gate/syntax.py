@@ -74,7 +74,9 @@ def without_comments(source: str) -> str:
 def diff_without_comments(base: str, new: str) -> str:
     """A unified diff of the two, without comments."""
     old, now = without_comments(base).splitlines(), without_comments(new).splitlines()
-    return "\n".join(difflib.unified_diff(old, now, "scaffold/main.py", "main.py", lineterm="")) + "\n"
+    return (
+        "\n".join(difflib.unified_diff(old, now, "scaffold/main.py", "main.py", lineterm="")) + "\n"
+    )
 
 
 def added_statements(base: str, new: str) -> list[Statement]:
@@ -84,21 +86,32 @@ def added_statements(base: str, new: str) -> list[Statement]:
     lines, added = text.splitlines(), _added_lines(ast.unparse(_bare(base)), text)
     # The same statements in the same order, once with the line in main.py and once with the line in `text`.
     pairs = zip(_statements(bare), _statements(ast.parse(text)), strict=True)
-    found = [Statement(mine.lineno, _last_line(mine), lines[clean.lineno - 1].strip()) for mine, clean in pairs
-             if clean.lineno in added and not isinstance(mine, _NO_EVIDENCE)]  # fmt: skip
+    found = [
+        Statement(mine.lineno, _last_line(mine), lines[clean.lineno - 1].strip())
+        for mine, clean in pairs
+        if clean.lineno in added and not isinstance(mine, _NO_EVIDENCE)
+    ]
     return sorted(found, key=lambda statement: statement.line)
 
 
 def definitions(base: str, new: str) -> dict[str, int]:
     """Functions, methods and classes that only `new` has: name -> line."""
     old = {node.name for node in ast.walk(ast.parse(base)) if isinstance(node, _DEFINITION)}
-    return {node.name: node.lineno for node in ast.walk(ast.parse(new)) if isinstance(node, _DEFINITION) and node.name not in old}
+    return {
+        node.name: node.lineno
+        for node in ast.walk(ast.parse(new))
+        if isinstance(node, _DEFINITION) and node.name not in old
+    }
 
 
 def names_read(source: str) -> set[str]:
     """Every name and attribute that the source reads."""
     tree = ast.parse(source)
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    names = {
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
     return names | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
 
 
@@ -106,7 +119,10 @@ def _bare(source: str) -> ast.Module:
     """The tree without docstrings; a body of nothing else gets a `pass`."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, *_DEFINITION)) and ast.get_docstring(node, clean=False) is not None:
+        if (
+            isinstance(node, (ast.Module, *_DEFINITION))
+            and ast.get_docstring(node, clean=False) is not None
+        ):
             node.body = node.body[1:] or [ast.copy_location(ast.Pass(), node.body[0])]
     return tree
 
@@ -117,9 +133,18 @@ def _statements(tree: ast.Module) -> list[ast.stmt]:
 
 def _last_line(statement: ast.stmt) -> int:
     body = getattr(statement, "body", None)
-    return max(statement.lineno, body[0].lineno - 1) if body else statement.end_lineno or statement.lineno
+    return (
+        max(statement.lineno, body[0].lineno - 1)
+        if body
+        else statement.end_lineno or statement.lineno
+    )
 
 
 def _added_lines(base: str, new: str) -> set[int]:
     matcher = difflib.SequenceMatcher(None, base.splitlines(), new.splitlines(), autojunk=False)
-    return {line + 1 for kind, _, _, first, last in matcher.get_opcodes() if kind in ("insert", "replace") for line in range(first, last)}
+    return {
+        line + 1
+        for kind, _, _, first, last in matcher.get_opcodes()
+        if kind in ("insert", "replace")
+        for line in range(first, last)
+    }

@@ -23,7 +23,9 @@ class QueueObserver(Observer, Protocol):
         """Hear that an experiment under `runs` begins or goes on."""
         ...
 
-    def controls_trained(self, controls: ControlSeeds, trained: Sequence[Run], fresh_seeds: int) -> None:
+    def controls_trained(
+        self, controls: ControlSeeds, trained: Sequence[Run], fresh_seeds: int
+    ) -> None:
         """Hear that all control seeds of a set-up are there, before any idea is run."""
         ...
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from agent.archive.queue import FOLDER, LOCK, STATE, Entry, QueueState
+from agent.archive.queue import FOLDER, LOCK, STATE, QueueEntry, QueueState
 from agent.experiment.idea import Idea
 from agent.util.errors import Fault
 from agent.util.files import new_stamped, write_json
@@ -37,7 +37,13 @@ class Recorder:
     def write(self) -> None:
         if self.folder:
             try:
-                write_json(self.folder / STATE, {"began": self._state.began, "ideas": [asdict(entry) for entry in self._state.entries]})
+                write_json(
+                    self.folder / STATE,
+                    {
+                        "began": self._state.began,
+                        "ideas": [asdict(entry) for entry in self._state.entries],
+                    },
+                )
             except Fault:
                 pass
 
@@ -47,11 +53,13 @@ class Recorder:
         return all(entry.code == 2 for entry in self._state.entries)
 
 
-
 @contextmanager
 def recorded(runs: Path, ideas: Sequence[Idea]) -> Iterator[Recorder]:
     """Keep the state of this command while inside."""
-    state = QueueState(round(time.time(), 3), tuple(Entry(idea.title, idea.slug, str(idea.path)) for idea in ideas))
+    state = QueueState(
+        round(time.time(), 3),
+        tuple(QueueEntry(idea.title, idea.slug, str(idea.path)) for idea in ideas),
+    )
     parent, recorder = runs / FOLDER, Recorder(None, state)
     made = [path for path in (parent, *parent.parents) if not path.exists()]
     with ExitStack() as held:
@@ -67,7 +75,6 @@ def recorded(runs: Path, ideas: Sequence[Idea]) -> Iterator[Recorder]:
             _remove(recorder.folder, made)
 
 
-
 def _remove(folder: Path | None, made: list[Path]) -> None:
     """A command's folder, and those around it that were made for it."""
     if folder:
@@ -77,4 +84,3 @@ def _remove(folder: Path | None, made: list[Path]) -> None:
             parent.rmdir()
         except OSError:
             return  # others use it
-

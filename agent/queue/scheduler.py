@@ -18,7 +18,7 @@ from agent.execution.workbench import Workbench
 from agent.experiment.controls import train_missing
 from agent.experiment.loop import Experiment
 from agent.experiment.prepare import (
-    controls_of,
+    control_seeds_of,
     create,
     experiment_key,
     make_plan,
@@ -118,7 +118,9 @@ class Scheduler:
             self.observer.experiment_began(settings.options.runs_dir)
             self._loop(settings, workbench, archive, coder)
         except UserError:
-            if not known:  # nothing was asked or run: an archive of nothing would only be in the way
+            if (
+                not known
+            ):  # nothing was asked or run: an archive of nothing would only be in the way
                 shutil.rmtree(archive.folder, ignore_errors=True)
             raise
         except Fault as fault:
@@ -134,7 +136,7 @@ class Scheduler:
         """Train the control seeds that are missing, then carry the idea to its verdict."""
         observer = self.observer
         plan = make_plan(settings)
-        controls = controls_of(plan, workbench, settings.options.runs_dir)
+        controls = control_seeds_of(plan, workbench, settings.options.runs_dir)
         trained = train_missing(workbench, controls, observer)
         if not plan.scaffold.open:
             observer.controls_trained(controls, trained, plan.seeds.confirm)
@@ -210,7 +212,7 @@ def _note_fault(archive: Archive, fault: Fault) -> None:
 
 def is_finished(archive: Archive) -> bool:
     """Whether nothing is left to do: the verdict was written after everything else, and is still there."""
-    events = [event["event"] for event in read_events(archive.events) if event["event"] != "sitting"]
+    events = [
+        event["event"] for event in read_events(archive.events) if event["event"] != "sitting"
+    ]
     return bool(events) and events[-1] == "verdict" and archive.verdict.exists()
-
-

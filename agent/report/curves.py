@@ -15,9 +15,20 @@ from agent.archive.run import NAME
 from agent.util.files import read_events, read_untrusted
 from agent.util.text import finite
 
-METRICS = {"train_loss": "training loss", "val_loss": "validation loss", "train_acc": "training accuracy", "val_acc": "validation accuracy"}
+METRICS = {
+    "train_loss": "training loss",
+    "val_loss": "validation loss",
+    "train_acc": "training accuracy",
+    "val_acc": "validation accuracy",
+}
 TITLES = {"lr": "learning rate"}
-PLUMBING = ("epoch", "images_per_second", "seconds", "steps", "samples")  # in the table of runs, or of no interest as a curve
+PLUMBING = (
+    "epoch",
+    "images_per_second",
+    "seconds",
+    "steps",
+    "samples",
+)  # in the table of runs, or of no interest as a curve
 MAX_EPOCHS = 5000
 MAX_OWN = 4  # further columns that are drawn: the learning rate, and what main.py logged of its own
 MAX_POINTS = 100  # of one curve in a picture
@@ -40,15 +51,30 @@ class Curves:
 
 def load_curves(archive: Archive) -> list[Curves]:
     """Of the baseline, every attempt that trained, and every fresh seed; without those of which nothing can be drawn."""
-    found = [_read(archive.run(0), "baseline", CONTROL), *(_read(folder, folder.folder.name, EXPLORED) for folder in archive.attempts())]
+    found = [
+        _read(archive.run(0), "baseline", CONTROL),
+        *(_read(folder, folder.folder.name, EXPLORED) for folder in archive.attempts()),
+    ]
     confirming = {"idea"}
     for event in read_events(archive.events):
         if event["event"] == "confirm" and event["control"] == "own":
             confirming.add("control")
         if event["event"] == "confirmed":
-            group, name = CONFIRMED if event["arm"] == "idea" else CONTROL, f"{event['arm']}, seed {event['seed']}"
-            found.append(_read(archive.named(event["folder"]), name, group, confirming=event["arm"] in confirming))
-    again = [one for one in found[1:] if one.points == found[0].points]  # the baseline is the first seed of the control
+            group, name = (
+                CONFIRMED if event["arm"] == "idea" else CONTROL,
+                f"{event['arm']}, seed {event['seed']}",
+            )
+            found.append(
+                _read(
+                    archive.named(event["folder"]),
+                    name,
+                    group,
+                    confirming=event["arm"] in confirming,
+                )
+            )
+    again = [
+        one for one in found[1:] if one.points == found[0].points
+    ]  # the baseline is the first seed of the control
     if again:
         found[0] = replace(found[0], run=f"baseline ({again[0].run})")
     return [one for one in found if any(one.points.values()) and one not in again][:MAX_RUNS]
@@ -57,7 +83,9 @@ def load_curves(archive: Archive) -> list[Curves]:
 def drawn(curves: list[Curves]) -> dict[str, str]:
     """Which metrics to draw, with their titles: the usual ones that some run has, and the first of the others that ever change."""
     there: dict[str, set[float]] = {}
-    for metric, points in ((metric, points) for one in curves for metric, points in one.points.items() if points):
+    for metric, points in (
+        (metric, points) for one in curves for metric, points in one.points.items() if points
+    ):
         there.setdefault(metric, set()).update(value for _, value in points)
     own = [metric for metric, values in there.items() if metric not in METRICS and len(values) > 1]
     usual = {metric: title for metric, title in METRICS.items() if metric in there}
@@ -67,10 +95,15 @@ def drawn(curves: list[Curves]) -> dict[str, str]:
 def _read(folder: RunFolder, run: str, group: str, *, confirming: bool = False) -> Curves:
     """confirming: it validates on training images, for it is shown no others."""
     rows = read_rows(folder)
-    names = {name: None for row in rows for name in row if name not in PLUMBING and NAME.fullmatch(name)}
+    names = {
+        name: None for row in rows for name in row if name not in PLUMBING and NAME.fullmatch(name)
+    }
     if confirming:
         names = {name: None for name in names if name.startswith("train_")}
-    points = {name: _thin([(row["epoch"], row[name]) for row in rows if "epoch" in row and name in row]) for name in names}
+    points = {
+        name: _thin([(row["epoch"], row[name]) for row in rows if "epoch" in row and name in row])
+        for name in names
+    }
     return Curves(run, group, points)
 
 
@@ -80,7 +113,13 @@ def read_rows(folder: RunFolder) -> list[dict[str, float]]:
     rows = []
     try:
         for row in csv.DictReader(io.StringIO(text.replace("\0", ""))):
-            rows.append({name: number for name, value in row.items() if name and (number := _number(value)) is not None})
+            rows.append(
+                {
+                    name: number
+                    for name, value in row.items()
+                    if name and (number := _number(value)) is not None
+                }
+            )
             if len(rows) == MAX_EPOCHS:
                 break
     except csv.Error:  # a field of more than 128 KiB, say: what came before it can be read

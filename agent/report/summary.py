@@ -25,7 +25,16 @@ from agent.verdict.chance import benjamini_hochberg
 
 RUNNING, UNFINISHED, FAULT, OLD, DAMAGED = "running", "unfinished", "fault", "old_format", "damaged"
 STATES = (*CLASSES, RUNNING, UNFINISHED, FAULT, OLD, DAMAGED)
-NUMBERS = ("baseline", "best", "time_ratio", "parameter_ratio", "cost", "began", "ended", "epochs")  # or None
+NUMBERS = (
+    "baseline",
+    "best",
+    "time_ratio",
+    "parameter_ratio",
+    "cost",
+    "began",
+    "ended",
+    "epochs",
+)  # or None
 TAIL_BYTES = 4096  # of events.jsonl: its last line, where that is a verdict
 READERS = 8  # threads that read ahead
 LATEST = 1e11  # seconds since 1970: what is later is no date
@@ -49,8 +58,12 @@ class Summary:
     best: float | None = None  # likewise, of the coder's runs
     runs: int = 0
     failed: int = 0
-    effect: dict[str, Any] | None = None  # delta, ci95, p_value, ... on the hidden test, in shares of 1
-    q: float | None = None  # share of false wins among the ideas down to this one, of those it is listed with
+    effect: dict[str, Any] | None = (
+        None  # delta, ci95, p_value, ... on the hidden test, in shares of 1
+    )
+    q: float | None = (
+        None  # share of false wins among the ideas down to this one, of those it is listed with
+    )
     time_ratio: float | None = None
     parameter_ratio: float | None = None
     qualifiers: tuple[str, ...] = ()
@@ -86,7 +99,9 @@ def summaries(runs: Path) -> list[Summary]:
 def corrected(found: list[Summary]) -> list[Summary]:
     """With the share of false wins that each belongs to."""
     compared = [one for one in found if one.effect]
-    values = dict(zip(map(id, compared), benjamini_hochberg([_p_value(one) for one in compared]), strict=True))
+    values = dict(
+        zip(map(id, compared), benjamini_hochberg([_p_value(one) for one in compared]), strict=True)
+    )
     return [replace(one, q=values.get(id(one))) if one.effect else one for one in found]
 
 
@@ -100,9 +115,13 @@ def summarise(archive: Archive) -> Summary:
     except Fault as fault:
         return Summary(archive, DAMAGED, clean(fault.detail))
     except OSError as error:  # it may not be read
-        return Summary(archive, DAMAGED, clean(f"{error.filename or archive.folder}: {error.strerror}"))
+        return Summary(
+            archive, DAMAGED, clean(f"{error.filename or archive.folder}: {error.strerror}")
+        )
     except MISSHAPEN as error:  # edited by hand, or of another version
-        return Summary(archive, DAMAGED, misshapen(archive.verdict if decided else archive.folder, error))
+        return Summary(
+            archive, DAMAGED, misshapen(archive.verdict if decided else archive.folder, error)
+        )
 
 
 def misshapen(path: Path, error: Exception) -> str:
@@ -116,15 +135,37 @@ def _of_verdict(archive: Archive) -> Summary:
     if stored is None:  # it was lost, or the disk was full
         return _of_events(archive)
     if not archive.config.is_file() or not archive.config.stat().st_size:
-        read_json(archive.config)  # says what is wrong with it: nobody can check this verdict any more
+        read_json(
+            archive.config
+        )  # says what is wrong with it: nobody can check this verdict any more
     told, idea, cost = stored["experiment"], stored["idea"], stored["cost"]
     control, candidate = stored["budget"]["params"]
     return Summary(
-        archive, CLASSES[CLASSES.index(stored["verdict"])], "; ".join(stored["reasons"]), idea["title"], told["data"] or "", told["model"],
-        idea["metric"], told["open"], told["baseline"], told["best"], told["runs"], told["failed"], stored["effect"], None,
-        stored["budget"]["time_ratio"], candidate / control if control and candidate else None, tuple(stored["qualifiers"]),
-        cost["tokens"], cost["llm_usd"], told["stopped"], told["began"], told["ended"], told["seconds"], told["epochs"],
-    )  # fmt: skip
+        archive,
+        CLASSES[CLASSES.index(stored["verdict"])],
+        "; ".join(stored["reasons"]),
+        idea["title"],
+        told["data"] or "",
+        told["model"],
+        idea["metric"],
+        told["open"],
+        told["baseline"],
+        told["best"],
+        told["runs"],
+        told["failed"],
+        stored["effect"],
+        None,
+        stored["budget"]["time_ratio"],
+        candidate / control if control and candidate else None,
+        tuple(stored["qualifiers"]),
+        cost["tokens"],
+        cost["llm_usd"],
+        told["stopped"],
+        told["began"],
+        told["ended"],
+        told["seconds"],
+        told["epochs"],
+    )
 
 
 def _of_events(archive: Archive) -> Summary:
@@ -136,11 +177,23 @@ def _of_events(archive: Archive) -> Summary:
     state, note = _state(archive, config, events)
     cost, tokens = spent(archive)
     return Summary(
-        archive, state, note, title=config["idea"], data=(config["dataset"] or {}).get("name", ""), model=config["model"],
-        metric=config["metric"]["name"], open=config["open"], baseline=baselines[-1] if baselines else None,
-        best=Metric(**config["metric"]).best(values), runs=len(values), failed=len(attempts) - len(values), tokens=tokens, cost=cost,
-        epochs=config["budget"]["epochs"], **History.of(events).as_dict(),
-    )  # fmt: skip
+        archive,
+        state,
+        note,
+        title=config["idea"],
+        data=(config["dataset"] or {}).get("name", ""),
+        model=config["model"],
+        metric=config["metric"]["name"],
+        open=config["open"],
+        baseline=baselines[-1] if baselines else None,
+        best=Metric(**config["metric"]).best(values),
+        runs=len(values),
+        failed=len(attempts) - len(values),
+        tokens=tokens,
+        cost=cost,
+        epochs=config["budget"]["epochs"],
+        **History.of(events).as_dict(),
+    )
 
 
 def _of_old_format(archive: Archive, note: str) -> Summary:
@@ -153,14 +206,34 @@ def _of_old_format(archive: Archive, note: str) -> Summary:
 
 def _checked(one: Summary) -> Summary:
     """The same. Raises ValueError where a field is not of its type: JSON that was edited by hand may hold anything."""
-    texts = (one.state, one.note, one.title, one.data, one.model, one.metric, one.stopped or "", *one.qualifiers)
+    texts = (
+        one.state,
+        one.note,
+        one.title,
+        one.data,
+        one.model,
+        one.metric,
+        one.stopped or "",
+        *one.qualifiers,
+    )
     numbers = {name: getattr(one, name) for name in NUMBERS}
-    needed: dict[str, Any] = {name: getattr(one, name) for name in ("runs", "failed", "tokens", "seconds")}
+    needed: dict[str, Any] = {
+        name: getattr(one, name) for name in ("runs", "failed", "tokens", "seconds")
+    }
     if one.effect is not None:
         low, high = one.effect["ci95"]
-        needed |= {"delta": one.effect["delta"], "p_value": one.effect["p_value"], "ci95, low": low, "ci95, high": high}
-        numbers |= {name: one.effect.get(name) for name in ("p_better", "mde80", "n_cand", "n_base")}
-    for name, value in (needed | {name: value for name, value in numbers.items() if value is not None}).items():
+        needed |= {
+            "delta": one.effect["delta"],
+            "p_value": one.effect["p_value"],
+            "ci95, low": low,
+            "ci95, high": high,
+        }
+        numbers |= {
+            name: one.effect.get(name) for name in ("p_better", "mde80", "n_cand", "n_base")
+        }
+    for name, value in (
+        needed | {name: value for name, value in numbers.items() if value is not None}
+    ).items():
         if finite(value) is None or (name in ("began", "ended") and not 0 <= value < LATEST):
             raise ValueError(f"{name} is {str(value)[:40]!r}")
     if wrong := [text for text in texts if not isinstance(text, str)]:
@@ -170,10 +243,21 @@ def _checked(one: Summary) -> Summary:
     return one
 
 
-def _state(archive: Archive, config: dict[str, Any], events: list[dict[str, Any]]) -> tuple[str, str]:
-    if is_locked(experiment_lock(archive.folder.parent, config["key"])) and archive.folder == _newest(archive, config["key"]):
+def _state(
+    archive: Archive, config: dict[str, Any], events: list[dict[str, Any]]
+) -> tuple[str, str]:
+    if is_locked(
+        experiment_lock(archive.folder.parent, config["key"])
+    ) and archive.folder == _newest(archive, config["key"]):
         return RUNNING, ""
-    last: dict[str, Any] = next((event for event in reversed(events) if event["event"] in ("stopped", "fault", "edit", "attempt")), {})
+    last: dict[str, Any] = next(
+        (
+            event
+            for event in reversed(events)
+            if event["event"] in ("stopped", "fault", "edit", "attempt")
+        ),
+        {},
+    )
     if last.get("event") == "fault":
         return FAULT, clean(f"{last['kind']}: {last['detail']}")
     return UNFINISHED, last.get("reason") or "the same command goes on"
@@ -183,7 +267,9 @@ def _newest(archive: Archive, key: str) -> Path:
     """The last experiment of this idea with this key: a lock held for the key is held for that one."""
     for folder in sorted(archive.folder.parent.iterdir(), reverse=True):
         try:
-            if (folder / "config.json").is_file() and read_json(folder / "config.json").get("key") == key:
+            if (folder / "config.json").is_file() and read_json(folder / "config.json").get(
+                "key"
+            ) == key:
                 return folder
         except Fault:
             continue
@@ -201,7 +287,9 @@ def _ended_with_a_verdict(archive: Archive) -> bool:
             lines = file.read().split(b"\n")[:-1]  # what follows the last newline is torn
     except OSError:
         return False
-    return b'"event": "verdict"' in next((line for line in reversed(lines) if b'"event": "sitting"' not in line), b"")
+    return b'"event": "verdict"' in next(
+        (line for line in reversed(lines) if b'"event": "sitting"' not in line), b""
+    )
 
 
 def _read_ahead(archives: list[Archive]) -> None:

@@ -36,7 +36,9 @@ def _write_texts(one: Summary, runs: Path) -> str:
     verdict = load_verdict(one.archive)
     assert verdict
     name = one.archive.write_up.name
-    return _attempt(DIARY, lambda: enter(runs, one, verdict)) or _attempt(name, lambda: write_up(one, verdict))
+    return _attempt(DIARY, lambda: enter(runs, one, verdict)) or _attempt(
+        name, lambda: write_up(one, verdict)
+    )
 
 
 def _attempt(name: str, write: Callable[[], object]) -> str:
@@ -46,5 +48,7 @@ def _attempt(name: str, write: Callable[[], object]) -> str:
     except Fault as fault:
         return clean(f"{name} was not written: {fault.detail}")
     except MISSHAPEN as error:
-        return clean(f"{name} was not written: not an archive of this version: {type(error).__name__}: {error}")
+        return clean(
+            f"{name} was not written: not an archive of this version: {type(error).__name__}: {error}"
+        )
     return ""

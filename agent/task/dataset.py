@@ -37,7 +37,6 @@ MIRRORED = ("cifar10", "cifar100", "fashion_mnist")  # a mirrored 3 is not a 3
 VERSION = 4  # of what is stored; another number makes every cache new
 
 
-
 @dataclass(frozen=True)
 class Dataset:
     """Where the arrays of one split lie, and what they are."""
@@ -76,11 +75,9 @@ class Dataset:
         return info
 
 
-
 def hidden_folder() -> Path:
     """Beside the cache: no path that a run is given leads through it."""
     return cache_folder().with_name(f"{cache_folder().name}-hidden")
-
 
 
 def check_name(name: str) -> None:
@@ -89,8 +86,9 @@ def check_name(name: str) -> None:
         if not Path(name).is_file():
             raise UserError(f"data set {name}: no such file")
     elif name not in NAMES:
-        raise UserError(f"unknown data set {name!r}: use one of {', '.join(NAMES)}, or the path of an .npz file")
-
+        raise UserError(
+            f"unknown data set {name!r}: use one of {', '.join(NAMES)}, or the path of an .npz file"
+        )
 
 
 def file_hash(file: Path) -> str:
@@ -101,13 +99,14 @@ def file_hash(file: Path) -> str:
     return digest.hexdigest()
 
 
-
 def check_intact(dataset: Dataset) -> None:
     """Raises Fault("data", ...) where the arrays are not those that were stored: without a sandbox a run can change them."""
     for name, stored in dataset.info["files"].items():
         if not (dataset.arrays / name).is_file() or file_hash(dataset.arrays / name) != stored:
-            raise Fault("data", f"{dataset.arrays / name} was changed since it was prepared: remove {dataset.folder} and start again")
-
+            raise Fault(
+                "data",
+                f"{dataset.arrays / name} was changed since it was prepared: remove {dataset.folder} and start again",
+            )
 
 
 def find_prepared(name: str, train_size: int | None = None) -> Dataset | None:
@@ -116,8 +115,9 @@ def find_prepared(name: str, train_size: int | None = None) -> Dataset | None:
     return dataset if (dataset.arrays / "info.json").is_file() and dataset.hidden.is_dir() else None
 
 
-
-def prepare(name: str, python: Path, data_dir: Path | None = None, train_size: int | None = None) -> Dataset:
+def prepare(
+    name: str, python: Path, data_dir: Path | None = None, train_size: int | None = None
+) -> Dataset:
     """Arrays of `name`, made on first need and found again. Raises Fault("data", ...) when they cannot be had.
 
     python: an interpreter with torchvision, which reads and downloads the four sets that it knows.
@@ -147,12 +147,12 @@ def prepare(name: str, python: Path, data_dir: Path | None = None, train_size: i
     return dataset
 
 
-
 def _key(name: str, train_size: int | None) -> str:
     content = hashlib.sha256(Path(name).read_bytes()).hexdigest() if name.endswith(".npz") else name
-    digest = hashlib.sha256(f"{content} {train_size} {SPLIT_SEED} {VERSION}".encode()).hexdigest()[:12]
+    digest = hashlib.sha256(f"{content} {train_size} {SPLIT_SEED} {VERSION}".encode()).hexdigest()[
+        :12
+    ]
     return f"{Path(name).stem}-{digest}"
-
 
 
 def _split(arrays: Arrays) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], int]:
@@ -176,14 +176,16 @@ def _split(arrays: Arrays) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], in
     return splits, dropped
 
 
-
 def _store(name: str, splits: dict, dropped: int, train_size: int | None, aside: Path) -> None:
     images, labels = splits["train"]
     if train_size and train_size > len(labels):
         raise UserError(f"--train-size {train_size}: {name} has {len(labels)} training images")
     splits = splits | {"train": (images[:train_size], labels[:train_size])}
     if few := [part for part, (_, kept) in splits.items() if len(kept) == 0]:
-        raise Fault("data", f"{name}: no image is left in {' and '.join(few)} once duplicates across the splits are dropped")
+        raise Fault(
+            "data",
+            f"{name}: no image is left in {' and '.join(few)} once duplicates across the splits are dropped",
+        )
     digest = hashlib.sha256()
     with disk_faults(aside):
         for folder in ("arrays", "unlabelled", "confirming", "hidden"):
@@ -197,14 +199,18 @@ def _store(name: str, splits: dict, dropped: int, train_size: int | None, aside:
                 if part == "train":
                     os.link(file, aside / "confirming" / file.name)
                     _save(aside / "confirming" / f"val_{kind}.npy", array[: len(splits["val"][1])])
-        info = _describe(splits, dropped, mirror=name in MIRRORED) | {"name": Path(name).stem, "split": digest.hexdigest()[:16]}
-        info["files"] = {file.name: file_hash(file) for file in sorted((aside / "arrays").glob("*.npy"))}
+        info = _describe(splits, dropped, mirror=name in MIRRORED) | {
+            "name": Path(name).stem,
+            "split": digest.hexdigest()[:16],
+        }
+        info["files"] = {
+            file.name: file_hash(file) for file in sorted((aside / "arrays").glob("*.npy"))
+        }
         (aside / "arrays" / "info.json").write_text(json.dumps(info, indent=2))
         for folder in ("unlabelled", "confirming"):
             os.link(aside / "arrays" / "info.json", aside / folder / "info.json")
         shutil.rmtree(aside / "scratch", ignore_errors=True)
         (aside / "raw.npz").unlink(missing_ok=True)
-
 
 
 def _save(file: Path, array: np.ndarray) -> Path:
@@ -213,17 +219,19 @@ def _save(file: Path, array: np.ndarray) -> Path:
     return file
 
 
-
 def _describe(splits: dict, dropped: int, mirror: bool) -> dict:
     images, labels = splits["train"]
     pixels = images.reshape(-1, images.shape[-1])
     unit = 255.0 if images.dtype == np.uint8 else 1.0
     return {
         "classes": int(max(labels.max() for _, labels in splits.values())) + 1,
-        "channels": int(images.shape[3]), "size": int(images.shape[1]), "mirror": mirror,
-        "train_count": len(labels), "val_count": len(splits["val"][1]), "test_count": len(splits["test"][1]),
+        "channels": int(images.shape[3]),
+        "size": int(images.shape[1]),
+        "mirror": mirror,
+        "train_count": len(labels),
+        "val_count": len(splits["val"][1]),
+        "test_count": len(splits["test"][1]),
         "duplicates_dropped": dropped,
         "mean": (pixels.mean(0, dtype=np.float64) / unit).tolist(),
         "deviation": (np.maximum(pixels.std(0, dtype=np.float64) / unit, 1e-3)).tolist(),
-    }  # fmt: skip
-
+    }

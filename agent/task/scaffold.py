@@ -14,7 +14,6 @@ from agent.util.files import NOT_CODE, copy_files, write_bytes, write_text
 DEFAULT_SCAFFOLD = Path(__file__).resolve().parents[2] / "scaffold"
 
 
-
 @dataclass(frozen=True)
 class Scaffold:
     """A folder with a main.py. One without protocol.py is open: its numbers are its own."""
@@ -42,19 +41,26 @@ class Scaffold:
         """A hash over the names and the bytes of all its files."""
         digest = hashlib.sha256()
         for path in sorted(self.folder.rglob("*")):
-            if path.is_file() and not any(fnmatch(part, pattern) for part in path.relative_to(self.folder).parts for pattern in NOT_CODE):
-                digest.update(f"{path.relative_to(self.folder)}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+            if path.is_file() and not any(
+                fnmatch(part, pattern)
+                for part in path.relative_to(self.folder).parts
+                for pattern in NOT_CODE
+            ):
+                digest.update(
+                    f"{path.relative_to(self.folder)}\0{path.stat().st_size}\0".encode()
+                    + path.read_bytes()
+                )
         return digest.hexdigest()[:16]
-
 
 
 def find_scaffold(folder: Path) -> Scaffold:
     if not (folder / MAIN).is_file():
         raise UserError(f"scaffold {folder}: has no {MAIN}")
     if (folder / MAIN).is_symlink() or (folder / REQUIREMENTS).is_symlink():
-        raise UserError(f"scaffold {folder}: {MAIN} and {REQUIREMENTS} must be files of their own, not links")
+        raise UserError(
+            f"scaffold {folder}: {MAIN} and {REQUIREMENTS} must be files of their own, not links"
+        )
     return Scaffold(folder)
-
 
 
 @dataclass(frozen=True)
@@ -89,10 +95,12 @@ class Workspace:
 
     def read(self) -> dict[str, str]:
         """The editable files, name -> text."""
-        return {name: (self.folder / name).read_bytes().decode("utf-8", "surrogateescape") for name in self.editable}
+        return {
+            name: (self.folder / name).read_bytes().decode("utf-8", "surrogateescape")
+            for name in self.editable
+        }
 
     def write(self, files: dict[str, str]) -> None:
         """Set the editable files to what read() gave earlier."""
         for name, text in files.items():
             write_bytes(self.folder / name, text.encode("utf-8", "surrogateescape"))
-

@@ -11,4 +11,3 @@ def cache_folder() -> Path:
     if folder := os.environ.get("ASSAY_CACHE"):
         return Path(folder).expanduser().resolve()
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")).expanduser() / "assay"
-

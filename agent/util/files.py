@@ -25,11 +25,24 @@ from agent.util.errors import Fault
 from agent.util.secrets import redact
 
 # Caches, and what a run leaves: a result that lay there before a run must never be read as its own.
-NOT_CODE = ("__pycache__", ".aider*", ".git", "final_info.json", "metrics.csv", "trace.json", "progress.json", "predictions.npy",
-            "predict_images.npy", "model.pt", "wandb")  # fmt: skip
+NOT_CODE = (
+    "__pycache__",
+    ".aider*",
+    ".git",
+    "final_info.json",
+    "metrics.csv",
+    "trace.json",
+    "progress.json",
+    "predictions.npy",
+    "predict_images.npy",
+    "model.pt",
+    "wandb",
+)
 MAX_TEXT_BYTES = 4 * 2**20  # of a file that a run left, when it is read or copied
 STAMP = "%Y%m%dT%H%M%SZ"  # names of folders: in the order of time, and the same everywhere
-TAIL_BYTES = 2**16  # read of a .jsonl file to find its last whole line; more where that line is longer
+TAIL_BYTES = (
+    2**16
+)  # read of a .jsonl file to find its last whole line; more where that line is longer
 
 
 def write_text(path: Path, text: str) -> None:
@@ -82,7 +95,9 @@ def append_line(path: Path, value: dict[str, Any]) -> None:
     with disk_faults(path):
         new = not path.exists()
         with open(path, "ab+", buffering=0) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # two processes may append at once: one would cut off the other's half
+            fcntl.flock(
+                file, fcntl.LOCK_EX
+            )  # two processes may append at once: one would cut off the other's half
             end = _end_of_whole_lines(file)
             file.truncate(end)
             try:
@@ -158,7 +173,13 @@ def copy_files(source: Path, target: Path) -> None:
     Not synced: most copies are made to be run once. archive.rename syncs those that are evidence.
     """
     with disk_faults(target):
-        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*NOT_CODE))
+        shutil.copytree(
+            source,
+            target,
+            symlinks=True,
+            dirs_exist_ok=True,
+            ignore=shutil.ignore_patterns(*NOT_CODE),
+        )
 
 
 def free_bytes(folder: Path) -> int:
@@ -184,7 +205,9 @@ def new_stamped(parent: Path) -> Path:
         while True:
             made = [stamp for path in parent.iterdir() if (stamp := _stamp_of(path))]
             now = datetime.now(timezone.utc)
-            folder = parent / max([now, *(stamp + timedelta(seconds=1) for stamp in made)]).strftime(STAMP)
+            folder = parent / max(
+                [now, *(stamp + timedelta(seconds=1) for stamp in made)]
+            ).strftime(STAMP)
             try:
                 folder.mkdir()
             except FileExistsError:  # another process was quicker
@@ -223,7 +246,10 @@ def sync(path: Path) -> None:
         if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
             os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot sync a folder
+        if error.errno not in (
+            errno.EINVAL,
+            errno.ENOTSUP,
+        ):  # some network file systems cannot sync a folder
             raise
     finally:
         os.close(descriptor)
@@ -234,8 +260,12 @@ def disk_faults(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        several = isinstance(error, shutil.Error) and isinstance(error.args[0], list)  # of a folder's files: [(from, to, why), ...]
-        raise Fault("disk", f"{path}: {error.args[0][0][2] if several else error.strerror or error}") from error
+        several = isinstance(error, shutil.Error) and isinstance(
+            error.args[0], list
+        )  # of a folder's files: [(from, to, why), ...]
+        raise Fault(
+            "disk", f"{path}: {error.args[0][0][2] if several else error.strerror or error}"
+        ) from error
 
 
 def remove(path: Path) -> None:

@@ -13,9 +13,24 @@ SECONDS = 60
 def flake8(file: Path) -> str:
     """Findings with their source lines, '' where there are none. `# noqa` hides nothing."""
     # -I: without it Python would import flake8.py, argparse.py, ... lying beside the file, and so execute them.
-    command = [sys.executable, "-I", "-m", "flake8", "--isolated", "--disable-noqa", "--show-source", f"--select={FATAL}"]
+    command = [
+        sys.executable,
+        "-I",
+        "-m",
+        "flake8",
+        "--isolated",
+        "--disable-noqa",
+        "--show-source",
+        f"--select={FATAL}",
+    ]
     try:
-        done = subprocess.run([*command, file.name], cwd=file.parent, capture_output=True, timeout=SECONDS, check=False)
+        done = subprocess.run(
+            [*command, file.name],
+            cwd=file.parent,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         return f"{file.name}: flake8 took more than {SECONDS} s"
     return (done.stdout + done.stderr).decode("utf-8", "replace")

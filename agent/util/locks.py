@@ -15,7 +15,6 @@ from agent.util.files import disk_faults, make_folder
 PATIENCE = 0.2  # seconds: who only looks whether a lock is held (is_locked) holds it for an instant
 
 
-
 @contextmanager
 def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
     """Hold an exclusive lock on path while inside. Where another live process holds it: wait, or yield False."""
@@ -30,7 +29,6 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
         yield mine
 
 
-
 def _take(descriptor: int, deadline: float, wait: bool) -> bool:
     while True:
         try:
@@ -40,7 +38,6 @@ def _take(descriptor: int, deadline: float, wait: bool) -> bool:
             if time.monotonic() > deadline:
                 return False
         time.sleep(0.02)
-
 
 
 def is_locked(path: Path) -> bool:
@@ -53,7 +50,6 @@ def is_locked(path: Path) -> bool:
     except OSError:
         return False
     return False
-
 
 
 @contextmanager
@@ -72,7 +68,9 @@ def held(path: Path, seconds: float) -> Iterator[IO[bytes]]:
                 break
             except OSError:
                 if time.monotonic() > until:
-                    raise Fault("busy", f"{path}: a request of an earlier command did not end within {seconds:.0f} s") from None
+                    raise Fault(
+                        "busy",
+                        f"{path}: a request of an earlier command did not end within {seconds:.0f} s",
+                    ) from None
             time.sleep(0.05)
         yield file
-

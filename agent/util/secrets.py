@@ -11,7 +11,15 @@ _SHORTEST = 8  # characters
 _WORD = re.compile(r"[a-z]+|[A-Z][a-z]+")
 
 # All that a model-written program needs of the user's environment. Devices are chosen by the harness.
-_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
+_PASSED_ON = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_VISIBLE_DEVICES",
+)
 
 
 def secret_values() -> list[str]:

@@ -30,7 +30,9 @@ def render_text(source: str, **variables: Any) -> str:
     try:
         return _environment().from_string(source).render(**variables)
     except TemplateError as error:
-        raise UserError(f"the scaffold's main.py is not a template that can be rendered: {error}") from error
+        raise UserError(
+            f"the scaffold's main.py is not a template that can be rendered: {error}"
+        ) from error
 
 
 def render_page(template: str, **variables: Any) -> str:
@@ -64,12 +66,18 @@ def _harmless(value: Any) -> Any:
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     text = clean(value, [])  # keys are blotted out when the page is written
-    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} [... {len(text) - MOST_CHARACTERS:,} characters]"
+    return (
+        text
+        if len(text) <= MOST_CHARACTERS
+        else f"{text[:MOST_CHARACTERS]} [... {len(text) - MOST_CHARACTERS:,} characters]"
+    )
 
 
 @cache
 def _page_environment() -> Environment:
     made = _environment(autoescape=True)
     made.finalize = _harmless
-    made.filters["stamp"] = lambda time: datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%d %H:%M")
+    made.filters["stamp"] = lambda time: datetime.fromtimestamp(time, timezone.utc).strftime(
+        "%Y-%m-%d %H:%M"
+    )
     return made

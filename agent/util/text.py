@@ -14,9 +14,10 @@ MAX_LINES, MAX_CHARACTERS = 40, 4000
 _TERMINAL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\\\)")
 
 # Also what has no width, turns the direction of what follows, or ends a line for some readers only.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
-                      r"\U000e0000-\U000e007f]")  # fmt: skip
-
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    r"\U000e0000-\U000e007f]"
+)
 
 
 def clean(text: str, hidden: list[str] | None = None) -> str:
@@ -30,11 +31,9 @@ def clean(text: str, hidden: list[str] | None = None) -> str:
     return redact(_CONTROL.sub("", "\n".join(lines)), hidden)
 
 
-
 def visible(text: str) -> str:
     """text with its control characters written out: for a diff, in which nothing may be hidden."""
     return redact(_CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text))
-
 
 
 def finite(value: Any) -> float | None:
@@ -47,7 +46,6 @@ def finite(value: Any) -> float | None:
         return None
 
 
-
 def bound(text: str, lines: int = MAX_LINES, characters: int = MAX_CHARACTERS) -> str:
     """At most so much, from both ends; what is left out is said."""
     rows = text.strip("\n").split("\n")
@@ -57,9 +55,10 @@ def bound(text: str, lines: int = MAX_LINES, characters: int = MAX_CHARACTERS) -
     text = "\n".join(rows)
     if len(text) > characters:
         half = characters // 2
-        text = f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
+        text = (
+            f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
+        )
     return text
-
 
 
 def fence(text: str) -> str:
@@ -72,15 +71,12 @@ def fence(text: str) -> str:
 LINE_CHARACTERS = 300
 
 
-
 def one_line(text: str) -> str:
     """Every run of white space as one space."""
     return " ".join(text.split())
-
 
 
 def bounded_line(text: str, most: int = LINE_CHARACTERS) -> str:
     """Untrusted text as one line of bounded length."""
     line = one_line(clean(text))
     return line if len(line) <= most else line[: most - 1] + "…"
-

@@ -18,11 +18,9 @@ def sampling_noise(accuracy: float | None, count: int) -> float | None:
 TAIL = 0.025  # each side of the 95 % interval: the share of ideas without an effect that are called better
 
 
-
 def expected_false_wins(ideas: int) -> float:
     """How many of so many ideas would be called better if none were."""
     return ideas * TAIL
-
 
 
 def benjamini_hochberg(p_values: list[float]) -> list[float]:
@@ -31,8 +29,9 @@ def benjamini_hochberg(p_values: list[float]) -> list[float]:
         raise ValueError(f"p-values lie between 0 and 1, got {p_values}")
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     q_values, lowest = [1.0] * len(p_values), 1.0
-    for rank in range(len(order), 0, -1):  # from the largest: a q-value is never above that of a larger p-value
+    for rank in range(
+        len(order), 0, -1
+    ):  # from the largest: a q-value is never above that of a larger p-value
         lowest = min(lowest, p_values[order[rank - 1]] * len(order) / rank)
         q_values[order[rank - 1]] = lowest
     return q_values
-

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from agent.archive.commentary import CHARACTERS, Reading
+from agent.archive.commentary import CHARACTERS, Commentary
 from agent.archive.paths import Archive
 from agent.archive.run import load_run
 from agent.archive.spending import READING
@@ -32,30 +32,41 @@ IDEA_LINES, IDEA_CHARACTERS = 40, 3000  # of the idea, that the model is shown
 
 _END = re.compile(r"[.!?][\"')]*\s+(?=[^a-z\s])")
 
-_TOLD = ("supported", "not_supported", "inconclusive")  # whose reasons are the harness's own words, numbers included
+_TOLD = (
+    "supported",
+    "not_supported",
+    "inconclusive",
+)  # whose reasons are the harness's own words, numbers included
 
 
 Ask = Callable[[str, str], Answer]
 
 
-
-def read(archive: Archive, verdict: dict[str, Any], ask: Ask) -> Reading:
+def read(archive: Archive, verdict: dict[str, Any], ask: Ask) -> Commentary:
     """Ask, check, and where the answer is refused ask once more. No model, no answer and no money left are no fault."""
     told, idea, refused, model = facts(archive, verdict), _idea(archive), "", ""
     for _ in range(ASKED):
-        prompt = render("reading.md.j2", facts="\n".join(told), idea=idea, reasons=_reasons(verdict), sentences=SENTENCES,
-                        characters=CHARACTERS, refused=refused)  # fmt: skip
+        prompt = render(
+            "reading.md.j2",
+            facts="\n".join(told),
+            idea=idea,
+            reasons=_reasons(verdict),
+            sentences=SENTENCES,
+            characters=CHARACTERS,
+            refused=refused,
+        )
         try:
             answer = ask(f"{READING} {hashlib.sha256(prompt.encode()).hexdigest()[:8]}", prompt)
         except Fault as fault:  # a worker that hangs: the verdict stands all the same
-            return Reading(refused=refused, absent=bounded_line(fault.detail))
+            return Commentary(refused=refused, absent=bounded_line(fault.detail))
         if answer.text is None:
-            return Reading(model=bounded_line(model), refused=refused, absent=bounded_line(answer.why))
+            return Commentary(
+                model=bounded_line(model), refused=refused, absent=bounded_line(answer.why)
+            )
         model, text = answer.model, one_line(readable(clean(answer.text)))
         if not (refused := problem(text, "\n".join(told), f"{idea}\n{verdict['idea']['title']}")):
-            return Reading(text, bounded_line(model))
-    return Reading(model=bounded_line(model), refused=refused)
-
+            return Commentary(text, bounded_line(model))
+    return Commentary(model=bounded_line(model), refused=refused)
 
 
 def problem(text: str, source: str, names: str) -> str:
@@ -67,8 +78,11 @@ def problem(text: str, source: str, names: str) -> str:
     if (count := len(_END.findall(f"{text} ")) + 1) > SENTENCES:
         return f"it has {count} sentences, more than {SENTENCES}"
     wrong = list(dict.fromkeys(unfounded(text, source, names)))
-    return f"it names {bounded_line(', '.join(wrong))}, which {'is' if len(wrong) == 1 else 'are'} not in the archive" if wrong else ""
-
+    return (
+        f"it names {bounded_line(', '.join(wrong))}, which {'is' if len(wrong) == 1 else 'are'} not in the archive"
+        if wrong
+        else ""
+    )
 
 
 # ---- what the model is told ----------------------------------------------------------------------------------
@@ -82,23 +96,32 @@ def facts(archive: Archive, verdict: dict[str, Any]) -> list[str]:
     lines = [f"verdict: {verdict['verdict'].replace('_', ' ')}"]
     if verdict["verdict"] in _TOLD:
         lines += [f"why: {reason}" for reason in verdict["reasons"]]
-    lines += [f"to be said with it: {', '.join(verdict['qualifiers'])}"] if verdict["qualifiers"] else []
+    lines += (
+        [f"to be said with it: {', '.join(verdict['qualifiers'])}"] if verdict["qualifiers"] else []
+    )
     return lines + _effect(verdict) + _budget(verdict) + _runs(archive, verdict)
-
 
 
 def _effect(verdict: dict[str, Any]) -> list[str]:
     if not (effect := verdict["effect"]):
         return []
     low, high = effect["ci95"]
-    arms = [f"{name} {_percent(arm['mean'])}" + (f" (standard deviation over seeds {_percent(arm['sd'])})" if arm["sd"] is not None else "")
-            for name, arm in (("control", verdict["baseline"]), ("idea", verdict["candidate"]))]  # fmt: skip
-    return [f"effect on the hidden test: {_points(effect['delta'])}, 95 % interval from {_points(low)} to {_points(high)}",
-            f"fresh seeds: {effect['n_cand']} of the idea, {effect['n_base']} of the control; P(better) {effect['p_better']:.2f}",
-            f"accuracy on {verdict['integrity']['test_count']} hidden images: {', '.join(arms)}",
-            f"smallest effect of interest: {_points(verdict['idea']['min_effect'])}",
-            f"true effect that would be found in 4 of 5 cases: {_points(effect['mde80'])}"]  # fmt: skip
-
+    arms = [
+        f"{name} {_percent(arm['mean'])}"
+        + (
+            f" (standard deviation over seeds {_percent(arm['sd'])})"
+            if arm["sd"] is not None
+            else ""
+        )
+        for name, arm in (("control", verdict["baseline"]), ("idea", verdict["candidate"]))
+    ]
+    return [
+        f"effect on the hidden test: {_points(effect['delta'])}, 95 % interval from {_points(low)} to {_points(high)}",
+        f"fresh seeds: {effect['n_cand']} of the idea, {effect['n_base']} of the control; P(better) {effect['p_better']:.2f}",
+        f"accuracy on {verdict['integrity']['test_count']} hidden images: {', '.join(arms)}",
+        f"smallest effect of interest: {_points(verdict['idea']['min_effect'])}",
+        f"true effect that would be found in 4 of 5 cases: {_points(effect['mde80'])}",
+    ]
 
 
 def _budget(verdict: dict[str, Any]) -> list[str]:
@@ -113,22 +136,28 @@ def _budget(verdict: dict[str, Any]) -> list[str]:
     return lines
 
 
-
 def _runs(archive: Archive, verdict: dict[str, Any]) -> list[str]:
     """Before the confirmation, one run each: no evidence, and told as that."""
     experiment, chosen = verdict["experiment"], verdict["selection"]["chosen"]
     base, shown = experiment["baseline"], _value if experiment["open"] else _percent
-    lines = [f"runs of the coder that succeeded: {experiment['runs']}; failed attempts: {experiment['failed']}"]
+    lines = [
+        f"runs of the coder that succeeded: {experiment['runs']}; failed attempts: {experiment['failed']}"
+    ]
     if base is not None:
         kind = "the program's own number" if experiment["open"] else "on validation data"
-        lines.append(f"{verdict['idea']['metric']}, {kind}, of one run each, so no evidence: baseline {shown(base)}")
+        lines.append(
+            f"{verdict['idea']['metric']}, {kind}, of one run each, so no evidence: baseline {shown(base)}"
+        )
     for run in map(load_run, archive.attempts()):
         value = "" if run.value is None else f", {shown(run.value)}"
         if value and base is not None:
-            value += f", against the baseline {run.value - base:+.4g}" if experiment["open"] else f" ({_points(run.value - base)})"
+            value += (
+                f", against the baseline {run.value - base:+.4g}"
+                if experiment["open"]
+                else f" ({_points(run.value - base)})"
+            )
         lines.append(f"  {run.folder}: {run.status.value.replace('_', ' ')}{value}")
     return lines + ([f"  confirmed with fresh seeds: run_{chosen}"] if chosen else [])
-
 
 
 def _idea(archive: Archive) -> str:
@@ -137,23 +166,22 @@ def _idea(archive: Archive) -> str:
     return fence(bound(clean(text), IDEA_LINES, IDEA_CHARACTERS))
 
 
-
 def _reasons(verdict: dict[str, Any]) -> str:
     """What a program said of itself may be read, and no number of it be told."""
-    return "" if verdict["verdict"] in _TOLD else fence(bound(clean("\n".join(verdict["reasons"])), 10, 1000))
-
+    return (
+        ""
+        if verdict["verdict"] in _TOLD
+        else fence(bound(clean("\n".join(verdict["reasons"])), 10, 1000))
+    )
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
-
 def _points(share: float) -> str:
     return f"{100 * share:+.2f} pp"
 
 
-
 def _value(value: float) -> str:
     return f"{value:.4g}"
-

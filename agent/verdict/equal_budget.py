@@ -10,7 +10,12 @@ from __future__ import annotations
 from agent.task.recipe import RECIPE, implied, spoken
 from agent.verdict.evidence import Arm, Evidence
 
-COUNTED = {"samples": "samples", "updates": "updates", "backwards": "backward passes", "images": "images with gradients"}
+COUNTED = {
+    "samples": "samples",
+    "updates": "updates",
+    "backwards": "backward passes",
+    "images": "images with gradients",
+}
 
 
 def unfair(evidence: Evidence) -> str:
@@ -18,7 +23,9 @@ def unfair(evidence: Evidence) -> str:
     if not evidence.idea.runs:
         return ""
     for reference in (evidence.scaffold, evidence.control):
-        if reference.runs and (reason := _counts(evidence, reference) or _recipe(evidence, reference)):
+        if reference.runs and (
+            reason := _counts(evidence, reference) or _recipe(evidence, reference)
+        ):
             return reason
     return ""
 
@@ -42,8 +49,13 @@ def _recipe(evidence: Evidence, reference: Arm) -> str:
     for name in RECIPE:
         if name in evidence.criteria.varies:
             continue
-        idea, control = ({run.metrics.get(f"recipe/{name}") for run in arm.runs} for arm in (evidence.idea, reference))
+        idea, control = (
+            {run.metrics.get(f"recipe/{name}") for run in arm.runs}
+            for arm in (evidence.idea, reference)
+        )
         if idea != control:
             values = [", ".join(sorted(map(str, arm))) for arm in (idea, control)]
-            return f"during the training the {spoken(name)} was {values[0]}, the control's {values[1]}"
+            return (
+                f"during the training the {spoken(name)} was {values[0]}, the control's {values[1]}"
+            )
     return ""

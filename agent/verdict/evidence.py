@@ -48,7 +48,10 @@ class Arm:
 
     def most(self, name: str) -> float | None:
         """The largest value of this metric among the runs; None where no run has it."""
-        return max((value for run in self.runs if (value := finite(run.metrics.get(name))) is not None), default=None)
+        return max(
+            (value for run in self.runs if (value := finite(run.metrics.get(name))) is not None),
+            default=None,
+        )
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,15 @@ class Evidence:
     attempts: list[Run]
     run_0: Run | None
     order: dict[str, Any] | None  # to confirm: which run, which seeds, which control
-    checks: list[Run]  # of the control over a whole training, and of the scaffold, where the gate found them to be the same
+    checks: list[
+        Run
+    ]  # of the control over a whole training, and of the scaffold, where the gate found them to be the same
     futile: bool
     idea: Arm
     control: Arm
-    scaffold: Arm  # as it is, where the control is not: then it is the code's own, with the idea off
+    scaffold: (
+        Arm  # as it is, where the control is not: then it is the code's own, with the idea off
+    )
     facts: dict[str, Any] | None  # of the gate, about the run that was confirmed
     judgement: Judgement | None
     criteria: Criteria
@@ -82,7 +89,10 @@ class Evidence:
     @property
     def _coders(self) -> list[Run]:
         """The runs of code that the coder wrote."""
-        arms = [self.idea, *([self.control] if self.order and self.order["control"] == "own" else [])]
+        arms = [
+            self.idea,
+            *([self.control] if self.order and self.order["control"] == "own" else []),
+        ]
         tried = [run for run in self.attempts if run.used]  # the others were stopped before a run
         return [*tried, *self.checks, *(run for arm in arms for run in (*arm.runs, *arm.failed))]
 
@@ -95,7 +105,10 @@ class Evidence:
     def time_ratio(self) -> float | None:
         """Of the CPU seconds of the whole process tree, for the wall clock of a shared machine says little; on a GPU of the
         seconds for which a run held it, which are honest only where nobody else computes there."""
-        idea, reference = ((arm.wall_seconds if self.on_gpu else arm.cpu_seconds) for arm in (self.idea, self.untouched))
+        idea, reference = (
+            (arm.wall_seconds if self.on_gpu else arm.cpu_seconds)
+            for arm in (self.idea, self.untouched)
+        )
         return idea / reference if idea and reference else None
 
     @property
@@ -122,27 +135,48 @@ def gather(archive: Archive) -> Evidence:
     report = read_json(chosen.gate) if chosen and chosen.gate.is_file() else {}
     judged = chosen is not None and chosen.judgement.is_file()
     return Evidence(
-        config=read_json(archive.config), attempts=attempts,
+        config=read_json(archive.config),
+        attempts=attempts,
         run_0=load_run(archive.run(0)) if archive.run(0).result.is_file() else None,
-        order=order, checks=_load_checks(archive, order), futile=any(event["event"] == "futile" and event["futile"] for event in events),
-        idea=_load_arm(archive, "idea", confirmed), control=_load_arm(archive, "control", confirmed),
+        order=order,
+        checks=_load_checks(archive, order),
+        futile=any(event["event"] == "futile" and event["futile"] for event in events),
+        idea=_load_arm(archive, "idea", confirmed),
+        control=_load_arm(archive, "control", confirmed),
         scaffold=_load_arm(archive, "scaffold", confirmed),
-        facts=report.get("facts"), judgement=Judgement.from_dict(read_json(chosen.judgement)) if chosen and judged else None,
-        criteria=Criteria.from_dict(read_json(archive.criteria)) if archive.criteria.is_file() else Criteria.from_dict({}),
-        cost=spent(archive, reading=False), history=_history(events),
-    )  # fmt: skip
+        facts=report.get("facts"),
+        judgement=Judgement.from_dict(read_json(chosen.judgement)) if chosen and judged else None,
+        criteria=Criteria.from_dict(read_json(archive.criteria))
+        if archive.criteria.is_file()
+        else Criteria.from_dict({}),
+        cost=spent(archive, reading=False),
+        history=_history(events),
+    )
 
 
 def _history(events: list[dict[str, Any]]) -> History:
     """Up to the verdict after which nothing was done but to decide again: that gives the same bytes."""
     names = [event["event"] for event in events]
-    idle = (place for place, name in enumerate(names) if name == "verdict" and {"sitting", "stopped", "verdict"}.issuperset(names[place:]))
-    return History.of([event for event in events[: next(idle, None)] if event["event"] != "verdict"])
+    idle = (
+        place
+        for place, name in enumerate(names)
+        if name == "verdict" and {"sitting", "stopped", "verdict"}.issuperset(names[place:])
+    )
+    return History.of(
+        [event for event in events[: next(idle, None)] if event["event"] != "verdict"]
+    )
 
 
 def _load_checks(archive: Archive, order: dict[str, Any] | None) -> list[Run]:
     check = order["check"] if order else None
-    return [load_run(archive.confirmation(name, check["seed"])) for name in ("check", "check_scaffold")] if check else []
+    return (
+        [
+            load_run(archive.confirmation(name, check["seed"]))
+            for name in ("check", "check_scaffold")
+        ]
+        if check
+        else []
+    )
 
 
 def _load_arm(archive: Archive, name: str, confirmed: list[dict[str, Any]]) -> Arm:

@@ -18,8 +18,17 @@ from dataclasses import dataclass
 PERCENT, RATIO, PLAIN, UNREADABLE = "percent", "ratio", "plain", "unreadable"
 ROUGHLY = 0.1  # what `twice` and `half` may be off by, as a share of themselves
 
-_UNITS = {"%": PERCENT, "percent": PERCENT, "per cent": PERCENT, "pp": PERCENT, "point": PERCENT, "x": RATIO, "\u00d7": RATIO,
-          "times": RATIO, "fold": RATIO}  # fmt: skip
+_UNITS = {
+    "%": PERCENT,
+    "percent": PERCENT,
+    "per cent": PERCENT,
+    "pp": PERCENT,
+    "point": PERCENT,
+    "x": RATIO,
+    "\u00d7": RATIO,
+    "times": RATIO,
+    "fold": RATIO,
+}
 _SCALES = {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "b": 1e9, "billion": 1e9}
 _UNIT = r"(?:(?P<unit>%|per ?cent\b|(?:percentage[ -])?points?\b|pp\b|x\b|\u00d7|times\b|fold\b))?"
 _NUMBER = re.compile(
@@ -29,22 +38,71 @@ _NUMBER = re.compile(
     re.I,
 )
 _NAME = re.compile(r"(?<![\w.])[A-Za-z_]+[-_]?\d[\w-]*")
-_SUM = re.compile(r"\d[\d.,]*\s*(?:[/^*\u00d7÷=\u2044\u2215]|\bover\b)\s*[\d(]")  # to be worked out: no number that stands somewhere
+_SUM = re.compile(
+    r"\d[\d.,]*\s*(?:[/^*\u00d7÷=\u2044\u2215]|\bover\b)\s*[\d(]"
+)  # to be worked out: no number that stands somewhere
 _MONEY = re.compile(r"[$€£¥]\s?[\d.,]+")
 
-_SMALL = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
-          "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")  # fmt: skip
+_SMALL = (
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+)
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-_WORDS = {**{word: value for value, word in enumerate(_SMALL)}, **{word: 10 * value for value, word in enumerate(_TENS, 2)},
-          "dozen": 12, "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}  # fmt: skip
+_WORDS = {
+    **{word: value for value, word in enumerate(_SMALL)},
+    **{word: 10 * value for value, word in enumerate(_TENS, 2)},
+    "dozen": 12,
+    "hundred": 100,
+    "thousand": 1000,
+    "million": 10**6,
+    "billion": 10**9,
+}
 _WORD = "|".join(sorted(_WORDS, key=len, reverse=True))
-_WORDY = re.compile(rf"\b(?:{_WORD})(?:(?:[ -]and)?[ -]?(?:{_WORD}))*(?!\w)(?P<point> point\b)?[ -]?{_UNIT}|\b(?:{_WORD})fold\b", re.I)
+_WORDY = re.compile(
+    rf"\b(?:{_WORD})(?:(?:[ -]and)?[ -]?(?:{_WORD}))*(?!\w)(?P<point> point\b)?[ -]?{_UNIT}|\b(?:{_WORD})fold\b",
+    re.I,
+)
 _VAGUE = re.compile(r"\b(?:dozens|hundreds|thousands|millions|billions)\b", re.I)
-_MULTIPLES = {"twice": 2.0, "doubl(?:e|es|ed|ing)": 2.0, "thrice": 3.0, "tripl(?:e|es|ed|ing)": 3.0, "quadrupl(?:e|es|ed|ing)": 4.0,
-              "half|halves|halved|halving": 0.5}  # fmt: skip
-_PARTS = {"third": 3, "quarter": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10, "hundredth": 100}
+_MULTIPLES = {
+    "twice": 2.0,
+    "doubl(?:e|es|ed|ing)": 2.0,
+    "thrice": 3.0,
+    "tripl(?:e|es|ed|ing)": 3.0,
+    "quadrupl(?:e|es|ed|ing)": 4.0,
+    "half|halves|halved|halving": 0.5,
+}
+_PARTS = {
+    "third": 3,
+    "quarter": 4,
+    "fifth": 5,
+    "sixth": 6,
+    "seventh": 7,
+    "eighth": 8,
+    "ninth": 9,
+    "tenth": 10,
+    "hundredth": 100,
+}
 _PART = re.compile(
-    rf"(?:\b(?P<over>an?|one|two|three|four|five|six|seven|eight|nine)[ -])?\b(?P<part>{'|'.join(_PARTS)})(?P<many>s\b|\b)", re.I
+    rf"(?:\b(?P<over>an?|one|two|three|four|five|six|seven|eight|nine)[ -])?\b(?P<part>{'|'.join(_PARTS)})(?P<many>s\b|\b)",
+    re.I,
 )
 
 
@@ -62,14 +120,18 @@ class Quantity:
 def readable(text: str) -> str:
     """text in the one form in which its numbers are looked for; what is shown must be this form, or something may hide in the other."""
     text = unicodedata.normalize("NFKC", text)
-    text = "".join(letter for letter in text if not unicodedata.category(letter).startswith(("M", "Cf")))
+    text = "".join(
+        letter for letter in text if not unicodedata.category(letter).startswith(("M", "Cf"))
+    )
     return re.sub("[\u2010-\u2015\u2212\ufe63]", "-", text)
 
 
 def unfounded(text: str, source: str, names: str = "") -> list[str]:
     """What a text (made readable) names that is no number of the source; names: a text whose names with digits are known, too."""
     known, given = numbers(_NAME.sub(" ", source)), _names(f"{source} {names}")
-    text = _NAME.sub(lambda match: " " * len(match[0]) if _plain_name(match[0]) in given else match[0], text)
+    text = _NAME.sub(
+        lambda match: " " * len(match[0]) if _plain_name(match[0]) in given else match[0], text
+    )
     return [one.text for one in numbers(text) if not any(_says(one, other) for other in known)]
 
 
@@ -77,7 +139,9 @@ def numbers(text: str) -> list[Quantity]:
     """In the order in which they stand; each sign of the text belongs to one of them at most."""
     found = list[tuple[int, Quantity]]()
 
-    def take(pattern: re.Pattern[str], read: Callable[[re.Match[str]], Quantity | None], text: str) -> str:
+    def take(
+        pattern: re.Pattern[str], read: Callable[[re.Match[str]], Quantity | None], text: str
+    ) -> str:
         def blank(match: re.Match[str]) -> str:
             if one := read(match):
                 found.append((match.start(), one))
@@ -93,15 +157,21 @@ def numbers(text: str) -> list[Quantity]:
 
 def _says(one: Quantity, known: Quantity) -> bool:
     """Whether a number of the text is this number of the source, or what rounding makes of it."""
-    if UNREADABLE in (one.kind, known.kind) or (one.signed and (one.value < 0) != (known.value < 0)):
+    if UNREADABLE in (one.kind, known.kind) or (
+        one.signed and (one.value < 0) != (known.value < 0)
+    ):
         return False
-    values = [known.value] if one.kind == known.kind or (one.kind == PLAIN and _precise(one)) else []
+    values = (
+        [known.value] if one.kind == known.kind or (one.kind == PLAIN and _precise(one)) else []
+    )
     if known.kind == PERCENT and one.kind in (PLAIN, RATIO) and one.step < 1:
         values.append(known.value / 100)
     tolerance = one.step / 2 or (ROUGHLY * one.value if one.kind == RATIO else 0.0)
     if one.value == 0 and one.step >= 1:  # nearly none is not none, and `0 million` says nothing
         tolerance = 0.0
-    return any(abs(abs(value) - abs(one.value)) <= tolerance * (1 + 1e-9) + 1e-12 for value in values)
+    return any(
+        abs(abs(value) - abs(one.value)) <= tolerance * (1 + 1e-9) + 1e-12 for value in values
+    )
 
 
 def _precise(one: Quantity) -> bool:
@@ -112,9 +182,13 @@ def _precise(one: Quantity) -> bool:
 def _digits(match: re.Match[str]) -> Quantity:
     scale = _SCALES[match["scale"].lower()] if match["scale"] else 1.0
     power, part = int(match["power"] or 0), match["part"] or ""
-    value = float(f"{match['sign'] or ''}{match['whole'].replace(',', '') or 0}{part}e{power}") * scale
+    value = (
+        float(f"{match['sign'] or ''}{match['whole'].replace(',', '') or 0}{part}e{power}") * scale
+    )
     step = 10.0 ** (power - max(0, len(part) - 1)) * scale
-    if abs(value) > 1e300 or re.match(r"0\d", match["whole"]):  # the latter: the second half of `1 000`
+    if abs(value) > 1e300 or re.match(
+        r"0\d", match["whole"]
+    ):  # the latter: the second half of `1 000`
         return _unreadable(match)
     kind = RATIO if match["lead"] else _kind(match["unit"])
     return Quantity(match[0].strip().rstrip(" -"), value, step, kind, bool(match["sign"]))
@@ -128,7 +202,11 @@ def _wordy(match: re.Match[str]) -> Quantity | None:
     value = _worth(words)
     if match["point"] or value is None:
         return _unreadable(match)
-    return Quantity(match[0].strip(" -"), value, kind=RATIO if match[0].lower().endswith("fold") else _kind(match["unit"]))
+    return Quantity(
+        match[0].strip(" -"),
+        value,
+        kind=RATIO if match[0].lower().endswith("fold") else _kind(match["unit"]),
+    )
 
 
 def _worth(words: list[str]) -> float | None:
@@ -142,7 +220,11 @@ def _worth(words: list[str]) -> float | None:
             if not last < 100:
                 return None
             last = (last or 1) * value
-        elif last % (100 if value > 9 else 10) or (value < 10 and last % 100 == 10) or (last and value == 0):
+        elif (
+            last % (100 if value > 9 else 10)
+            or (value < 10 and last % 100 == 10)
+            or (last and value == 0)
+        ):
             return None
         else:
             last += value
@@ -150,7 +232,9 @@ def _worth(words: list[str]) -> float | None:
 
 
 def _multiple(match: re.Match[str]) -> Quantity:
-    value = next(value for words, value in _MULTIPLES.items() if re.fullmatch(words, match[0], re.I))
+    value = next(
+        value for words, value in _MULTIPLES.items() if re.fullmatch(words, match[0], re.I)
+    )
     return Quantity(match[0], value, kind=RATIO)
 
 
@@ -169,7 +253,11 @@ def _unreadable(match: re.Match[str]) -> Quantity:
 def _foreign(match: re.Match[str]) -> Quantity | None:
     """A digit, a numeral or a letter that is not of the Latin script: a number in it could not be told."""
     numeric, letter = unicodedata.numeric(match[0], None) is not None, match[0].isalpha()
-    return _unreadable(match) if numeric or (letter and not unicodedata.name(match[0], "").startswith("LATIN")) else None
+    return (
+        _unreadable(match)
+        if numeric or (letter and not unicodedata.name(match[0], "").startswith("LATIN"))
+        else None
+    )
 
 
 def _kind(unit: str | None) -> str:
@@ -188,5 +276,13 @@ def _plain_name(name: str) -> str:
 
 
 _MULTIPLE = re.compile(rf"\b(?:{'|'.join(_MULTIPLES)})\b", re.I)
-_READERS = ((_SUM, _unreadable), (_MONEY, _unreadable), (re.compile(r"[^\x00-\x7f]"), _foreign), (_NUMBER, _digits),
-            (_VAGUE, _unreadable), (_PART, _part), (_WORDY, _wordy), (_MULTIPLE, _multiple))  # fmt: skip
+_READERS = (
+    (_SUM, _unreadable),
+    (_MONEY, _unreadable),
+    (re.compile(r"[^\x00-\x7f]"), _foreign),
+    (_NUMBER, _digits),
+    (_VAGUE, _unreadable),
+    (_PART, _part),
+    (_WORDY, _wordy),
+    (_MULTIPLE, _multiple),
+)

@@ -84,7 +84,9 @@ def futile(candidate: np.ndarray, control: np.ndarray) -> bool:
     return bool(candidate.sum() * len(control) <= control.sum() * len(candidate))
 
 
-def detectable(sd: float, n_candidate: int, n_control: int, *, se_test: float = 0.0, power: float = 0.8) -> float:
+def detectable(
+    sd: float, n_candidate: int, n_control: int, *, se_test: float = 0.0, power: float = 0.8
+) -> float:
     """The smallest true difference whose interval lies above 0 with this power, if both arms have this standard deviation.
 
     A little pessimistic where se_test is most of the error: its estimate is taken to be as uncertain as that of the seeds.
@@ -92,7 +94,9 @@ def detectable(sd: float, n_candidate: int, n_control: int, *, se_test: float = 
     if min(n_candidate, n_control) < 2:
         raise ValueError(f"needs at least 2 seeds in each arm, got {n_candidate} and {n_control}")
     if not (sd >= 0 and se_test >= 0 and TAIL < power < 1):
-        raise ValueError(f"needs sd >= 0, se_test >= 0 and {TAIL} < power < 1, got {sd}, {se_test} and {power}")
+        raise ValueError(
+            f"needs sd >= 0, se_test >= 0 and {TAIL} < power < 1, got {sd}, {se_test} and {power}"
+        )
     df = float(_welch_df(1 / n_candidate, n_candidate, 1 / n_control, n_control))
     critical = float(stats.t.isf(TAIL, df))
 
@@ -122,11 +126,15 @@ def seeds_to_decide(effect: Effect, smallest_effect: float) -> int | None:
 def _examples(candidate: np.ndarray, control: np.ndarray, fewest_seeds: int) -> int:
     for name, arm in (("candidate", candidate), ("control", control)):
         if arm.ndim != 2 or arm.dtype != np.bool_:
-            raise ValueError(f"{name}: expected booleans [seeds, examples], got {arm.dtype} {list(arm.shape)}")
+            raise ValueError(
+                f"{name}: expected booleans [seeds, examples], got {arm.dtype} {list(arm.shape)}"
+            )
         if len(arm) < fewest_seeds:
             raise ValueError(f"{name}: needs at least {fewest_seeds} seeds, got {len(arm)}")
     if candidate.shape[1] != control.shape[1]:
-        raise ValueError(f"candidate has {candidate.shape[1]} examples and control {control.shape[1]}: not the same test set")
+        raise ValueError(
+            f"candidate has {candidate.shape[1]} examples and control {control.shape[1]}: not the same test set"
+        )
     if control.shape[1] < 2:
         raise ValueError(f"needs at least 2 examples, got {control.shape[1]}")
     return int(control.shape[1])
@@ -159,7 +167,9 @@ def _welch_df(v1: Any, n1: Any, v0: Any, n0: Any) -> np.ndarray:
     test term dominates, never too narrow. Seeds without any variance get the least that the formula can give.
     """
     parts = np.asarray(v1**2 / (n1 - 1) + v0**2 / (n0 - 1))
-    return np.where(parts > 0, (v1 + v0) ** 2 / np.where(parts > 0, parts, 1.0), np.minimum(n1, n0) - 1)
+    return np.where(
+        parts > 0, (v1 + v0) ** 2 / np.where(parts > 0, parts, 1.0), np.minimum(n1, n0) - 1
+    )
 
 
 def _p_value(delta: float, se: float, df: float) -> float:

@@ -49,7 +49,11 @@ def test_a_last_line_cut_off_at_any_byte_is_as_if_it_had_not_been_written(tmp_pa
     append_line(path, {"reply": "zwei \u00e4\u4e8c\n", "turn": 2})
     last = path.read_bytes()[len(whole) :]
     for left in range(len(last)):
-        for zeros in (0, 1, 5000):  # blocks that were given to the file, and whose content never arrived
+        for zeros in (
+            0,
+            1,
+            5000,
+        ):  # blocks that were given to the file, and whose content never arrived
             path.write_bytes(whole + last[:left] + bytes(zeros))
             assert read_events(path) == [{"reply": "one"}], (left, zeros)
             append_line(path, {"reply": "three"})
@@ -64,15 +68,23 @@ def test_a_last_line_whose_beginning_never_reached_the_disk_is_torn_though_its_e
     append_line(path, {"event": "three"})
     assert read_events(path) == [{"event": "one"}, {"event": "three"}]
     path.write_bytes(b'{"event": "one"}\n' + bytes(4096) + b'"two"}\n{"event": "three"}\n')
-    with pytest.raises(Fault, match=r"events\.jsonl:2: damaged"):  # not the last one: no power loss does this
+    with pytest.raises(
+        Fault, match=r"events\.jsonl:2: damaged"
+    ):  # not the last one: no power loss does this
         read_events(path)
 
 
 @pytest.mark.parametrize("torn", [0, 10, 3 * files.TAIL_BYTES])
-@pytest.mark.parametrize("lines", [[], [10], [10, 3 * files.TAIL_BYTES], [files.TAIL_BYTES - 13] * 3])
-def test_the_tail_alone_is_enough_to_find_where_the_next_line_goes(tmp_path, monkeypatch, lines, torn):
+@pytest.mark.parametrize(
+    "lines", [[], [10], [10, 3 * files.TAIL_BYTES], [files.TAIL_BYTES - 13] * 3]
+)
+def test_the_tail_alone_is_enough_to_find_where_the_next_line_goes(
+    tmp_path, monkeypatch, lines, torn
+):
     path = tmp_path / "requests.jsonl"
-    path.write_bytes(b"".join(b'{"a": "%s"}\n' % (b"x" * length) for length in lines) + b'{"b": "' + b"y" * torn)
+    path.write_bytes(
+        b"".join(b'{"a": "%s"}\n' % (b"x" * length) for length in lines) + b'{"b": "' + b"y" * torn
+    )
     append_line(path, {"c": 1})
     assert [list(line) for line in read_events(path)] == [["a"]] * len(lines) + [["c"]]
 
@@ -131,19 +143,41 @@ class Disk:
         real = os.fsync
 
         def fsync(file):
-            path = Path(f"/proc/self/fd/{file if isinstance(file, int) else file.fileno()}").resolve()
-            self.synced.append((path, sorted(one.name for one in path.iterdir()) if path.is_dir() else path.read_bytes()))
+            path = Path(
+                f"/proc/self/fd/{file if isinstance(file, int) else file.fileno()}"
+            ).resolve()
+            self.synced.append(
+                (
+                    path,
+                    sorted(one.name for one in path.iterdir())
+                    if path.is_dir()
+                    else path.read_bytes(),
+                )
+            )
             real(file)
 
         monkeypatch.setattr(os, "fsync", fsync)
 
     def holds(self, path: Path) -> bool:
         """Whether this file would be there, under this name and with this content, if the power failed now."""
-        named = any(synced == path.parent and path.name in names for synced, names in self.synced if isinstance(names, list))
-        return named and (path.is_dir() or any(content == path.read_bytes() for _, content in self.synced if isinstance(content, bytes)))
+        named = any(
+            synced == path.parent and path.name in names
+            for synced, names in self.synced
+            if isinstance(names, list)
+        )
+        return named and (
+            path.is_dir()
+            or any(
+                content == path.read_bytes()
+                for _, content in self.synced
+                if isinstance(content, bytes)
+            )
+        )
 
 
-def test_what_was_written_survives_a_power_loss_with_its_name_and_the_folders_above_it(tmp_path, monkeypatch):
+def test_what_was_written_survives_a_power_loss_with_its_name_and_the_folders_above_it(
+    tmp_path, monkeypatch
+):
     disk = Disk(monkeypatch)
     whole, lines = tmp_path / "new" / "newer" / "result.json", tmp_path / "lines" / "events.jsonl"
     write_bytes(whole, b"{}")
@@ -151,13 +185,26 @@ def test_what_was_written_survives_a_power_loss_with_its_name_and_the_folders_ab
     append_line(lines, {"event": "one"})
     append_line(lines, {"event": "two"})
     archive = new_experiment(tmp_path / "runs", "idea")
-    for path in (whole, whole.parent, whole.parent.parent, lines, archive.folder, archive.folder.parent, archive.folder.parent.parent):
+    for path in (
+        whole,
+        whole.parent,
+        whole.parent.parent,
+        lines,
+        archive.folder,
+        archive.folder.parent,
+        archive.folder.parent.parent,
+    ):
         assert disk.holds(path), path
 
 
 def test_a_run_gets_its_final_name_when_its_evidence_is_on_the_disk(tmp_path, monkeypatch):
     pending, run = RunFolder(tmp_path / "run_1.pending"), RunFolder(tmp_path / "run_1")
-    for path in (pending.code / "main.py", pending.code / "deep" / "data.py", pending.stdout, pending.work / "model.pt"):
+    for path in (
+        pending.code / "main.py",
+        pending.code / "deep" / "data.py",
+        pending.stdout,
+        pending.work / "model.pt",
+    ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(path.name)
     (pending.code / "link").symlink_to("/dev/null")
@@ -190,7 +237,9 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     assert path.read_text() == "before"
 
 
-def test_what_stood_in_a_file_stays_when_its_successor_does_not_fit_and_nothing_lies_beside_it(tmp_path, monkeypatch):
+def test_what_stood_in_a_file_stays_when_its_successor_does_not_fit_and_nothing_lies_beside_it(
+    tmp_path, monkeypatch
+):
     path = tmp_path / "result.json"
     write_bytes(path, b"before")
 
@@ -211,10 +260,16 @@ def test_what_a_full_disk_breaks_elsewhere_is_no_bug_of_ours(tmp_path, monkeypat
             return record_bug()
 
     monkeypatch.setattr(errors.tempfile, "gettempdir", lambda: str(tmp_path))
-    assert record(KeyError("x")).startswith("a fault of Assay itself") and len(list(tmp_path.iterdir())) == 1
+    assert (
+        record(KeyError("x")).startswith("a fault of Assay itself")
+        and len(list(tmp_path.iterdir())) == 1
+    )
     assert record(OSError(errno.ENOSPC, "No space left", "/x/y")) == "disk: /x/y: No space left"
     monkeypatch.setattr(errors.shutil, "disk_usage", lambda _: SimpleNamespace(free=4096))
-    assert record(RuntimeError("died\nsomewhere")) == f"disk: {tmp_path}: No space left for temporary files (RuntimeError: died)"
+    assert (
+        record(RuntimeError("died\nsomewhere"))
+        == f"disk: {tmp_path}: No space left for temporary files (RuntimeError: died)"
+    )
     monkeypatch.undo()
     monkeypatch.setattr(errors.tempfile, "gettempdir", lambda: str(tmp_path / "absent"))
     assert record(KeyError("x")).startswith("disk: no temporary file can be written")
@@ -234,10 +289,14 @@ def test_what_a_run_left_is_read_only_as_a_regular_file_and_only_so_far(tmp_path
     link.symlink_to(secret)
     os.mkfifo(pipe)
     assert read_untrusted(secret, 4) == b"0123"
-    assert [read_untrusted(path) for path in (link, pipe, tmp_path, tmp_path / "absent")] == [None] * 4
+    assert [read_untrusted(path) for path in (link, pipe, tmp_path, tmp_path / "absent")] == [
+        None
+    ] * 4
 
 
-@pytest.mark.parametrize("line", [b"garbage", b"[]", b"null", b'"text"', b"\xff\xfe", b"[" * 100_000, b'{"event": "tw'])
+@pytest.mark.parametrize(
+    "line", [b"garbage", b"[]", b"null", b'"text"', b"\xff\xfe", b"[" * 100_000, b'{"event": "tw']
+)
 def test_whatever_is_no_event_is_damage_when_it_is_not_the_last_line(tmp_path, line):
     path = tmp_path / "events.jsonl"
     path.write_bytes(b'{"event": "one"}\n' + line + b'\n{"event": "two"}\n')
@@ -287,7 +346,9 @@ def test_the_order_of_names_is_the_order_of_making_also_when_the_clock_jumps(tmp
         archive.config.write_text("{}")
         made.append(archive)
         assert experiments(tmp_path) == made
-    assert all(datetime.strptime(archive.folder.name, STAMP) for archive in made), "no suffixes: _10 comes before _2"
+    assert all(datetime.strptime(archive.folder.name, STAMP) for archive in made), (
+        "no suffixes: _10 comes before _2"
+    )
 
 
 def test_two_commands_that_begin_in_the_same_second_get_folders_of_their_own(tmp_path, monkeypatch):
@@ -339,7 +400,10 @@ def test_a_lock_that_cannot_be_taken_is_a_fault_and_not_somebody_else(tmp_path, 
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(files.fcntl, "flock", refuse)
-    with pytest.raises(Fault, match=r"disk: .*lock: cannot be locked: No locks available"), locked(tmp_path / "lock"):
+    with (
+        pytest.raises(Fault, match=r"disk: .*lock: cannot be locked: No locks available"),
+        locked(tmp_path / "lock"),
+    ):
         pass
 
 
@@ -356,7 +420,9 @@ def test_two_processes_that_append_at_once_lose_no_line(tmp_path):
     for worker in workers:
         worker.join()
     lines = read_events(path)
-    assert sorted((line["who"], line["number"]) for line in lines) == [(who, number) for who in range(3) for number in range(50)]
+    assert sorted((line["who"], line["number"]) for line in lines) == [
+        (who, number) for who in range(3) for number in range(50)
+    ]
 
 
 def test_secrets_stay_out_of_text_and_of_the_environment_of_runs(monkeypatch, tmp_path):

@@ -20,7 +20,12 @@ from agent.util.files import read_events
 from tests.conftest import REPOSITORY
 from tests.replies import edit, scores
 
-REPLIES = [scores(0.6)[0], edit("SCORE = 0.6", "SCORE = undefined"), edit("SCORE = undefined", "SCORE = 0.7"), *scores(0.8, start=0.7)]
+REPLIES = [
+    scores(0.6)[0],
+    edit("SCORE = 0.6", "SCORE = undefined"),
+    edit("SCORE = undefined", "SCORE = 0.7"),
+    *scores(0.8, start=0.7),
+]
 
 # Kills itself when the NTH event of this name is on disk; runs launch.py until then.
 KILLED_AFTER = """
@@ -46,7 +51,13 @@ def command(quick_arguments, session) -> list[str]:
 
 def kill_after(event: str, nth: int, command: list[str], folder: Path) -> None:
     driver = KILLED_AFTER.format(repository=str(REPOSITORY), event=event, nth=nth)
-    done = subprocess.run([sys.executable, "-c", driver, *command], cwd=folder, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", driver, *command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == -9, done
 
 
@@ -59,21 +70,39 @@ def tear(path: Path, keep: float) -> None:
 
 def tree(folder: Path) -> dict[str, bytes]:
     """All but the page, which is made again of whatever there is."""
-    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "report.html"}
+    return {
+        str(path): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "report.html"
+    }
 
 
 @pytest.mark.parametrize(
     ("event", "nth", "torn"),
     [
         ("baseline", 1, ["events.jsonl"]),
-        ("edit", 2, ["events.jsonl", "requests.jsonl"]),  # the turn is taken again from its recorded replies
-        ("edit", 2, ["session.jsonl", "requests.jsonl"]),  # a reply of a finished turn: nothing needs it any more
-        ("edit", 2, ["events.jsonl", "session.jsonl", "requests.jsonl"]),  # the last reply of an open turn: it is asked for again
+        (
+            "edit",
+            2,
+            ["events.jsonl", "requests.jsonl"],
+        ),  # the turn is taken again from its recorded replies
+        (
+            "edit",
+            2,
+            ["session.jsonl", "requests.jsonl"],
+        ),  # a reply of a finished turn: nothing needs it any more
+        (
+            "edit",
+            2,
+            ["events.jsonl", "session.jsonl", "requests.jsonl"],
+        ),  # the last reply of an open turn: it is asked for again
         ("attempt", 2, ["events.jsonl"]),
         ("verdict", 1, ["events.jsonl", "session.jsonl"]),  # nothing is asked to decide again
     ],
 )
-def test_a_torn_last_line_is_mended_by_the_same_command(launch, command, tmp_path, event, nth, torn):
+def test_a_torn_last_line_is_mended_by_the_same_command(
+    launch, command, tmp_path, event, nth, torn
+):
     kill_after(event, nth, command, tmp_path)
     (archive,) = experiments(tmp_path / "runs")
     for name in torn:
@@ -81,31 +110,50 @@ def test_a_torn_last_line_is_mended_by_the_same_command(launch, command, tmp_pat
     done = launch(*command)
     assert done.code == 0, done
     assert [(one["folder"], one["status"], one["value"]) for one in done.events("attempt")] == [
-        ("run_1", "success", 0.6), ("run_2", "success", 0.7), ("run_3", "success", 0.8),
-    ]  # fmt: skip
-    lost = int("session.jsonl" in torn and torn != ["events.jsonl", "session.jsonl", "requests.jsonl"])
+        ("run_1", "success", 0.6),
+        ("run_2", "success", 0.7),
+        ("run_3", "success", 0.8),
+    ]
+    lost = int(
+        "session.jsonl" in torn and torn != ["events.jsonl", "session.jsonl", "requests.jsonl"]
+    )
     replies = [line["reply"] for line in read_events(archive.session)]
-    assert len(replies) == len(REPLIES) - lost and set(replies) <= set(REPLIES) and len(set(replies)) == len(replies)
+    assert (
+        len(replies) == len(REPLIES) - lost
+        and set(replies) <= set(REPLIES)
+        and len(set(replies)) == len(replies)
+    )
     assert "2 experiments" not in done.out and len(done.archives) == 1
 
 
-def test_a_damaged_line_in_the_middle_stops_only_that_experiment_and_changes_nothing(launch, command, tmp_path):
+def test_a_damaged_line_in_the_middle_stops_only_that_experiment_and_changes_nothing(
+    launch, command, tmp_path
+):
     (tmp_path / "other.md").write_text("# Other\n\nAnother idea.\n")
     other = [str(tmp_path / "other.md"), *command[1:]]
     assert launch(*other).code == 0
     kill_after("attempt", 2, command, tmp_path)
-    archive = next(one for one in experiments(tmp_path / "runs") if one.folder.parent.name == "higher")
+    archive = next(
+        one for one in experiments(tmp_path / "runs") if one.folder.parent.name == "higher"
+    )
     for path in (archive.events, archive.session):
         good = path.read_bytes()
         path.write_bytes(good.replace(b"\n", b"\n{damaged\n", 1))
         before = tree(archive.folder)
         done = launch(*command)
-        assert done.code == 1 and f"archive: {path.relative_to(tmp_path)}:2: damaged line" in done.out + done.err, done
+        assert (
+            done.code == 1
+            and f"archive: {path.relative_to(tmp_path)}:2: damaged line" in done.out + done.err
+        ), done
         assert "Traceback" not in done.out + done.err and "fault of Assay" not in done.err
         assert tree(archive.folder) == before
         if path == archive.events:
             seen = launch("review")
-            assert seen.code == 0 and "damaged: events.jsonl:2: damaged line" in " ".join(seen.out.split()) and "other/" in seen.out, seen
+            assert (
+                seen.code == 0
+                and "damaged: events.jsonl:2: damaged line" in " ".join(seen.out.split())
+                and "other/" in seen.out
+            ), seen
             one = launch("review", "higher")
             assert one.code == 1 and f"{path.relative_to(tmp_path)}:2: damaged line" in one.err, one
         path.write_bytes(good)
@@ -126,7 +174,11 @@ def test_a_file_that_is_gone_or_empty_is_named_in_one_line(launch, command, tmp_
         (archive.config, ["review"], 0),
         (archive.config, ["review", place], 1),
         (archive.config, ["verdict", place], 1),
-        (archive.config, command, 0),  # it cannot be told whose archive this is: a new one is begun, and that is said
+        (
+            archive.config,
+            command,
+            0,
+        ),  # it cannot be told whose archive this is: a new one is begun, and that is said
     ]:
         good = path.read_bytes()
         path.unlink() if content is None else path.write_bytes(content)
@@ -136,12 +188,18 @@ def test_a_file_that_is_gone_or_empty_is_named_in_one_line(launch, command, tmp_
         if path == archive.verdict and content is None:
             assert done.code == 0, "it can be computed again"
         else:
-            told = f"damaged: {path.name}: " if arguments == ["review"] else f"archive: {path.relative_to(tmp_path)}: "
+            told = (
+                f"damaged: {path.name}: "
+                if arguments == ["review"]
+                else f"archive: {path.relative_to(tmp_path)}: "
+            )
             assert done.code == expected and told in said, (path, arguments, done)
         path.write_bytes(good)
 
 
-def test_a_verdict_that_is_gone_is_decided_again_by_the_same_command_without_the_coder(launch, command, tmp_path):
+def test_a_verdict_that_is_gone_is_decided_again_by_the_same_command_without_the_coder(
+    launch, command, tmp_path
+):
     first = launch(*command)
     (archive,) = first.archives
     verdict, replies = archive.verdict.read_bytes(), archive.session.read_bytes()

@@ -19,7 +19,7 @@ import pytest
 from agent.archive.lookup import experiments
 from agent.util.files import read_events
 from tests.archive.test_damage import kill_after
-from tests.conftest import Done
+from tests.conftest import LaunchResult
 from tests.kills import damage
 from tests.replies import edit, scores
 
@@ -29,7 +29,9 @@ REPLIES = [
     scores(0.6)[0],
     "I change nothing.",
     edit("SCORE = 0.6", "SCORE = undefined"),
-    edit("SCORE = undefined", "SCORE = 0.7" + "".join(f"\nUNUSED_{n} = {n}" for n in range(300))),  # the repair of lint
+    edit(
+        "SCORE = undefined", "SCORE = 0.7" + "".join(f"\nUNUSED_{n} = {n}" for n in range(300))
+    ),  # the repair of lint
     scores(0.8, start=0.7)[0],
 ]
 
@@ -46,25 +48,38 @@ def mounted(folder: Path, *options: str) -> Iterator[None]:
         folder.rmdir()
 
 
-def outcome(done: Done, runs: Path) -> dict:
+def outcome(done: LaunchResult, runs: Path) -> dict:
     """What must be the same as in an experiment that nothing disturbed."""
     (archive,) = experiments(runs)
     events = read_events(archive.events)
-    attempts = [(event["folder"], event["status"], event["value"]) for event in events if event["event"] == "attempt"]
+    attempts = [
+        (event["folder"], event["status"], event["value"])
+        for event in events
+        if event["event"] == "attempt"
+    ]
     stopped = next(event["reason"] for event in events if event["event"] == "stopped")
     replies = [line["reply"] for line in read_events(archive.session) if "reply" in line]
     codes = [(run.code / "main.py").read_text() for run in archive.attempts()]
     verdict = json.loads(archive.verdict.read_bytes())["verdict"]
-    return {"code": done.code, "attempts": attempts, "stopped": stopped, "replies": replies, "codes": codes, "verdict": verdict,
-            "main": (archive.workspace / "main.py").read_text()}  # fmt: skip
+    return {
+        "code": done.code,
+        "attempts": attempts,
+        "stopped": stopped,
+        "replies": replies,
+        "codes": codes,
+        "verdict": verdict,
+        "main": (archive.workspace / "main.py").read_text(),
+    }
 
 
-def assert_told(done: Done, *said: str) -> None:
+def assert_told(done: LaunchResult, *said: str) -> None:
     """One clear line about the disk, and nothing that looks like a bug of ours."""
     told = [line for line in (done.out + done.err).splitlines() if "disk: " in line]
     assert done.code == 1 and len(told) == 1, done
     assert any(word in told[0] for word in said), told
-    assert "Traceback" not in done.out + done.err and "fault of Assay" not in done.out + done.err, done
+    assert "Traceback" not in done.out + done.err and "fault of Assay" not in done.out + done.err, (
+        done
+    )
 
 
 @pytest.fixture
@@ -73,21 +88,33 @@ def command(quick_arguments, session) -> list[str]:
 
 
 @pytest.fixture
-def run(launch, command) -> Callable[..., Done]:
-    return lambda runs, further=(), **environment: launch(*command, "--runs-dir", runs, *further, **environment)
+def run(launch, command) -> Callable[..., LaunchResult]:
+    return lambda runs, further=(), **environment: launch(
+        *command, "--runs-dir", runs, *further, **environment
+    )
 
 
 @pytest.mark.parametrize("temporary", ["elsewhere", "on the same disk"])
-def test_a_disk_that_fills_up_at_any_point_is_told_and_the_same_command_goes_on_later(run, tmp_path, temporary):
+def test_a_disk_that_fills_up_at_any_point_is_told_and_the_same_command_goes_on_later(
+    run, tmp_path, temporary
+):
     whole = tmp_path / "whole"
     expected = outcome(run(whole), whole)
     # Without the pages: where only these do not fit, the experiment has come to its end.
     files = [path for path in whole.rglob("*") if not path.is_dir() and path.name != "report.html"]
     used = sum(-(-path.lstat().st_size // 4096) * 4096 for path in files) // 1024
     statuses = [status for _, status, _ in expected["attempts"]]
-    assert expected["stopped"] == "run_limit" and statuses == ["success", "no_edit", "success", "success"]
+    assert expected["stopped"] == "run_limit" and statuses == [
+        "success",
+        "no_edit",
+        "success",
+        "success",
+    ]
     for level in range(LEVELS):
-        size, disk = 8 + 4 * ((level * (used - 8) // LEVELS + used // LEVELS // 2) // 4), tmp_path / "disk"
+        size, disk = (
+            8 + 4 * ((level * (used - 8) // LEVELS + used // LEVELS // 2) // 4),
+            tmp_path / "disk",
+        )
         with mounted(disk, "-t", "tmpfs", "-o", f"size={size}k", "tmpfs"):
             environment = {}
             if temporary == "on the same disk":
@@ -97,7 +124,9 @@ def test_a_disk_that_fills_up_at_any_point_is_told_and_the_same_command_goes_on_
             assert_told(full, "No space left", "MiB free")
             assert damage(disk / "runs") == []
             subprocess.run(["mount", "-o", f"remount,{AMPLE}", disk], check=True)
-            assert outcome(run(disk / "runs", **environment), disk / "runs") == expected, f"after {size} kB: {full}"
+            assert outcome(run(disk / "runs", **environment), disk / "runs") == expected, (
+                f"after {size} kB: {full}"
+            )
 
 
 def test_a_disk_without_free_inodes_is_told_and_the_same_command_goes_on_later(run, tmp_path):
@@ -105,7 +134,9 @@ def test_a_disk_without_free_inodes_is_told_and_the_same_command_goes_on_later(r
     expected = outcome(run(whole), whole)
     inodes = sum(1 for _ in whole.rglob("*"))
     for share in (0.2, 0.5, 0.9):
-        with mounted(disk, "-t", "tmpfs", "-o", f"size=600m,nr_inodes={int(share * inodes)}", "tmpfs"):
+        with mounted(
+            disk, "-t", "tmpfs", "-o", f"size=600m,nr_inodes={int(share * inodes)}", "tmpfs"
+        ):
             full = run(disk / "runs")
             assert_told(full, "No space left", "MiB free")
             assert damage(disk / "runs") == []
@@ -113,7 +144,9 @@ def test_a_disk_without_free_inodes_is_told_and_the_same_command_goes_on_later(r
             assert outcome(run(disk / "runs"), disk / "runs") == expected, f"after {share}: {full}"
 
 
-def test_a_read_only_folder_is_told_and_the_same_command_goes_on_later(run, launch, command, tmp_path):
+def test_a_read_only_folder_is_told_and_the_same_command_goes_on_later(
+    run, launch, command, tmp_path
+):
     """Read-only for root, too: an experiment that a kill interrupted, and one that was never begun."""
     whole, runs, store = tmp_path / "whole", tmp_path / "runs", tmp_path / "store"
     expected = outcome(run(whole), whole)
@@ -121,7 +154,9 @@ def test_a_read_only_folder_is_told_and_the_same_command_goes_on_later(run, laun
     with mounted(runs, "--bind", store):
         kill_after("attempt", 2, [*command, "--runs-dir", "runs"], tmp_path)
         until = time.monotonic() + 60
-        while subprocess.run(["mount", "-o", "remount,ro,bind", runs], capture_output=True).returncode:  # the killed coder still ends
+        while subprocess.run(
+            ["mount", "-o", "remount,ro,bind", runs], capture_output=True
+        ).returncode:  # the killed coder still ends
             assert time.monotonic() < until
             time.sleep(0.2)
         before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}

@@ -62,31 +62,48 @@ def test_replies_are_split_out_of_an_aider_history():
 
 
 def test_a_history_that_our_aider_wrote_replays_to_the_same_code(quick_launch, session, tmp_path):
-    replies = [edit("SCORE = 0.5", "SCORE = undefined"), edit("SCORE = undefined", "SCORE = 0.6"), *scores(0.7, 0.8, start=0.6)]
+    replies = [
+        edit("SCORE = 0.5", "SCORE = undefined"),
+        edit("SCORE = undefined", "SCORE = 0.6"),
+        *scores(0.7, 0.8, start=0.6),
+    ]
     first = quick_launch("--model", f"replay:{session(*replies)}")
     history = tmp_path / ".aider.chat.history.md"
     history.write_bytes(first.archives[-1].chat.read_bytes())
-    assert "finished earlier" in quick_launch("--model", f"replay:{history}").out, "the same replies are the same experiment"
+    assert "finished earlier" in quick_launch("--model", f"replay:{history}").out, (
+        "the same replies are the same experiment"
+    )
     again = quick_launch("--model", f"replay:{history}", "--fresh")
     assert first.statuses == again.statuses == ["success"] * 3
     one, other = again.archives
     assert one.folder != other.folder
     for number in (1, 2, 3):
-        assert (one.run(number).code / "main.py").read_text() == (other.run(number).code / "main.py").read_text()
+        assert (one.run(number).code / "main.py").read_text() == (
+            other.run(number).code / "main.py"
+        ).read_text()
 
 
 def test_an_archive_s_own_session_replays_to_the_same_code(quick_launch, session):
     first = quick_launch("--model", f"replay:{session(*scores(0.6, 0.7, 0.8))}")
     again = quick_launch("--model", f"replay:{first.archives[-1].session}")
-    assert again.statuses == ["success"] * 3 and [event["value"] for event in again.events("attempt")] == [0.6, 0.7, 0.8]
+    assert again.statuses == ["success"] * 3 and [
+        event["value"] for event in again.events("attempt")
+    ] == [0.6, 0.7, 0.8]
 
 
 def test_a_session_that_runs_out_ends_the_experiment_by_name(quick_launch, session):
     done = quick_launch("--model", f"replay:{session(*scores(0.6))}")
-    assert done.code == 0 and done.statuses == ["success"] and done.events("stopped")[0]["reason"] == "session_ended"
+    assert (
+        done.code == 0
+        and done.statuses == ["success"]
+        and done.events("stopped")[0]["reason"] == "session_ended"
+    )
 
 
-@pytest.mark.parametrize(("name", "text"), [("a.jsonl", "{}\n"), ("a.jsonl", "not json\n"), ("a.md", "# nothing\n"), ("absent.md", None)])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.jsonl", "{}\n"), ("a.jsonl", "not json\n"), ("a.md", "# nothing\n"), ("absent.md", None)],
+)
 def test_a_file_without_replies_is_refused(tmp_path, name, text):
     if text is not None:
         (tmp_path / name).write_text(text)

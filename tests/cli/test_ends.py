@@ -57,9 +57,24 @@ def begin(quick, session):
 
     def start(kind: str, terminal: bool = False, **options) -> subprocess.Popen:
         model = f"replay:{session(edit('SCORE = 0.5', STUBBORN))}"
-        command = [sys.executable, str(REPOSITORY / "launch.py"), "higher.md", "--scaffold", "scaffold", "--python", sys.executable,
-                   "--model", model, "--runs", "1", "--sandbox", kind]  # fmt: skip
-        process = subprocess.Popen(command, cwd=quick, preexec_fn=lambda: set_up(terminal), **options)
+        command = [
+            sys.executable,
+            str(REPOSITORY / "launch.py"),
+            "higher.md",
+            "--scaffold",
+            "scaffold",
+            "--python",
+            sys.executable,
+            "--model",
+            model,
+            "--runs",
+            "1",
+            "--sandbox",
+            kind,
+        ]
+        process = subprocess.Popen(
+            command, cwd=quick, preexec_fn=lambda: set_up(terminal), **options
+        )
         until = time.monotonic() + 60
         while not list(quick.glob("runs/higher/*/run_1.pending/work/daemon")):
             assert process.poll() is None and time.monotonic() < until
@@ -89,7 +104,9 @@ def assert_gone(folder, seconds: float = 10) -> None:
         time.sleep(0.05)
 
 
-CASES = [("bwrap", name) for name in ENDS] + [(kind, name) for kind in ("landlock", "none") for name in ("Ctrl-C twice", "kill -9")]
+CASES = [("bwrap", name) for name in ENDS] + [
+    (kind, name) for kind in ("landlock", "none") for name in ("Ctrl-C twice", "kill -9")
+]
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
@@ -104,12 +121,16 @@ def test_nothing_outlives_a_command_however_it_ends(begin, quick, kind, name):
     assert process.stderr and "Traceback" not in process.stderr.read()
     assert_gone(quick)
     events = read_events(next(quick.glob("runs/higher/*/events.jsonl")))
-    assert events[-1]["event"] == "edit", "the run that was cut off is no attempt, and is made again"
+    assert events[-1]["event"] == "edit", (
+        "the run that was cut off is no attempt, and is made again"
+    )
 
 
 def test_nothing_outlives_a_terminal_that_is_closed(begin, quick):
     ours, theirs = pty.openpty()
-    process = begin("bwrap", terminal=True, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    process = begin(
+        "bwrap", terminal=True, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    )
     os.close(theirs)
     os.close(ours)  # the kernel then sends SIGHUP
     assert process.wait(20) in (130, 1)

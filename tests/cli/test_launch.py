@@ -32,9 +32,15 @@ def test_wrong_usage_is_one_clear_line_and_exit_code_2_before_anything_is_spent(
         ([good, "--runs", "0"], "--runs"),
         ([good, "--timeout", "nan"], "--timeout"),
         ([good, "--model", "replay:absent.jsonl"], "absent.jsonl: cannot be read"),
-        ([good, "--model", f"replay:{replay}", "--dataset", "imagenet"], "unknown data set 'imagenet'"),
+        (
+            [good, "--model", f"replay:{replay}", "--dataset", "imagenet"],
+            "unknown data set 'imagenet'",
+        ),
         ([good, "--model", f"replay:{replay}", "--scaffold", tmp_path], "has no main.py"),
-        ([good, "--model", f"replay:{replay}", "--python", "nowhere"], "--python nowhere: no such file"),
+        (
+            [good, "--model", f"replay:{replay}", "--python", "nowhere"],
+            "--python nowhere: no such file",
+        ),
         ([good, "--model", f"replay:{replay}", "--python", sys.executable], "lacks torch"),
         (["review"], "no experiment here yet"),
         (["review", "absent"], "absent: no experiment"),
@@ -57,7 +63,16 @@ def test_a_queue_goes_on_after_a_fault_and_skips_what_is_finished(quick, launch,
     (ideas / "a.md").write_text("---\ndataset: mine.npz\n---\n# A\n\nIts data is damaged.\n")
     (ideas / "mine.npz").write_bytes(b"damaged")
     (ideas / "b.md").write_text("# B\n\nText.\n")
-    options = ("--scaffold", quick / "scaffold", "--python", sys.executable, "--model", f"replay:{session(*scores(0.6))}", "--runs", "1")
+    options = (
+        "--scaffold",
+        quick / "scaffold",
+        "--python",
+        sys.executable,
+        "--model",
+        f"replay:{session(*scores(0.6))}",
+        "--runs",
+        "1",
+    )
     first = launch(ideas, *options)
     assert first.code == 1 and "a.md: stopped by a fault: data: " in first.out
     assert [archive.folder.parent.name for archive in first.archives] == ["b"]
@@ -76,27 +91,45 @@ def test_another_setting_or_another_text_is_another_experiment(quick_launch, ses
     assert len(quick_launch("--model", model, "--runs", "1").archives) == 3
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("mount"), reason="cannot make a small disk here")
-def test_a_folder_that_cannot_be_written_and_a_full_disk_are_faults_that_name_it(quick_launch, session, tmp_path):
+@pytest.mark.skipif(
+    os.geteuid() == 0 and not shutil.which("mount"), reason="cannot make a small disk here"
+)
+def test_a_folder_that_cannot_be_written_and_a_full_disk_are_faults_that_name_it(
+    quick_launch, session, tmp_path
+):
     model = f"replay:{session(*scores(0.6))}"
     (tmp_path / "file").write_text("")
     done = quick_launch("--model", model, "--runs-dir", tmp_path / "file" / "runs")
-    assert done.code == 1 and "disk: " in done.out + done.err and str(tmp_path / "file") in done.out + done.err
+    assert (
+        done.code == 1
+        and "disk: " in done.out + done.err
+        and str(tmp_path / "file") in done.out + done.err
+    )
     small = tmp_path / "small"
     small.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], capture_output=True, check=False
+    ).returncode:
         pytest.skip("may not mount a small disk here")
     try:
         full = quick_launch("--model", model, "--runs-dir", small / "runs")
-        assert full.code == 1 and "No space left" in full.out + full.err and "Traceback" not in full.out + full.err
+        assert (
+            full.code == 1
+            and "No space left" in full.out + full.err
+            and "Traceback" not in full.out + full.err
+        )
     finally:
         subprocess.run(["umount", "-l", small], check=True)
 
 
-def test_a_full_disk_is_not_held_against_the_code_and_the_experiment_goes_on_later(quick_launch, session, tmp_path):
+def test_a_full_disk_is_not_held_against_the_code_and_the_experiment_goes_on_later(
+    quick_launch, session, tmp_path
+):
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", disk], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", disk], capture_output=True, check=False
+    ).returncode:
         pytest.skip("may not mount a small disk here")
     try:
         fill = "    open('big', 'wb').write(b'x' * (70 << 20))\n"
@@ -104,7 +137,11 @@ def test_a_full_disk_is_not_held_against_the_code_and_the_experiment_goes_on_lat
         reply = edit(opening, fill + "    open('more', 'wb').write(b'x' * (70 << 20))\n" + opening)
         model = f"replay:{session(reply)}"
         full = quick_launch("--model", model, "--runs", "1", "--runs-dir", disk / "runs")
-        assert full.code == 1 and "fault: disk: " in full.out and "Traceback" not in full.out + full.err
+        assert (
+            full.code == 1
+            and "fault: disk: " in full.out
+            and "Traceback" not in full.out + full.err
+        )
         subprocess.run(["mount", "-o", "remount,size=600m", disk], check=True)
         assert quick_launch("--model", model, "--runs", "1", "--runs-dir", disk / "runs").code == 0
     finally:
@@ -114,8 +151,19 @@ def test_a_full_disk_is_not_held_against_the_code_and_the_experiment_goes_on_lat
 def test_a_second_process_on_the_same_experiment_is_told_so(quick_launch, quick, session):
     slow = edit("SCORE = 0.5", "import time; time.sleep(20)\nSCORE = 0.6")
     model = f"replay:{session(slow)}"
-    command = [sys.executable, REPOSITORY / "launch.py", quick / "higher.md", "--scaffold", quick / "scaffold", "--python", sys.executable,
-               "--model", model, "--runs", "1"]  # fmt: skip
+    command = [
+        sys.executable,
+        REPOSITORY / "launch.py",
+        quick / "higher.md",
+        "--scaffold",
+        quick / "scaffold",
+        "--python",
+        sys.executable,
+        "--model",
+        model,
+        "--runs",
+        "1",
+    ]
     first = subprocess.Popen(list(map(str, command)), cwd=quick, stdout=subprocess.DEVNULL)
     try:
         while not list((quick / "runs").glob("higher/*/run_1.pending/work/main.py")):
@@ -143,12 +191,25 @@ found = sorted(os.listdir("data"))
 with open(os.path.join(folder, "final_info.json"), "w") as file:
     json.dump({"digits": {"means": {"error": SCORE, "found": len(found)}}}, file)
 ''')
-    (quick / "higher.md").write_text("---\nmetric: error\ndirection: min\n---\n# Lower\n\nMake SCORE lower.\n")
-    done = launch(quick / "higher.md", "--scaffold", quick / "scaffold", "--python", sys.executable, "--dataset", "digits",
-                  "--model", f"replay:{session(*scores(0.4, 0.3, 0.2))}")  # fmt: skip
+    (quick / "higher.md").write_text(
+        "---\nmetric: error\ndirection: min\n---\n# Lower\n\nMake SCORE lower.\n"
+    )
+    done = launch(
+        quick / "higher.md",
+        "--scaffold",
+        quick / "scaffold",
+        "--python",
+        sys.executable,
+        "--dataset",
+        "digits",
+        "--model",
+        f"replay:{session(*scores(0.4, 0.3, 0.2))}",
+    )
     assert done.statuses == ["success"] * 3, done.out
     result = json.loads(done.archives[-1].run(1).result.read_text())
-    assert result["metrics"]["found"] == 5 and result["self_reported"] and "self-reported" in done.out
+    assert (
+        result["metrics"]["found"] == 5 and result["self_reported"] and "self-reported" in done.out
+    )
 
 
 def test_review_is_plain_in_a_pipe_and_shows_tables_gate_and_diffs(quick_launch, launch, session):
@@ -158,11 +219,22 @@ def test_review_is_plain_in_a_pipe_and_shows_tables_gate_and_diffs(quick_launch,
         *scores(0.7, start=0.6),
     ]
     done = quick_launch("--model", f"replay:{session(*replies)}", "--runs", "2")
-    overview, one, folder = launch("review"), launch("review", "higher"), launch("review", done.archives[-1].folder)
-    assert overview.code == one.code == folder.code == 0 and one.out.splitlines()[:-1] == folder.out.splitlines()[:-1]
+    overview, one, folder = (
+        launch("review"),
+        launch("review", "higher"),
+        launch("review", done.archives[-1].folder),
+    )
+    assert (
+        overview.code == one.code == folder.code == 0
+        and one.out.splitlines()[:-1] == folder.out.splitlines()[:-1]
+    )
     assert "0.5000" in overview.out and "+0.2000" in overview.out and "run_limit" in overview.out
     assert "run_1.failed_1: crash" in one.out and "ZeroDivisionError" in one.out
-    assert "-SCORE = 0.5" in one.out and "+SCORE = 0.7" in one.out and "gate: guard passed, requirements passed, lint passed" in one.out
+    assert (
+        "-SCORE = 0.5" in one.out
+        and "+SCORE = 0.7" in one.out
+        and "gate: guard passed, requirements passed, lint passed" in one.out
+    )
     assert "\x1b" not in overview.out + one.out
 
 
@@ -172,11 +244,15 @@ def test_dry_run_prints_the_prompt_and_the_plan_and_leaves_nothing(quick_launch,
     assert not (tmp_path / "runs").exists()
 
 
-def test_doctor_says_what_is_there_and_fails_only_when_the_main_job_cannot_run(launch, tmp_path, monkeypatch, experiments_environment):
+def test_doctor_says_what_is_there_and_fails_only_when_the_main_job_cannot_run(
+    launch, tmp_path, monkeypatch, experiments_environment
+):
     good = launch("doctor", "--python", experiments_environment.python)
     assert good.code == 0 and "torch" in good.out and "digits (bundled)" in good.out
     (tmp_path / "file").write_text("")
-    bad = launch("doctor", "--python", tmp_path / "nowhere", "--runs-dir", tmp_path / "file" / "runs")
+    bad = launch(
+        "doctor", "--python", tmp_path / "nowhere", "--runs-dir", tmp_path / "file" / "runs"
+    )
     assert bad.code == 1 and "cannot run: environment, runs" in bad.out
 
 
@@ -197,7 +273,12 @@ def test_one_damaged_archive_hides_no_other(quick_launch, launch, session, tmp_p
         (tmp_path / "runs" / name / "stamp").mkdir(parents=True)
         (tmp_path / "runs" / name / "stamp" / "config.json").write_text(config)
     done = launch("review")
-    assert done.code == 0 and done.out.count("damaged: ") == 3 and "run_limit" in done.out and "self-reported" in done.out
+    assert (
+        done.code == 0
+        and done.out.count("damaged: ") == 3
+        and "run_limit" in done.out
+        and "self-reported" in done.out
+    )
     assert launch("review", "torn").code == 1
     archive = next(archive for archive in done.archives if archive.folder.parent.name == "higher")
     archive.verdict.write_text('{"schema": 1}')
@@ -205,26 +286,58 @@ def test_one_damaged_archive_hides_no_other(quick_launch, launch, session, tmp_p
     assert done.code == 0 and done.out.count("damaged: ") == 3 and "self-reported" not in done.out
     assert "old format: verdict.json: not a verdict of this version" in done.out
     assert "not a verdict of this version" in launch("review", archive.folder).err
-    assert launch("verdict", archive.folder).code == 0 and launch("review").out.count("damaged: ") == 3
+    assert (
+        launch("verdict", archive.folder).code == 0 and launch("review").out.count("damaged: ") == 3
+    )
 
 
 def test_what_one_idea_got_wrong_does_not_stop_the_queue(quick, launch, session, tmp_path):
-    np.savez(tmp_path / "small.npz", images=np.arange(60 * 16, dtype=np.uint8).reshape(60, 4, 4), labels=np.arange(60) % 2)
+    np.savez(
+        tmp_path / "small.npz",
+        images=np.arange(60 * 16, dtype=np.uint8).reshape(60, 4, 4),
+        labels=np.arange(60) % 2,
+    )
     for name, front in (("a", ""), ("b", "---\ndataset: small.npz\n---\n"), ("c", "")):
         (tmp_path / f"{name}.md").write_text(f"{front}# {name}\n\nText.\n")
-    options = ("--scaffold", quick / "scaffold", "--python", sys.executable, "--model", f"replay:{session(*scores(0.6))}", "--runs", "1")
+    options = (
+        "--scaffold",
+        quick / "scaffold",
+        "--python",
+        sys.executable,
+        "--model",
+        f"replay:{session(*scores(0.6))}",
+        "--runs",
+        "1",
+    )
     done = launch("a.md", "b.md", "c.md", *options, "--train-size", "500")
     assert done.code == 1 and "b.md: --train-size 500: " in done.err
     assert {archive.folder.parent.name for archive in done.archives} == {"a", "c"}
 
 
-def test_two_commands_that_want_the_same_baseline_at_once_train_it_once(launch, tmp_path, experiments_environment):
-    options = ("baseline", "--dataset", "digits", "--epochs", "1", "--baseline-seeds", "3", "--python", experiments_environment.python)
+def test_two_commands_that_want_the_same_baseline_at_once_train_it_once(
+    launch, tmp_path, experiments_environment
+):
+    options = (
+        "baseline",
+        "--dataset",
+        "digits",
+        "--epochs",
+        "1",
+        "--baseline-seeds",
+        "3",
+        "--python",
+        experiments_environment.python,
+    )
     with ThreadPoolExecutor(2) as pool:
         both = list(pool.map(lambda _: launch(*options), range(2)))
     assert [done.code for done in both] == [0, 0], both
-    assert all("find a true effect of" in done.out and "0 duplicates across the splits dropped" in done.out for done in both)
-    trained = sorted(path.parent.name for path in (tmp_path / "runs" / "_baselines").glob("*/*/result.json"))
+    assert all(
+        "find a true effect of" in done.out and "0 duplicates across the splits dropped" in done.out
+        for done in both
+    )
+    trained = sorted(
+        path.parent.name for path in (tmp_path / "runs" / "_baselines").glob("*/*/result.json")
+    )
     assert trained == ["seed_0", "seed_1", "seed_2"], "no seed twice, none half"
     again = launch(*options)
     assert again.code == 0 and "training" not in again.out
@@ -233,7 +346,11 @@ def test_two_commands_that_want_the_same_baseline_at_once_train_it_once(launch, 
 def test_verdict_and_reproduce_say_in_one_line_what_they_cannot_do(quick_launch, launch, session):
     quick_launch("--model", f"replay:{session(*scores(0.6))}", "--runs", "1")
     verdict = launch("verdict", "higher")
-    assert verdict.code == 0 and "INCONCLUSIVE" in verdict.out and "self-reported" in verdict.out.splitlines()[0]
+    assert (
+        verdict.code == 0
+        and "INCONCLUSIVE" in verdict.out
+        and "self-reported" in verdict.out.splitlines()[0]
+    )
     assert "verdict" in launch("review").out
     none = launch("reproduce", "higher")
     assert none.code == 2 and "nothing to reproduce" in none.err

@@ -72,7 +72,13 @@ def review(capsys: pytest.CaptureFixture[str]) -> Review:
 
 def rendered(grid: Grid, width: int = 0) -> list[str]:
     """Its lines on a terminal of this width; 0: in a pipe."""
-    console = Console(file=io.StringIO(), width=width or 200, force_terminal=bool(width), color_system=None, highlight=False)
+    console = Console(
+        file=io.StringIO(),
+        width=width or 200,
+        force_terminal=bool(width),
+        color_system=None,
+        highlight=False,
+    )
     console.print(grid, crop=False)
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
@@ -87,8 +93,16 @@ def test_every_experiment_is_in_the_tables_and_in_the_rows_whatever_became_of_it
     found = json.loads(review("--runs-dir", runs, "--json")[1])
     assert {one["name"] for one in found} == names
     counts = {state: sum(one["state"] == state for one in found) for state in STATES}
-    assert counts == {"running": 0} | {state: sum(made == state for made in MADE) * len(DAMAGES) for state in STATES if state != "running"}
-    told = {one["note"].rpartition(f"{one['folder']}/")[2][:40] for one in found if one["state"] == "damaged"}
+    assert counts == {"running": 0} | {
+        state: sum(made == state for made in MADE) * len(DAMAGES)
+        for state in STATES
+        if state != "running"
+    }
+    told = {
+        one["note"].rpartition(f"{one['folder']}/")[2][:40]
+        for one in found
+        if one["state"] == "damaged"
+    }
     assert {note.split(":")[0] for note in told} >= {"verdict.json", "config.json", "events.jsonl"}
 
 
@@ -99,8 +113,14 @@ def test_the_rows_for_scripts_have_stable_names_and_numbers_in_them(runs, review
             q idea_seeds control_seeds time_ratio parameter_ratio qualifiers tokens cost stopped began ended seconds""".split()  # noqa: SIM905
     assert all(list(one) == names for one in found) and list(table[0]) == names
     for fields, line in zip(found, table, strict=True):
-        told = {name: "" if value is None else str(value).lower() if isinstance(value, bool) else value for name, value in fields.items()}
-        assert line == {name: "; ".join(value) if isinstance(value, list) else str(value) for name, value in told.items()}
+        told = {
+            name: "" if value is None else str(value).lower() if isinstance(value, bool) else value
+            for name, value in fields.items()
+        }
+        assert line == {
+            name: "; ".join(value) if isinstance(value, list) else str(value)
+            for name, value in told.items()
+        }
     first = next(one for one in found if one["state"] == "supported")
     assert (
         first["low"] < first["effect"] < first["high"]
@@ -113,25 +133,58 @@ def test_the_rows_for_scripts_have_stable_names_and_numbers_in_them(runs, review
 
 def test_rows_are_sorted_and_chosen_and_what_stands_in_them_stays(runs, review):
     every = {one["name"]: one for one in json.loads(review("--runs-dir", runs, "--json")[1])}
-    some = json.loads(review("--runs-dir", runs, "--json", "--verdict", "supported,inconclusive", "--verdict", "Old-Format")[1])
+    some = json.loads(
+        review(
+            "--runs-dir",
+            runs,
+            "--json",
+            "--verdict",
+            "supported,inconclusive",
+            "--verdict",
+            "Old-Format",
+        )[1]
+    )
     assert {one["state"] for one in some} == {"supported", "inconclusive", "old_format"}
-    assert all(one == every[one["name"]] for one in some), "q is among all that were tried, not among those shown"
-    costs = [one["cost"] for one in json.loads(review("--runs-dir", runs, "--json", "--sort", "cost")[1])]
+    assert all(one == every[one["name"]] for one in some), (
+        "q is among all that were tried, not among those shown"
+    )
+    costs = [
+        one["cost"] for one in json.loads(review("--runs-dir", runs, "--json", "--sort", "cost")[1])
+    ]
     known = [cost for cost in costs if cost is not None]
-    assert known == sorted(known, reverse=True) and costs == known + [None] * (len(costs) - len(known)) and None in costs
-    values = [one["q"] for one in json.loads(review("--runs-dir", runs, "--json", "--sort", "q", "--verdict", "supported")[1])]
+    assert (
+        known == sorted(known, reverse=True)
+        and costs == known + [None] * (len(costs) - len(known))
+        and None in costs
+    )
+    values = [
+        one["q"]
+        for one in json.loads(
+            review("--runs-dir", runs, "--json", "--sort", "q", "--verdict", "supported")[1]
+        )
+    ]
     assert values == sorted(values)
     code, out, _ = review("--runs-dir", runs, "--verdict", "supported")
     compared = sum(one["effect"] is not None for one in every.values())
-    assert code == 0 and f"ideas compared: {compared};" in out and f"6 of {COUNT} experiments" in out and "inconclusive" not in out
-    assert review("--runs-dir", runs, "--verdict", "running")[:2] == (0, f"none of {COUNT} experiments is running\n")
+    assert (
+        code == 0
+        and f"ideas compared: {compared};" in out
+        and f"6 of {COUNT} experiments" in out
+        and "inconclusive" not in out
+    )
+    assert review("--runs-dir", runs, "--verdict", "running")[:2] == (
+        0,
+        f"none of {COUNT} experiments is running\n",
+    )
     assert json.loads(review("--runs-dir", runs, "--verdict", "running", "--json")[1]) == []
 
 
 def test_every_column_sorts_archives_of_every_state(runs):
     found = summaries(runs)
     for column in (*LARGEST_FIRST, *SMALLEST_FIRST, *HEADINGS):
-        assert sorted(one.name for one in ordered(found, column)) == sorted(one.name for one in found), column
+        assert sorted(one.name for one in ordered(found, column)) == sorted(
+            one.name for one in found
+        ), column
 
 
 def test_the_verdicts_are_ranked_by_the_lower_end_of_their_intervals(runs):
@@ -152,25 +205,45 @@ def test_on_a_terminal_no_line_is_wider_than_it_and_no_number_is_cut(runs, width
         rows = [line for line in lines if re.search(r"/2026\d{4}T\d{6}Z", line)]
         assert len(rows) == len(table.columns[0].cells), "one line each"
         for line, *cells in zip(
-            rows, *(column.cells for column in table.columns if not column.leave_out and not column.shortest), strict=True
+            rows,
+            *(
+                column.cells
+                for column in table.columns
+                if not column.leave_out and not column.shortest
+            ),
+            strict=True,
         ):
             assert all(cell in line for cell in cells)
-    assert width < 80 or {"time", "params"} <= set(rendered(verdict_table(found, found), width)[0].split()), "no win without its price"
+    assert width < 80 or {"time", "params"} <= set(
+        rendered(verdict_table(found, found), width)[0].split()
+    ), "no win without its price"
 
 
 def test_in_a_pipe_nothing_is_shortened_and_nothing_is_coloured(runs, review):
     code, out, _ = review("--runs-dir", runs)
     assert code == 0 and "…" not in out and "\x1b" not in out
-    assert "fault: provider: openai: RateLimitError: 429 [too many requests] after 4 requests" in out
+    assert (
+        "fault: provider: openai: RateLimitError: 429 [too many requests] after 4 requests" in out
+    )
 
 
 def test_a_table_leaves_out_what_matters_less_and_shortens_texts_before_names():
     name = Column("name", ["an_idea_with_a_long_name/20260921T155102Z"], shortest=23, tail=17)
-    columns = [name, Column("n", ["1234567"], right=True), Column("less", ["9"], leave_out=1), Column("text", ["日本語" * 9], shortest=6)]
-    assert rendered(Grid(columns), 79)[2] == "an_idea_with_a_long_name/20260921T155102Z  1234567  9     日本語日本語日本語日…"
+    columns = [
+        name,
+        Column("n", ["1234567"], right=True),
+        Column("less", ["9"], leave_out=1),
+        Column("text", ["日本語" * 9], shortest=6),
+    ]
+    assert (
+        rendered(Grid(columns), 79)[2]
+        == "an_idea_with_a_long_name/20260921T155102Z  1234567  9     日本語日本語日本語日…"
+    )
     assert rendered(Grid(columns), 50)[2] == "an_idea_w…/20260921T155102Z  1234567  9     日本 …"
     assert rendered(Grid(columns), 42)[2] == "an_idea…/20260921T155102Z  1234567  日本 …"
-    assert rendered(Grid(columns), 20)[2] == "an_id…/20260921T155102Z  1234567  日本 …", "what is left is whole, even where it does not fit"
+    assert rendered(Grid(columns), 20)[2] == "an_id…/20260921T155102Z  1234567  日本 …", (
+        "what is left is whole, even where it does not fit"
+    )
 
 
 def test_what_makes_no_sense_together_is_one_line(runs, review):
@@ -192,14 +265,22 @@ def test_what_makes_no_sense_together_is_one_line(runs, review):
         (["--runs-dir", runs / "absent"], "no experiment here yet: python launch.py ideas/"),
         (["absent"], "absent: no experiment"),
     ]:
-        code, out, err = review(*(["--runs-dir", runs] if "--runs-dir" not in arguments else []), *arguments)
-        assert code == 2 and said in err and err.count("\n") == 1 and out == "", (arguments, out, err)
+        code, out, err = review(
+            *(["--runs-dir", runs] if "--runs-dir" not in arguments else []), *arguments
+        )
+        assert code == 2 and said in err and err.count("\n") == 1 and out == "", (
+            arguments,
+            out,
+            err,
+        )
 
 
 def test_a_running_experiment_is_said_to_run(tmp_path, review):
     archive = make_archives(tmp_path, 12)[11]
     with locked(experiment_lock(archive.folder.parent, read_json(archive.config)["key"])):
-        assert summarise(archive).state == "running" and "running" in review("--runs-dir", tmp_path)[1]
+        assert (
+            summarise(archive).state == "running" and "running" in review("--runs-dir", tmp_path)[1]
+        )
     assert summarise(archive).state == "unfinished"
 
 
@@ -217,15 +298,32 @@ def test_many_experiments_are_read_without_the_libraries_that_compute(runs):
     for arguments, more in ([], ""), (["--json"], ", 'rich'"), (["--csv"], ", 'rich'"):
         command = ["review", "--runs-dir", str(runs), *arguments]
         script = f"import launch, sys; launch.main({command!r}); print(sorted({{{heavy}{more}}} & set(sys.modules)), file=sys.stderr)"
-        done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         assert done.stderr == "[]\n"
 
 
 def test_a_terminal_without_the_letters_shows_others(one):
     one.config.write_text(json.dumps(read_json(one.config) | {"idea": "\u00c9t\u00e9"}))
     command = [sys.executable, "launch.py", "review", one.folder]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, env={"PYTHONIOENCODING": "ascii", "PATH": ""}, check=False)
-    assert done.returncode == 0 and b"-----" in done.stdout and b"\\xc9t\\xe9: val_accuracy" in done.stdout and done.stderr == b""
+    done = subprocess.run(
+        command,
+        cwd=REPOSITORY,
+        capture_output=True,
+        env={"PYTHONIOENCODING": "ascii", "PATH": ""},
+        check=False,
+    )
+    assert (
+        done.returncode == 0
+        and b"-----" in done.stdout
+        and b"\\xc9t\\xe9: val_accuracy" in done.stdout
+        and done.stderr == b""
+    )
 
 
 # ---- text that nobody vouches for ----------------------------------------------------------------------------------
@@ -236,15 +334,30 @@ def test_names_and_texts_with_control_characters_or_markup_are_shown_as_text(one
     one.folder.parent.rename(odd)
     archive = Archive(odd / one.folder.name)
     stored = read_json(archive.verdict)
-    stored["reasons"], stored["qualifiers"] = ["\x1b]0;title\x07[red]why[/red]\r\n\x00"], ["[link=x]with[/link]\x1b[2J"]
-    archive.verdict.write_text(json.dumps(stored | {"idea": stored["idea"] | {"title": "=HYPERLINK(1)\x07"}}))
-    for arguments in ([], ["--json"], ["--csv"], [archive.folder], [archive.folder, "--json"], [archive.folder, "--diff"]):
+    stored["reasons"], stored["qualifiers"] = (
+        ["\x1b]0;title\x07[red]why[/red]\r\n\x00"],
+        ["[link=x]with[/link]\x1b[2J"],
+    )
+    archive.verdict.write_text(
+        json.dumps(stored | {"idea": stored["idea"] | {"title": "=HYPERLINK(1)\x07"}})
+    )
+    for arguments in (
+        [],
+        ["--json"],
+        ["--csv"],
+        [archive.folder],
+        [archive.folder, "--json"],
+        [archive.folder, "--diff"],
+    ):
         code, out, err = review("--runs-dir", tmp_path / "runs", *arguments)
         assert code == 0 and not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202e]", out + err), arguments
     assert (
-        "=x[bold] é/" in review("--runs-dir", tmp_path / "runs")[1] and "[link=x]with[/link]" in review("--runs-dir", tmp_path / "runs")[1]
+        "=x[bold] é/" in review("--runs-dir", tmp_path / "runs")[1]
+        and "[link=x]with[/link]" in review("--runs-dir", tmp_path / "runs")[1]
     )
-    assert json.loads(review("--runs-dir", tmp_path / "runs", "--json")[1])[0]["folder"] == str(archive.folder)
+    assert json.loads(review("--runs-dir", tmp_path / "runs", "--json")[1])[0]["folder"] == str(
+        archive.folder
+    )
     (line,) = csv.DictReader(io.StringIO(review("--runs-dir", tmp_path / "runs", "--csv")[1]))
     assert (
         line["title"].startswith("'=HYPERLINK")
@@ -255,18 +368,45 @@ def test_names_and_texts_with_control_characters_or_markup_are_shown_as_text(one
 
 def test_a_secret_that_got_into_an_archive_is_shown_nowhere(one, review, tmp_path, monkeypatch):
     monkeypatch.setenv("SOME_API_KEY", "sk-abcdefgh-1234")
-    one.verdict.write_text(one.verdict.read_text().replace("made up for a benchmark", "sk-abcdefgh-1234"))
+    one.verdict.write_text(
+        one.verdict.read_text().replace("made up for a benchmark", "sk-abcdefgh-1234")
+    )
     for arguments in ([], ["--json"], ["--csv"], [one.folder], [one.folder, "--json"]):
         assert "sk-abcdefgh" not in review("--runs-dir", tmp_path / "runs", *arguments)[1]
 
 
-JUNK: list[Any] = [None, True, -1, 2**70, 10**400, 1e308, float("nan"), "", "x", "\x1b[31m[red]", "\ud800", [], [1], {}, {"a": 1}, [[]] * 3]
+JUNK: list[Any] = [
+    None,
+    True,
+    -1,
+    2**70,
+    10**400,
+    1e308,
+    float("nan"),
+    "",
+    "x",
+    "\x1b[31m[red]",
+    "\ud800",
+    [],
+    [1],
+    {},
+    {"a": 1},
+    [[]] * 3,
+]
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Every place in a JSON value, as a path of keys; long lists by their first few."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value[:4]) if isinstance(value, list) else ()
-    return [path] * bool(path) + [place for key, part in inner for place in places(part, (*path, key))]
+    inner = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value[:4])
+        if isinstance(value, list)
+        else ()
+    )
+    return [path] * bool(path) + [
+        place for key, part in inner for place in places(part, (*path, key))
+    ]
 
 
 def edited(value: Any, rng: random.Random) -> Any:
@@ -295,13 +435,19 @@ def edit_by_hand(path: Path, rng: random.Random) -> None:
 @pytest.mark.parametrize("place", [0, 5, 10, 11, 13], ids=lambda place: MADE[place])
 def test_whatever_stands_in_an_archive_it_is_shown_in_every_table_and_row(tmp_path, place):
     archive = make_archives(tmp_path / "runs", place + 1, whole=0)[place]
-    files = [path for path in (archive.config, archive.events, archive.session, archive.verdict) if path.exists()]
+    files = [
+        path
+        for path in (archive.config, archive.events, archive.session, archive.verdict)
+        if path.exists()
+    ]
     kept, rng = {path: path.read_bytes() for path in files}, random.Random(place)
     for _ in range(150):
         path = rng.choice(files)
         edit_by_hand(path, rng)
         found = corrected([summarise(archive)])
-        tables = [table for table in (verdict_table(found, found), overview_table(found, found)) if table]
+        tables = [
+            table for table in (verdict_table(found, found), overview_table(found, found)) if table
+        ]
         shown = [rendered(table, width) for table in tables for width in (0, 80)]
         assert any(archive.folder.name in line for lines in shown for line in lines)
         assert (
@@ -314,13 +460,25 @@ def test_whatever_stands_in_an_archive_it_is_shown_in_every_table_and_row(tmp_pa
 
 
 def test_whatever_stands_in_an_archive_review_shows_the_rest_and_names_the_damage(one, review):
-    files = [one.config, one.events, one.verdict, one.run(1).result, one.run(1).gate, one.run(0).result]
+    files = [
+        one.config,
+        one.events,
+        one.verdict,
+        one.run(1).result,
+        one.run(1).gate,
+        one.run(0).result,
+    ]
     kept, rng, codes = {path: path.read_bytes() for path in files}, random.Random(5), list[int]()
     for _ in range(120):
         path = rng.choice(files)
         edit_by_hand(path, rng)
-        code, _out, err = review(one.folder, *rng.choice([[], [], [], ["--json"], ["--diff"], ["--log", "1"]]))
-        assert code in (0, 1, 2) and "fault of Assay" not in err and "Traceback" not in err, (path, err)
+        code, _out, err = review(
+            one.folder, *rng.choice([[], [], [], ["--json"], ["--diff"], ["--log", "1"]])
+        )
+        assert code in (0, 1, 2) and "fault of Assay" not in err and "Traceback" not in err, (
+            path,
+            err,
+        )
         assert code == 0 or (err.startswith("launch.py: ") and one.folder.name in err), err
         codes.append(code)
         path.write_bytes(kept[path])
@@ -330,15 +488,28 @@ def test_whatever_stands_in_an_archive_review_shows_the_rest_and_names_the_damag
 def test_one_damaged_attempt_hides_no_other(one, review):
     one.run(2).result.write_text(json.dumps(read_json(one.run(2).result) | {"metrics": "x"}))
     code, out, err = review(one.folder)
-    assert code == 1 and "run_2/result.json: not a result of this version" in err and err.count("\n") == 1
+    assert (
+        code == 1
+        and "run_2/result.json: not a result of this version" in err
+        and err.count("\n") == 1
+    )
     assert re.search(r"^run_2 +damaged", out, re.M) and "\nrun_2: damaged\n" in out
-    assert re.search(r"^run_3 +success", out, re.M) and "\nrun_3: success\n" in out and "VERDICT" in out
+    assert (
+        re.search(r"^run_3 +success", out, re.M)
+        and "\nrun_3: success\n" in out
+        and "VERDICT" in out
+    )
 
 
 def test_an_experiment_without_its_config_can_be_looked_at(one, review, tmp_path):
     one.config.unlink()
     code, out, err = review(one.folder)
-    assert code == 1 and "config.json: No such file" in err and "run_3: success" in out and "VERDICT" in out
+    assert (
+        code == 1
+        and "config.json: No such file" in err
+        and "run_3: success" in out
+        and "VERDICT" in out
+    )
     assert find(Path(one.folder.parent.name), tmp_path / "runs") == one, "by its name too"
     assert "damaged: config.json: No such file" in review("--runs-dir", tmp_path / "runs")[1]
 
@@ -348,20 +519,41 @@ def test_an_experiment_without_its_config_can_be_looked_at(one, review, tmp_path
 
 def with_attempts(one: Archive, *names: str) -> None:
     """Give an experiment these attempts: failed ones are copies of run_1, with a program of their own."""
-    events = [event for event in read_events(one.events) if event["event"] not in ("edit", "attempt", "verdict")]
+    events = [
+        event
+        for event in read_events(one.events)
+        if event["event"] not in ("edit", "attempt", "verdict")
+    ]
     edit = next(event for event in read_events(one.events) if event["event"] == "edit")
     for place, name in enumerate(names):
         if not (one.folder / name).exists():
             shutil.copytree(one.folder / "run_1", one.folder / name)
         (one.folder / name / "code" / "main.py").write_text(f"ATTEMPT = {place}\n")
         value = None if ".failed_" in name else 0.5 + place / 100 * (-1) ** place
-        events += [edit, {"event": "attempt", "number": int(name[4]), "folder": name, "status": "success", "value": value}]
+        events += [
+            edit,
+            {
+                "event": "attempt",
+                "number": int(name[4]),
+                "folder": name,
+                "status": "success",
+                "value": value,
+            },
+        ]
     one.events.write_text("".join(json.dumps(event) + "\n" for event in events))
 
 
 @pytest.fixture
 def several(one: Archive) -> Archive:
-    with_attempts(one, "run_1.failed_1", "run_1.failed_2", "run_1", "run_2", "run_3.failed_1", "run_3.failed_2")
+    with_attempts(
+        one,
+        "run_1.failed_1",
+        "run_1.failed_2",
+        "run_1",
+        "run_2",
+        "run_3.failed_1",
+        "run_3.failed_2",
+    )
     return one
 
 
@@ -372,11 +564,17 @@ def several(one: Archive) -> Archive:
         (["2"], "run_2", ["run_1", "run_0, the scaffold"]),
         (["run_2"], "run_2", ["run_1", "run_0, the scaffold"]),
         (["run_1.failed_2"], "run_1.failed_2", ["run_1.failed_1", "run_0, the scaffold"]),
-        (["3"], "run_3.failed_2", ["run_3.failed_1", "run_2", "run_0, the scaffold"]),  # it never succeeded
+        (
+            ["3"],
+            "run_3.failed_2",
+            ["run_3.failed_1", "run_2", "run_0, the scaffold"],
+        ),  # it never succeeded
         (["run_1.failed_1"], "run_1.failed_1", ["run_0, the scaffold"]),
     ],
 )
-def test_a_diff_is_of_the_attempt_that_is_meant_against_those_before_it(several, review, asked, title, compared):
+def test_a_diff_is_of_the_attempt_that_is_meant_against_those_before_it(
+    several, review, asked, title, compared
+):
     code, out, err = review(several.folder, "--diff", *asked)
     assert code == 0 and out.splitlines()[0] == title, err
     assert re.findall(r"^since (.*):$", out, re.M) == compared and "+ATTEMPT = " in out
@@ -385,16 +583,26 @@ def test_a_diff_is_of_the_attempt_that_is_meant_against_those_before_it(several,
 def test_a_log_is_of_the_last_attempt_cleaned_and_whole_in_a_pipe(several, review, tmp_path):
     folder = several.folder / "run_3.failed_2"
     lines = [f"line {number}" for number in range(500)]
-    (folder / "stdout.log").write_bytes("\n".join([*lines, "50 %\r100 %\x1b[31m[bold]red\x00"]).encode() + b"\xff")
+    (folder / "stdout.log").write_bytes(
+        "\n".join([*lines, "50 %\r100 %\x1b[31m[bold]red\x00"]).encode() + b"\xff"
+    )
     (folder / "stderr.log").unlink()
     (folder / "stderr.log").symlink_to("/etc/passwd")
     code, out, _ = review(several.folder, "--log")
-    assert code == 0 and out.startswith("run_3.failed_2, the last attempt\n") and all(f"{line}\n" in out for line in lines)
+    assert (
+        code == 0
+        and out.startswith("run_3.failed_2, the last attempt\n")
+        and all(f"{line}\n" in out for line in lines)
+    )
     assert "\n100 %[bold]red\ufffd\n" in out and "root:" not in out and "50 %" not in out
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
     show_log(console, several.run(3).__class__(folder), "")
     shown = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "401 lines left out; in a pipe all are shown" in shown and "line 499" in shown and "line 300\n" not in shown
+    assert (
+        "401 lines left out; in a pipe all are shown" in shown
+        and "line 499" in shown
+        and "line 300\n" not in shown
+    )
     (folder / "stdout.log").write_bytes(b"")
     assert "its programs wrote nothing" in review(several.folder, "--log")[1]
     assert review(several.folder, "--log", "0")[1].startswith("run_0\n")
@@ -409,7 +617,13 @@ def test_the_chat_is_shown_cleaned_and_its_absence_is_said(one, review):
 
 
 def test_an_experiment_before_its_first_attempt_says_so(one, review):
-    one.events.write_text("".join(json.dumps(event) + "\n" for event in read_events(one.events) if event["event"] == "sitting"))
+    one.events.write_text(
+        "".join(
+            json.dumps(event) + "\n"
+            for event in read_events(one.events)
+            if event["event"] == "sitting"
+        )
+    )
     one.verdict.unlink()
     for view in ("--diff", "--log"):
         code, _, err = review(one.folder, view)
@@ -417,10 +631,21 @@ def test_an_experiment_before_its_first_attempt_says_so(one, review):
     assert review(one.folder)[0] == 0
 
 
-def test_one_experiment_for_scripts_has_its_attempts_its_verdict_and_what_is_damaged(several, review):
+def test_one_experiment_for_scripts_has_its_attempts_its_verdict_and_what_is_damaged(
+    several, review
+):
     told = json.loads(review(several.folder, "--json")[1])
-    assert told["attempts"][2] == {"folder": "run_1", "number": 1, "status": "success", "value": 0.52}
-    assert told["verdict"] == read_json(several.verdict) and told["problems"] == [] and told["name"].startswith("batch_norm_placement/")
+    assert told["attempts"][2] == {
+        "folder": "run_1",
+        "number": 1,
+        "status": "success",
+        "value": 0.52,
+    }
+    assert (
+        told["verdict"] == read_json(several.verdict)
+        and told["problems"] == []
+        and told["name"].startswith("batch_norm_placement/")
+    )
     several.verdict.write_text("{")
     told = json.loads(review(several.folder, "--json")[1])
     assert told["verdict"] is None and "verdict.json" in told["problems"][0]

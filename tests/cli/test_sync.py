@@ -29,11 +29,20 @@ ROWS = "epoch,val_loss,val_acc,train_loss,train_acc,lr,seconds,steps\n1,2.5,0.25
 MORE = "2,1.5,0.5,2.0,0.375,0.001,0.25,34\n"
 
 
-def add(archive: Archive, name: str, event: dict, rows: str | None = ROWS + MORE, arrays: str = "/data/arrays") -> RunFolder:
+def add(
+    archive: Archive,
+    name: str,
+    event: dict,
+    rows: str | None = ROWS + MORE,
+    arrays: str = "/data/arrays",
+) -> RunFolder:
     """A run that the archive knows by this event."""
     folder = RunFolder(archive.folder / name)
     folder.folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder.result, Run(1, RunStatus.SUCCESS, folder.folder.name, variables={"ASSAY_ARRAYS": arrays}).save())
+    write_json(
+        folder.result,
+        Run(1, RunStatus.SUCCESS, folder.folder.name, variables={"ASSAY_ARRAYS": arrays}).save(),
+    )
     if rows is not None:
         folder.metrics.write_text(rows)
     if event:
@@ -49,12 +58,24 @@ def archive(tmp_path) -> Archive:
     write_json(archive.config, {"key": "x"})
     add(archive, "run_0", {})
     add(archive, "run_1.failed_1", {"event": "attempt"}, ROWS + "2,1.5,nan\n")
-    add(archive, "run_1", {"event": "attempt"}, "epoch,val_acc,gate/depth,weird name!,train_loss\n1,0.5,0.75,3,1\n2,inf,1.25,3,\n")
+    add(
+        archive,
+        "run_1",
+        {"event": "attempt"},
+        "epoch,val_acc,gate/depth,weird name!,train_loss\n1,0.5,0.75,3,1\n2,inf,1.25,3,\n",
+    )
     add(archive, "run_2.failed_1", {"event": "attempt"}, None)
-    add(archive, "confirm/idea_seed_7", {"event": "confirmed", "arm": "idea", "seed": 7}, arrays="/data/confirming")
+    add(
+        archive,
+        "confirm/idea_seed_7",
+        {"event": "confirmed", "arm": "idea", "seed": 7},
+        arrays="/data/confirming",
+    )
     add(archive, "confirm/control_seed_0", {"event": "confirmed", "arm": "control", "seed": 0})
     for name in ("run_1.failed_1", "run_1"):
-        (folder := RunFolder(archive.folder / name).work / "wandb" / f"offline-run-{name}").mkdir(parents=True)
+        (folder := RunFolder(archive.folder / name).work / "wandb" / f"offline-run-{name}").mkdir(
+            parents=True
+        )
         (folder / "run.wandb").write_bytes(b"x")
     return archive
 
@@ -76,7 +97,10 @@ def server(monkeypatch) -> list[str]:
 
     refused.clear()
     monkeypatch.setattr(wandb_sync.subprocess, "run", run)
-    monkeypatch.setattr("agent.cli.sync.existing", lambda python, required: Environment(python, "test", {"wandb": "1"}))
+    monkeypatch.setattr(
+        "agent.cli.sync.existing",
+        lambda python, required: Environment(python, "test", {"wandb": "1"}),
+    )
     return sent
 
 
@@ -86,18 +110,29 @@ refused = set[str]()
 # ---- W&B -----------------------------------------------------------------------------------------------------
 
 
-def test_what_was_not_uploaded_is_uploaded_once_and_remembered_outside_the_run_s_own_folder(archive, server, tmp_path, capsys):
+def test_what_was_not_uploaded_is_uploaded_once_and_remembered_outside_the_run_s_own_folder(
+    archive, server, tmp_path, capsys
+):
     runs, python = tmp_path / "runs", Path(sys.executable)
     refused.add("offline-run-run_1")
     before = sorted((archive.folder / "run_1").rglob("*"))
     assert sync(None, runs, None, python) == 1 and server == ["offline-run-run_1.failed_1"]
     said = capsys.readouterr().out
-    assert "higher/20260101T000000Z: 1 uploaded, 0 uploaded earlier, 1 not" in said and "Error: no such project" in said
+    assert (
+        "higher/20260101T000000Z: 1 uploaded, 0 uploaded earlier, 1 not" in said
+        and "Error: no such project" in said
+    )
     refused.clear()
-    assert sync(Path("higher"), runs, None, python) == 0 and server == ["offline-run-run_1.failed_1", "offline-run-run_1"]
+    assert sync(Path("higher"), runs, None, python) == 0 and server == [
+        "offline-run-run_1.failed_1",
+        "offline-run-run_1",
+    ]
     assert sync(None, runs, None, python) == 0 and len(server) == 2
     assert "0 uploaded, 2 uploaded earlier, 0 not" in capsys.readouterr().out.splitlines()[-1]
-    assert sorted((archive.folder / "run_1").rglob("*")) == before and len(read_events(archive.uploads)) == 2
+    assert (
+        sorted((archive.folder / "run_1").rglob("*")) == before
+        and len(read_events(archive.uploads)) == 2
+    )
 
 
 def test_one_damaged_archive_holds_up_no_other(archive, server, tmp_path, capsys):
@@ -109,9 +144,17 @@ def test_one_damaged_archive_holds_up_no_other(archive, server, tmp_path, capsys
     assert len(said) == 2 and said[0].startswith("bad/20260101T000000Z: not uploaded: archive: ")
 
 
-def test_without_a_key_without_an_environment_and_without_runs_it_says_what_to_do(archive, tmp_path, launch, capsys, monkeypatch):
-    assert (done := launch("sync")).code == 2 and "no key is set: export WANDB_API_KEY=..." in done.err and done.err.count("\n") == 1
-    assert (done := launch("sync", WANDB_API_KEY=KEY)).code == 1 and "2 runs not uploaded: their environment is not here" in done.out
+def test_without_a_key_without_an_environment_and_without_runs_it_says_what_to_do(
+    archive, tmp_path, launch, capsys, monkeypatch
+):
+    assert (
+        (done := launch("sync")).code == 2
+        and "no key is set: export WANDB_API_KEY=..." in done.err
+        and done.err.count("\n") == 1
+    )
+    assert (
+        done := launch("sync", WANDB_API_KEY=KEY)
+    ).code == 1 and "2 runs not uploaded: their environment is not here" in done.out
     assert launch("sync", "absent", WANDB_API_KEY=KEY).code == 2
     empty = launch("sync", "--runs-dir", tmp_path / "none", WANDB_API_KEY=KEY)
     assert empty.code == 2 and "no experiment here yet" in empty.err
@@ -126,30 +169,63 @@ def test_without_a_key_without_an_environment_and_without_runs_it_says_what_to_d
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """As TensorBoard reads them."""
     read = EventAccumulator(str(folder)).Reload()
-    return {tag: [(point.step, point.value) for point in read.Scalars(tag)] for tag in read.Tags()["scalars"]}
+    return {
+        tag: [(point.step, point.value) for point in read.Scalars(tag)]
+        for tag in read.Tags()["scalars"]
+    }
 
 
-def test_tensorboard_reads_the_curves_of_explored_control_and_confirmed_runs(archive, launch, tmp_path):
+def test_tensorboard_reads_the_curves_of_explored_control_and_confirmed_runs(
+    archive, launch, tmp_path
+):
     done = launch("sync", "--tensorboard")
     folder = tmp_path / "runs" / FOLDER / "higher" / "20260101T000000Z"
     assert done.code == 0 and f"tensorboard --logdir {Path('runs') / FOLDER}" in done.out
-    assert sorted(path.name for path in folder.iterdir()) == ["control_seed_0", "idea_seed_7", "run_0", "run_1", "run_1.failed_1"]
-    assert curves(folder / "run_0")["val_acc"] == [(1, 0.25), (2, 0.5)] and curves(folder / "run_0")["seconds"] == [(1, 0.5), (2, 0.25)]
-    assert curves(folder / "run_1.failed_1")["val_acc"] == [(1, 0.25)], "no number where there is none"
-    assert curves(folder / "run_1") == {"val_acc": [(1, 0.5)], "gate/depth": [(1, 0.75), (2, 1.25)], "train_loss": [(1, 1.0)]}
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "control_seed_0",
+        "idea_seed_7",
+        "run_0",
+        "run_1",
+        "run_1.failed_1",
+    ]
+    assert curves(folder / "run_0")["val_acc"] == [(1, 0.25), (2, 0.5)] and curves(
+        folder / "run_0"
+    )["seconds"] == [(1, 0.5), (2, 0.25)]
+    assert curves(folder / "run_1.failed_1")["val_acc"] == [(1, 0.25)], (
+        "no number where there is none"
+    )
+    assert curves(folder / "run_1") == {
+        "val_acc": [(1, 0.5)],
+        "gate/depth": [(1, 0.75), (2, 1.25)],
+        "train_loss": [(1, 1.0)],
+    }
     fresh = curves(folder / "idea_seed_7")
-    assert fresh["val_acc_on_training_images"] == [(1, 0.25), (2, 0.5)] and "val_acc" not in fresh and "train_acc" in fresh
+    assert (
+        fresh["val_acc_on_training_images"] == [(1, 0.25), (2, 0.5)]
+        and "val_acc" not in fresh
+        and "train_acc" in fresh
+    )
     assert "val_acc" in curves(folder / "control_seed_0")
     before = [(path, path.stat().st_mtime_ns) for path in sorted(folder.rglob("*"))]
     assert "0 runs written, 6 were there" in launch("sync", "higher", "--tensorboard").out
     assert [(path, path.stat().st_mtime_ns) for path in sorted(folder.rglob("*"))] == before
     assert launch("sync", "higher", "--tensorboard", tmp_path / "board").code == 0
-    assert curves(tmp_path / "board" / "higher" / "20260101T000000Z" / "run_0")["val_acc"] == [(1, 0.25), (2, 0.5)]
+    assert curves(tmp_path / "board" / "higher" / "20260101T000000Z" / "run_0")["val_acc"] == [
+        (1, 0.25),
+        (2, 0.5),
+    ]
 
 
-def test_a_hostile_metrics_file_is_bounded_and_no_file_is_followed_or_written_outside(archive, tmp_path):
+def test_a_hostile_metrics_file_is_bounded_and_no_file_is_followed_or_written_outside(
+    archive, tmp_path
+):
     many = ",".join(f"m{k}" for k in range(5000))
-    add(archive, "run_3", {"event": "attempt"}, f"epoch,{many}\n1,{','.join(['1'] * 5000)}\n" + "2,1\n" * 9000)
+    add(
+        archive,
+        "run_3",
+        {"event": "attempt"},
+        f"epoch,{many}\n1,{','.join(['1'] * 5000)}\n" + "2,1\n" * 9000,
+    )
     add(archive, "run_4", {"event": "attempt"}, "epoch,a\n1,1e39\n-1,1\n1e300,1\n1,2\n\x00,\n")
     (tmp_path / "secret.csv").write_text(ROWS)
     add(archive, "run_5", {"event": "attempt"}, None).metrics.symlink_to(tmp_path / "secret.csv")
@@ -157,14 +233,23 @@ def test_a_hostile_metrics_file_is_bounded_and_no_file_is_followed_or_written_ou
     board = tmp_path / "board"
     assert export([archive], board) == 0
     folder = board / "higher" / "20260101T000000Z"
-    assert len(curves(folder / "run_3")) == tensorboard.MOST_TAGS and curves(folder / "run_4") == {"a": [(1, 2.0)]}
-    assert not (folder / "run_5").exists() and {path.parent.parent for path in board.rglob(FILE)} == {folder}
+    assert len(curves(folder / "run_3")) == tensorboard.MOST_TAGS and curves(folder / "run_4") == {
+        "a": [(1, 2.0)]
+    }
+    assert not (folder / "run_5").exists() and {
+        path.parent.parent for path in board.rglob(FILE)
+    } == {folder}
 
 
-def test_a_damaged_archive_is_a_line_and_a_missing_package_says_how_to_get_it(archive, tmp_path, monkeypatch, capsys):
+def test_a_damaged_archive_is_a_line_and_a_missing_package_says_how_to_get_it(
+    archive, tmp_path, monkeypatch, capsys
+):
     (archive.folder / "run_1" / "result.json").write_text("{")
     other = conduct_nothing(tmp_path)
-    assert export([archive, other], tmp_path / "board") == 1 and (tmp_path / "board" / "other").exists()
+    assert (
+        export([archive, other], tmp_path / "board") == 1
+        and (tmp_path / "board" / "other").exists()
+    )
     assert "higher/20260101T000000Z: not written: archive: " in capsys.readouterr().out
     monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
     with pytest.raises(UserError, match="python -m pip install 'tensorboard"):
@@ -192,10 +277,16 @@ def test_metrics_csv_opens_in_pandas_with_numbers_in_every_column(bench):
 
     def logs(workspace: Path) -> None:
         main, opening = workspace / "main.py", "    def training_step(self, batch, batch_idx):\n"
-        text = main.read_text().replace("F.relu(self.conv2(x))", "(F.gelu if IDEA else F.relu)(self.conv2(x))")
+        text = main.read_text().replace(
+            "F.relu(self.conv2(x))", "(F.gelu if IDEA else F.relu)(self.conv2(x))"
+        )
         assert opening in text
         hook = "    def on_train_end(self):\n        if self.trainer.num_training_batches > 9:\n            raise RuntimeError('late')\n\n"
-        main.write_text(text.replace(opening, f"{hook if crashes else ''}{opening}        self.log('gate/depth', 0.5)\n"))
+        main.write_text(
+            text.replace(
+                opening, f"{hook if crashes else ''}{opening}        self.log('gate/depth', 0.5)\n"
+            )
+        )
 
     crashes = False
     whole = bench.conduct(logs).archive

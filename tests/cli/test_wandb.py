@@ -39,25 +39,44 @@ def test_plain_files_are_uploaded(run, monkeypatch):
     assert uploaded(monkeypatch, run) == ([], [run])
 
 
-@pytest.mark.parametrize("place", ["file", "folder", "deep", "pipe", "run", "wandb", "work", "attempt"])
-def test_a_run_with_a_link_or_anything_that_is_no_plain_file_is_refused_in_one_line(run, monkeypatch, tmp_path, place):
+@pytest.mark.parametrize(
+    "place", ["file", "folder", "deep", "pipe", "run", "wandb", "work", "attempt"]
+)
+def test_a_run_with_a_link_or_anything_that_is_no_plain_file_is_refused_in_one_line(
+    run, monkeypatch, tmp_path, place
+):
     secret = tmp_path / "secret"
     (run / "files" / "a" / "b").mkdir(parents=True)
     if place in ("file", "folder", "deep"):
-        where = {"file": run / "run-2.wandb", "folder": run / "media", "deep": run / "files" / "a" / "b" / "two\nlines"}[place]
+        where = {
+            "file": run / "run-2.wandb",
+            "folder": run / "media",
+            "deep": run / "files" / "a" / "b" / "two\nlines",
+        }[place]
         where.symlink_to(secret if place == "folder" else secret / "key")
     elif place == "pipe":
         os.mkfifo(run / "pipe")
     else:  # a folder on the way was replaced by a link to another that looks the same
-        where = {"run": run, "wandb": run.parent, "work": run.parents[1], "attempt": run.parents[2]}[place]
+        where = {
+            "run": run,
+            "wandb": run.parent,
+            "work": run.parents[1],
+            "attempt": run.parents[2],
+        }[place]
         where.rename(tmp_path / "elsewhere")
         where.symlink_to(tmp_path / "elsewhere")
     problems, seen = uploaded(monkeypatch, run)
     assert seen == [] and len(problems) == 1, problems
-    assert "was not uploaded" in problems[0] and "is a link, or no plain file" in problems[0] and "\n" not in problems[0]
+    assert (
+        "was not uploaded" in problems[0]
+        and "is a link, or no plain file" in problems[0]
+        and "\n" not in problems[0]
+    )
 
 
-def test_a_copy_is_uploaded_without_the_logs_in_which_wandb_itself_puts_a_link(run, monkeypatch, tmp_path):
+def test_a_copy_is_uploaded_without_the_logs_in_which_wandb_itself_puts_a_link(
+    run, monkeypatch, tmp_path
+):
     (run / "logs").mkdir()
     (run / "logs" / "debug-core.log").symlink_to(tmp_path / "secret" / "key")
     (run / "files" / "logs").mkdir()
@@ -67,7 +86,9 @@ def test_a_copy_is_uploaded_without_the_logs_in_which_wandb_itself_puts_a_link(r
 
     def sync(command, **_):
         folder = Path(command[-1])
-        seen.extend(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
+        seen.extend(
+            sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+        )
         (folder / "run-1.wandb.synced").touch()
 
     monkeypatch.setattr(wandb_sync.subprocess, "run", sync)

@@ -42,10 +42,23 @@ def begin(quick, endpoint) -> Callable[..., subprocess.Popen]:
     """Start the command that `quick_launch` runs, and do not wait for it."""
 
     def start(*options: object) -> subprocess.Popen:
-        command = [sys.executable, str(REPOSITORY / "launch.py"), str(quick / "higher.md"), "--scaffold", str(quick / "scaffold"),
-                   "--python", sys.executable, *MODEL, *map(str, options)]  # fmt: skip
+        command = [
+            sys.executable,
+            str(REPOSITORY / "launch.py"),
+            str(quick / "higher.md"),
+            "--scaffold",
+            str(quick / "scaffold"),
+            "--python",
+            sys.executable,
+            *MODEL,
+            *map(str, options),
+        ]
         return subprocess.Popen(
-            command, cwd=quick, env=os.environ | provider(endpoint), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            cwd=quick,
+            env=os.environ | provider(endpoint),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
 
     return start
@@ -59,7 +72,11 @@ def until(condition: Callable[[], object], seconds: float = 60) -> None:
 
 
 def workers(process: subprocess.Popen) -> list[psutil.Process]:
-    return [child for child in psutil.Process(process.pid).children() if any("worker/main.py" in word for word in child.cmdline())]
+    return [
+        child
+        for child in psutil.Process(process.pid).children()
+        if any("worker/main.py" in word for word in child.cmdline())
+    ]
 
 
 def lives(process: psutil.Process) -> bool:
@@ -74,20 +91,26 @@ def is_free(archive: Archive) -> bool:
 # ---- kill -9 of the harness ------------------------------------------------------------------------------
 
 
-def test_a_reply_that_a_killed_harness_had_asked_for_is_kept_and_not_asked_for_again(quick_launch, begin, endpoint):
+def test_a_reply_that_a_killed_harness_had_asked_for_is_kept_and_not_asked_for_again(
+    quick_launch, begin, endpoint
+):
     endpoint.script = [Answer(scores(0.6)[0], delay=3), *scores(0.7, 0.8, start=0.6)]
     process = begin()
     until(lambda: endpoint.requests)
     process.kill()
     process.wait()
-    done = quick_launch(*MODEL, **provider(endpoint))  # at once: the worker still waits for the reply
+    done = quick_launch(
+        *MODEL, **provider(endpoint)
+    )  # at once: the worker still waits for the reply
     assert done.code == 0 and done.statuses == ["success"] * 3, done.out + done.err
     assert len(endpoint.requests) == 3, "each reply was asked for once"
     assert done.replies == scores(0.6, 0.7, 0.8) and len(done.archives) == 1
     assert done.events("edit")[0]["files"]["main.py"].count("SCORE = 0.6") == 1
 
 
-def test_a_request_that_fails_after_the_harness_was_killed_is_not_repeated(quick, quick_launch, begin, endpoint):
+def test_a_request_that_fails_after_the_harness_was_killed_is_not_repeated(
+    quick, quick_launch, begin, endpoint
+):
     endpoint.script = [Answer(status=500, delay=1), *scores(0.6, 0.7, 0.8)]
     process = begin()
     until(lambda: endpoint.requests)
@@ -131,7 +154,10 @@ print(coder.ask("judge 1.1", "?").text)
 coder.close()
 """)
     endpoint.script = [Answer("the answer", delay=2)]
-    command, environment = [sys.executable, str(script), str(archive.folder)], os.environ | provider(endpoint)
+    command, environment = (
+        [sys.executable, str(script), str(archive.folder)],
+        os.environ | provider(endpoint),
+    )
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     until(lambda: endpoint.requests)
     process.kill()
@@ -201,7 +227,9 @@ def test_at_the_deadline_the_whole_group_is_killed(tmp_path):
         assert mine, "the lock ends with the group"
 
 
-def test_a_worker_that_somebody_killed_is_a_fault_and_the_same_command_goes_on(quick, quick_launch, begin, endpoint):
+def test_a_worker_that_somebody_killed_is_a_fault_and_the_same_command_goes_on(
+    quick, quick_launch, begin, endpoint
+):
     endpoint.script = [Answer(scores(0.6)[0], hang=True)]
     process = begin()
     until(lambda: endpoint.requests)
@@ -210,29 +238,59 @@ def test_a_worker_that_somebody_killed_is_a_fault_and_the_same_command_goes_on(q
     assert process.wait(timeout=30) == 1
     endpoint.script = scores(0.6, 0.7, 0.8)
     done = quick_launch(*MODEL, **provider(endpoint))
-    assert [fault["kind"] for fault in done.events("fault")] == ["coder"] and done.statuses == ["success"] * 3
+    assert [fault["kind"] for fault in done.events("fault")] == ["coder"] and done.statuses == [
+        "success"
+    ] * 3
 
 
 # ---- what it knows ---------------------------------------------------------------------------------------
 
 
 def test_the_worker_s_environment_holds_what_providers_need_and_no_other_secret(monkeypatch):
-    needed = {"OPENAI_API_KEY": "a", "OPENAI_API_BASE": "b", "OPENAI_ORGANIZATION": "c", "ANTHROPIC_BASE_URL": "d", "OLLAMA_API_BASE": "e",
-              "HOSTED_VLLM_API_BASE": "f", "LM_STUDIO_API_KEY": "g", "VERTEXAI_PROJECT": "h", "GOOGLE_APPLICATION_CREDENTIALS": "i",
-              "https_proxy": "j", "SSL_CERT_FILE": "k", "REQUESTS_CA_BUNDLE": "l", "REPLICATE_API_TOKEN": "m"}  # fmt: skip
-    other = {"GITHUB_TOKEN": "n", "WANDB_API_KEY": "o", "SSH_AUTH_SOCK": "p", "HF_TOKEN": "q", "AWS_SECRET_ACCESS_KEY": "r",
-             "PGPASSWORD": "s", "AZURE_CLIENT_SECRET": "t", "NPM_TOKEN": "u",
-             "AIDER_MODEL": "v", "PYTHONPATH": "w", "STRIPE_API_KEY": "x"}  # fmt: skip
+    needed = {
+        "OPENAI_API_KEY": "a",
+        "OPENAI_API_BASE": "b",
+        "OPENAI_ORGANIZATION": "c",
+        "ANTHROPIC_BASE_URL": "d",
+        "OLLAMA_API_BASE": "e",
+        "HOSTED_VLLM_API_BASE": "f",
+        "LM_STUDIO_API_KEY": "g",
+        "VERTEXAI_PROJECT": "h",
+        "GOOGLE_APPLICATION_CREDENTIALS": "i",
+        "https_proxy": "j",
+        "SSL_CERT_FILE": "k",
+        "REQUESTS_CA_BUNDLE": "l",
+        "REPLICATE_API_TOKEN": "m",
+    }
+    other = {
+        "GITHUB_TOKEN": "n",
+        "WANDB_API_KEY": "o",
+        "SSH_AUTH_SOCK": "p",
+        "HF_TOKEN": "q",
+        "AWS_SECRET_ACCESS_KEY": "r",
+        "PGPASSWORD": "s",
+        "AZURE_CLIENT_SECRET": "t",
+        "NPM_TOKEN": "u",
+        "AIDER_MODEL": "v",
+        "PYTHONPATH": "w",
+        "STRIPE_API_KEY": "x",
+    }
     for name, value in (needed | other).items():
         monkeypatch.setenv(name, value)
     passed = provider_environment(["openai/any"])
     assert {name: passed.get(name) for name in needed} == needed
     assert not other.keys() & passed.keys()
     cloud = provider_environment(["bedrock/x", "huggingface/y"])
-    assert cloud["AWS_SECRET_ACCESS_KEY"] == "r" and cloud["HF_TOKEN"] == "q" and "WANDB_API_KEY" not in cloud
+    assert (
+        cloud["AWS_SECRET_ACCESS_KEY"] == "r"
+        and cloud["HF_TOKEN"] == "q"
+        and "WANDB_API_KEY" not in cloud
+    )
 
 
-def test_the_worker_that_runs_has_that_environment_and_a_home_of_its_own(quick, begin, endpoint, monkeypatch):
+def test_the_worker_that_runs_has_that_environment_and_a_home_of_its_own(
+    quick, begin, endpoint, monkeypatch
+):
     monkeypatch.setenv("GITHUB_TOKEN", "ghp_0123456789")
     endpoint.script = [Answer(hang=True)]
     process = begin()
@@ -247,10 +305,17 @@ def test_the_worker_that_runs_has_that_environment_and_a_home_of_its_own(quick, 
 
 
 def test_a_key_that_a_reply_echoes_reaches_no_file_and_no_prompt(quick_launch, endpoint):
-    endpoint.script = [edit("SCORE = 0.5", f'NOTE = "{KEY}"\nSCORE = 0.6') + f"\nYour key is {KEY}.\n", *scores(0.7, 0.8, start=0.6)]
+    endpoint.script = [
+        edit("SCORE = 0.5", f'NOTE = "{KEY}"\nSCORE = 0.6') + f"\nYour key is {KEY}.\n",
+        *scores(0.7, 0.8, start=0.6),
+    ]
     done = quick_launch(*MODEL, **provider(endpoint))
     assert done.statuses == ["success"] * 3
-    assert [path for path in done.folder.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()] == []
+    assert [
+        path
+        for path in done.folder.rglob("*")
+        if path.is_file() and KEY.encode() in path.read_bytes()
+    ] == []
     assert 'NOTE = "[secret]"' in (done.archives[-1].run(1).code / "main.py").read_text()
     assert KEY not in json.dumps(endpoint.requests) + done.out + done.err
 
@@ -260,22 +325,31 @@ def test_a_key_that_a_reply_echoes_reaches_no_file_and_no_prompt(quick_launch, e
 CAP = ("--price", "1000,0", "--max-cost")  # a dollar for a request
 
 
-def test_a_spent_budget_stops_before_a_repair_and_a_higher_one_goes_on_with_it(quick_launch, endpoint):
+def test_a_spent_budget_stops_before_a_repair_and_a_higher_one_goes_on_with_it(
+    quick_launch, endpoint
+):
     endpoint.script = [edit("SCORE = 0.5", "SCORE = undefined_name")]
     capped = quick_launch(*MODEL, *CAP, "0.5", **provider(endpoint))
     assert capped.code == 0 and "stopped: cost_limit" in capped.out and len(endpoint.requests) == 1
     endpoint.script = [edit("SCORE = undefined_name", "SCORE = 0.6"), *scores(0.7, 0.8, start=0.6)]
     done = quick_launch(*MODEL, *CAP, "9", **provider(endpoint))
-    assert done.statuses == ["success"] * 3 and len(endpoint.requests) == 4 and done.events("edit")[0]["repairs"] == 1
+    assert (
+        done.statuses == ["success"] * 3
+        and len(endpoint.requests) == 4
+        and done.events("edit")[0]["repairs"] == 1
+    )
 
 
-def test_a_spent_budget_stops_before_a_retry_since_an_empty_reply_is_paid_for(quick_launch, endpoint):
+def test_a_spent_budget_stops_before_a_retry_since_an_empty_reply_is_paid_for(
+    quick_launch, endpoint
+):
     endpoint.script = [Answer("")] * 9
     capped = quick_launch(*MODEL, *CAP, "1.5", "--model-timeout", 2, **provider(endpoint))
     assert capped.code == 0 and "stopped: cost_limit" in capped.out and len(endpoint.requests) == 2
-    assert quick_launch(*MODEL, *CAP, "1.5", **provider(endpoint)).code == 0 and len(endpoint.requests) == 2, (
-        "it counts in the next command"
-    )
+    assert (
+        quick_launch(*MODEL, *CAP, "1.5", **provider(endpoint)).code == 0
+        and len(endpoint.requests) == 2
+    ), "it counts in the next command"
     endpoint.script = scores(0.6, 0.7, 0.8)
     done = quick_launch(*MODEL, *CAP, "9", **provider(endpoint))
     assert done.statuses == ["success"] * 3 and len(endpoint.requests) == 5
@@ -290,20 +364,30 @@ def test_a_request_that_cannot_be_recorded_is_not_made(quick_launch, endpoint):
     requests.rename(requests.with_name("aside"))
     requests.mkdir()
     stopped = quick_launch(*MODEL, **provider(endpoint))
-    assert stopped.code == 1 and "stopped by a fault: disk: " in stopped.out and len(endpoint.requests) == 2
+    assert (
+        stopped.code == 1
+        and "stopped by a fault: disk: " in stopped.out
+        and len(endpoint.requests) == 2
+    )
     requests.rmdir()
     endpoint.script = scores(0.7, 0.8, start=0.6)
     assert quick_launch(*MODEL, **provider(endpoint)).statuses == ["success"] * 3
 
 
-def test_a_main_py_that_became_a_link_is_refused_and_its_text_is_restored(quick_launch, endpoint, tmp_path):
+def test_a_main_py_that_became_a_link_is_refused_and_its_text_is_restored(
+    quick_launch, endpoint, tmp_path
+):
     (victim := tmp_path / "victim.py").write_text("SCORE = 0.6\n")
     endpoint.script = [scores(0.6)[0], Answer(status=401)]
     main = quick_launch(*MODEL, **provider(endpoint)).archives[-1].workspace / "main.py"
     main.unlink()
     main.symlink_to(victim)
     refused = quick_launch(*MODEL, **provider(endpoint))
-    assert refused.code == 2 and "main.py is no plain file: put one there" in refused.err and len(endpoint.requests) == 2
+    assert (
+        refused.code == 2
+        and "main.py is no plain file: put one there" in refused.err
+        and len(endpoint.requests) == 2
+    )
     main.unlink()
     main.touch()
     endpoint.script = scores(0.7, 0.8, start=0.6)

@@ -34,7 +34,9 @@ def provider(endpoint) -> dict[str, str]:
     return {"OPENAI_API_BASE": endpoint.url, "OPENAI_API_KEY": KEY}
 
 
-def show(fault: str, requests: int, seconds: float, bound: float, status: str, resumed: str) -> None:
+def show(
+    fault: str, requests: int, seconds: float, bound: float, status: str, resumed: str
+) -> None:
     print(f"{fault} | {requests} | {seconds:.1f} s | {bound:.0f} s | {status} | {resumed}")
 
 
@@ -83,9 +85,24 @@ PROVIDER = {
         refused("404", 404, "NotFoundError", "no such model"),
         refused("400", 400, "BadRequestError"),
         refused("422", 422, "BadRequestError"),
-        refused("content policy", 400, "ContentPolicyViolationError", "invalid_request_error: content_policy_violation"),
-        refused("quota used up", 429, "RateLimitError", "You exceeded your current quota, insufficient_quota"),
-        refused("context too long", 400, "ContextWindowExceededError", "This model's maximum context length is 10 tokens"),
+        refused(
+            "content policy",
+            400,
+            "ContentPolicyViolationError",
+            "invalid_request_error: content_policy_violation",
+        ),
+        refused(
+            "quota used up",
+            429,
+            "RateLimitError",
+            "You exceeded your current quota, insufficient_quota",
+        ),
+        refused(
+            "context too long",
+            400,
+            "ContextWindowExceededError",
+            "This model's maximum context length is 10 tokens",
+        ),
     ],
     "busy": [
         passing("always 429", Answer(status=429), "RateLimitError"),
@@ -103,19 +120,28 @@ PROVIDER = {
     ],
     "streamed": [
         passing("cut, streamed", Answer(LONGER, cut=True), "APIConnectionError", stream=True),
-        passing("error event in a stream", Answer(LONGER, error_event=True), "APIConnectionError", stream=True),
+        passing(
+            "error event in a stream",
+            Answer(LONGER, error_event=True),
+            "APIConnectionError",
+            stream=True,
+        ),
         passing("empty reply, streamed", Answer(""), "UnusableReply", stream=True),
     ],
     "slow": [
         passing("hangs", Answer(hang=True), "Timeout"),
         passing("a byte now and then", Answer(LONGER, trickle=True), "Timeout"),
-        passing("a byte now and then, streamed", Answer(LONGER, trickle=True), "Timeout", stream=True),
+        passing(
+            "a byte now and then, streamed", Answer(LONGER, trickle=True), "Timeout", stream=True
+        ),
     ],
 }
 
 
 @pytest.mark.parametrize("group", PROVIDER)
-def test_a_provider_s_fault_ends_by_name_within_its_bound_and_the_same_command_goes_on(quick_launch, endpoint, group):
+def test_a_provider_s_fault_ends_by_name_within_its_bound_and_the_same_command_goes_on(
+    quick_launch, endpoint, group
+):
     lines, asked = list[tuple](), None
     first = [scores(0.6)[0]]  # so that there is a conversation to restore
     for row in PROVIDER[group]:
@@ -127,15 +153,29 @@ def test_a_provider_s_fault_ends_by_name_within_its_bound_and_the_same_command_g
         done = quick_launch(*MODEL, *options, **provider(endpoint) | address)
         seconds = time.monotonic() - started
         fault = done.events("fault")[-1]
-        lines.append((row.fault, row.requests, seconds, row.bound, f"{fault['kind']}: {fault['detail'].split(':')[0]}"))
-        assert done.code == 1 and f"stopped by a fault: provider: {row.status}" in done.out, done.out + done.err
-        assert fault["kind"] == "provider" and fault["detail"].startswith(row.status)  # a timeout is LiteLLM's or ours
+        lines.append(
+            (
+                row.fault,
+                row.requests,
+                seconds,
+                row.bound,
+                f"{fault['kind']}: {fault['detail'].split(':')[0]}",
+            )
+        )
+        assert done.code == 1 and f"stopped by a fault: provider: {row.status}" in done.out, (
+            done.out + done.err
+        )
+        assert fault["kind"] == "provider" and fault["detail"].startswith(
+            row.status
+        )  # a timeout is LiteLLM's or ours
         assert KEY not in done.out + done.err and "Traceback" not in done.out + done.err
         requests = [body["messages"] for body in endpoint.requests][len(first) :]
         assert len(requests) == row.requests and seconds < row.bound, lines[-1]
         assert done.statuses == ["success"] and len(done.events("fault")) == len(lines)
         asked, first = asked or requests[0], []
-        assert all(messages == asked for messages in requests), "the conversation is the same in every request of every command"
+        assert all(messages == asked for messages in requests), (
+            "the conversation is the same in every request of every command"
+        )
     endpoint.requests.clear()
     endpoint.script = scores(0.7, 0.8, start=0.6)
     done = quick_launch(*MODEL, **provider(endpoint))
@@ -143,8 +183,15 @@ def test_a_provider_s_fault_ends_by_name_within_its_bound_and_the_same_command_g
     assert endpoint.requests[0]["messages"] == asked and len(endpoint.requests) == 2
     assert done.replies == scores(0.6, 0.7, 0.8), "no reply is lost or paid twice"
     failed = sum(row.tries for row in PROVIDER[group])
-    assert len(endpoint.readings) == 1 and len(read_events(done.archives[-1].session)) == len(done.replies) + failed + 1
-    assert [path for path in done.folder.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()] == []
+    assert (
+        len(endpoint.readings) == 1
+        and len(read_events(done.archives[-1].session)) == len(done.replies) + failed + 1
+    )
+    assert [
+        path
+        for path in done.folder.rglob("*")
+        if path.is_file() and KEY.encode() in path.read_bytes()
+    ] == []
     for line in lines:
         show(*line, resumed="yes")
 
@@ -185,42 +232,119 @@ NO_MATCH = edit("SCORE = 77", "SCORE = 78")
 NUL, DEEP = "SCORE = 0  # \0", "SCORE = " + "-" * 3000 + "1"
 REPLY = {
     "matching": [
-        Slip("SEARCH matches nothing, four times", lambda line, new: [NO_MATCH] * 4, "no_edit", told="No SEARCH block matched",
-             edit=("unmatched", True)),
-        Slip("one block of two matches", lambda line, new: [edit(line, better(line, new)) + NO_MATCH, *[NO_MATCH] * 3], "success", better,
-             "1 SEARCH/REPLACE block failed to match", ("unmatched", True)),
-        Slip("SEARCH is REPLACE", lambda line, new: [edit(line, line)], "no_edit", told="changed no file"),
-        Slip("a code fence without blocks", lambda line, new: [f"```python\n{better(line, new)}\n```\n"], "no_edit",
-             told="changed no file"),
-        Slip("a unified diff", lambda line, new: [f"```diff\n--- main.py\n+++ main.py\n@@ @@\n-{line}\n+{better(line, new)}\n```\n"],
-             "no_edit", told="changed no file"),
-        Slip("cut at its length limit", lambda line, new: [Answer(edit(line, better(line, new)), finish_reason="length")], "no_edit",
-             told="cut off at the length limit", edit=("status", "truncated")),
+        Slip(
+            "SEARCH matches nothing, four times",
+            lambda line, new: [NO_MATCH] * 4,
+            "no_edit",
+            told="No SEARCH block matched",
+            edit=("unmatched", True),
+        ),
+        Slip(
+            "one block of two matches",
+            lambda line, new: [edit(line, better(line, new)) + NO_MATCH, *[NO_MATCH] * 3],
+            "success",
+            better,
+            "1 SEARCH/REPLACE block failed to match",
+            ("unmatched", True),
+        ),
+        Slip(
+            "SEARCH is REPLACE",
+            lambda line, new: [edit(line, line)],
+            "no_edit",
+            told="changed no file",
+        ),
+        Slip(
+            "a code fence without blocks",
+            lambda line, new: [f"```python\n{better(line, new)}\n```\n"],
+            "no_edit",
+            told="changed no file",
+        ),
+        Slip(
+            "a unified diff",
+            lambda line, new: [
+                f"```diff\n--- main.py\n+++ main.py\n@@ @@\n-{line}\n+{better(line, new)}\n```\n"
+            ],
+            "no_edit",
+            told="changed no file",
+        ),
+        Slip(
+            "cut at its length limit",
+            lambda line, new: [Answer(edit(line, better(line, new)), finish_reason="length")],
+            "no_edit",
+            told="cut off at the length limit",
+            edit=("status", "truncated"),
+        ),
     ],
     "damaging": [
-        Slip("REPLACE empties the file", lambda line, new: [edit(whole_file(line), "")] * 4, "no_edit", told="No SEARCH block matched",
-             edit=("unmatched", True)),
-        Slip("an empty SEARCH on a file", then_mended(lambda line, new: edit("", whole_file(better(line, new)))), "success", better,
-             "main.py is not empty", ("repairs", 1)),
-        Slip("a line of ======= in a block", then_mended(lambda line, new: edit(line, f'"""\n=======\n"""\n{better(line, new)}')),
-             "success", better, "5 to 9 equals signs", ("repairs", 1)),
-        Slip("another file", then_mended(lambda line, new: edit("x", "y", path="/etc/passwd")), "success", better,
-             "Only main.py and requirements.txt may be edited", ("refused", ["/etc/passwd"])),
+        Slip(
+            "REPLACE empties the file",
+            lambda line, new: [edit(whole_file(line), "")] * 4,
+            "no_edit",
+            told="No SEARCH block matched",
+            edit=("unmatched", True),
+        ),
+        Slip(
+            "an empty SEARCH on a file",
+            then_mended(lambda line, new: edit("", whole_file(better(line, new)))),
+            "success",
+            better,
+            "main.py is not empty",
+            ("repairs", 1),
+        ),
+        Slip(
+            "a line of ======= in a block",
+            then_mended(lambda line, new: edit(line, f'"""\n=======\n"""\n{better(line, new)}')),
+            "success",
+            better,
+            "5 to 9 equals signs",
+            ("repairs", 1),
+        ),
+        Slip(
+            "another file",
+            then_mended(lambda line, new: edit("x", "y", path="/etc/passwd")),
+            "success",
+            better,
+            "Only main.py and requirements.txt may be edited",
+            ("refused", ["/etc/passwd"]),
+        ),
     ],
     "unparsable": [
-        Slip("a NUL byte", lambda line, new: [edit(line, NUL), "I cannot."], "lint_failed", lambda line, new: NUL, "null byte",
-             ("repairs", 1)),
-        Slip("very deep nesting", lambda line, new: [edit(line, DEEP), "I cannot."], "lint_failed", lambda line, new: DEEP,
-             edit=("repairs", 1)),
-        Slip("lint is never repaired", lambda line, new: [edit(line, "SCORE = a"), edit("SCORE = a", "SCORE = b"),
-             edit("SCORE = b", "SCORE = c"), edit("SCORE = c", "SCORE = d")], "lint_failed",
-             lambda line, new: "SCORE = d", "undefined name", ("repairs", 3)),
+        Slip(
+            "a NUL byte",
+            lambda line, new: [edit(line, NUL), "I cannot."],
+            "lint_failed",
+            lambda line, new: NUL,
+            "null byte",
+            ("repairs", 1),
+        ),
+        Slip(
+            "very deep nesting",
+            lambda line, new: [edit(line, DEEP), "I cannot."],
+            "lint_failed",
+            lambda line, new: DEEP,
+            edit=("repairs", 1),
+        ),
+        Slip(
+            "lint is never repaired",
+            lambda line, new: [
+                edit(line, "SCORE = a"),
+                edit("SCORE = a", "SCORE = b"),
+                edit("SCORE = b", "SCORE = c"),
+                edit("SCORE = c", "SCORE = d"),
+            ],
+            "lint_failed",
+            lambda line, new: "SCORE = d",
+            "undefined name",
+            ("repairs", 3),
+        ),
     ],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("group", REPLY)
-def test_a_reply_s_fault_ends_by_name_within_its_bound_and_the_experiment_goes_on(quick_launch, endpoint, group):
+def test_a_reply_s_fault_ends_by_name_within_its_bound_and_the_experiment_goes_on(
+    quick_launch, endpoint, group
+):
     line, new, made = "SCORE = 0.5", 0.5, list[int]()
     for slip in REPLY[group]:
         replies = slip.replies(line, new := round(new + 0.01, 2))
@@ -230,31 +354,60 @@ def test_a_reply_s_fault_ends_by_name_within_its_bound_and_the_experiment_goes_o
         endpoint.script += [*replies, edit(left, line)]
     expected = [status for slip in REPLY[group] for status in (slip.attempt, "success")]
     started = time.time()
-    done = quick_launch(*MODEL, "--model-timeout", PATIENT, "--runs", expected.count("success"), **provider(endpoint))
-    assert done.statuses == expected and done.events("stopped")[0]["reason"] == "run_limit", done.out + done.err
-    assert len(endpoint.requests) == sum(made) + len(made) == len(read_events(done.archives[-1].session)) - len(endpoint.readings)
+    done = quick_launch(
+        *MODEL,
+        "--model-timeout",
+        PATIENT,
+        "--runs",
+        expected.count("success"),
+        **provider(endpoint),
+    )
+    assert done.statuses == expected and done.events("stopped")[0]["reason"] == "run_limit", (
+        done.out + done.err
+    )
+    assert (
+        len(endpoint.requests)
+        == sum(made) + len(made)
+        == len(read_events(done.archives[-1].session)) - len(endpoint.readings)
+    )
     edits, attempts = done.events("edit")[::2], done.events("attempt")
     begun = [started, *(event["time"] for event in attempts[1::2])]
     prompts = [json.dumps(body["messages"]) for body in endpoint.requests]
-    for slip, requests, event, attempt, start in zip(REPLY[group], made, edits, attempts[::2], begun, strict=False):
+    for slip, requests, event, attempt, start in zip(
+        REPLY[group], made, edits, attempts[::2], begun, strict=False
+    ):
         bound = COMMAND_SECONDS + requests * (PATIENT + OWN_SECONDS)
         name, value = slip.edit
         assert event[name] == value and event["repairs"] == requests - 1, slip.fault
         assert any(slip.told in prompt for prompt in prompts), slip.fault
         seconds = attempt["time"] - start
         assert seconds < bound, slip.fault
-        show(slip.fault, requests, seconds, bound, f"{attempt['status']}, {name} {value}", "went on by itself")
+        show(
+            slip.fault,
+            requests,
+            seconds,
+            bound,
+            f"{attempt['status']}, {name} {value}",
+            "went on by itself",
+        )
 
 
-def test_a_model_that_says_it_continues_a_prefix_is_not_asked_to_without_end(quick_launch, endpoint):
+def test_a_model_that_says_it_continues_a_prefix_is_not_asked_to_without_end(
+    quick_launch, endpoint
+):
     cut = [Answer(edit("SCORE = 0.5", "SCORE = 0.9"), finish_reason="length")] * 2
     endpoint.script = list(cut)
-    key = {"DEEPSEEK_API_BASE": endpoint.url, "DEEPSEEK_API_KEY": KEY}  # of these models LiteLLM says supports_assistant_prefill
+    key = {
+        "DEEPSEEK_API_BASE": endpoint.url,
+        "DEEPSEEK_API_KEY": KEY,
+    }  # of these models LiteLLM says supports_assistant_prefill
     started = time.monotonic()
     done = quick_launch("--model", "deepseek/deepseek-chat", **key)
     seconds = time.monotonic() - started
     assert done.code == 0 and done.statuses == ["no_edit"] * 2 and len(endpoint.requests) == 2
-    assert [event["status"] for event in done.events("edit")] == ["truncated"] * 2 and seconds < COMMAND_SECONDS
+    assert [event["status"] for event in done.events("edit")] == [
+        "truncated"
+    ] * 2 and seconds < COMMAND_SECONDS
     show(
         "cut, and the model continues prefixes",
         2,
@@ -265,15 +418,32 @@ def test_a_model_that_says_it_continues_a_prefix_is_not_asked_to_without_end(qui
     )
 
 
-def test_a_conversation_that_aider_finds_too_long_is_a_fault_before_any_request(quick_launch, quick, endpoint):
+def test_a_conversation_that_aider_finds_too_long_is_a_fault_before_any_request(
+    quick_launch, quick, endpoint
+):
     """It cannot be resumed to the end: what is too long is the idea, and another model or idea is another experiment."""
-    (quick / "higher.md").write_text("# Higher\n\n" + "Make SCORE higher, and higher still. " * 1500)
+    (quick / "higher.md").write_text(
+        "# Higher\n\n" + "Make SCORE higher, and higher still. " * 1500
+    )
     endpoint.script = scores(0.6, 0.7, 0.8)
     started = time.monotonic()
-    done = quick_launch("--model", "openai/gpt-4", **provider(endpoint))  # LiteLLM says: 8192 tokens
+    done = quick_launch(
+        "--model", "openai/gpt-4", **provider(endpoint)
+    )  # LiteLLM says: 8192 tokens
     seconds = time.monotonic() - started
-    assert done.code == 1 and "provider: ContextWindowExceeded: by Aider's estimate" in done.out and endpoint.requests == []
+    assert (
+        done.code == 1
+        and "provider: ContextWindowExceeded: by Aider's estimate" in done.out
+        and endpoint.requests == []
+    )
     assert done.statuses == [] and seconds < COMMAND_SECONDS
-    show("the idea is longer than the window", 0, seconds, COMMAND_SECONDS, "provider: ContextWindowExceeded", "with another model")
+    show(
+        "the idea is longer than the window",
+        0,
+        seconds,
+        COMMAND_SECONDS,
+        "provider: ContextWindowExceeded",
+        "with another model",
+    )
     again = quick_launch("--model", "openai/any", **provider(endpoint))
     assert again.statuses == ["success"] * 3

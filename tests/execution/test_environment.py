@@ -29,8 +29,8 @@ from agent.execution.environment.requirements import (
     MAX_BYTES,
     MAX_LINES,
     PACKAGES,
-    Rules,
-    Wanted,
+    Additions,
+    RequirementPolicy,
     addable,
     read,
 )
@@ -48,11 +48,20 @@ from tests.conftest import confined
 from tests.replies import edit, scores
 
 OWN = "torch>=2.4  # by protocol.py\nnumpy\n"
-RULES = Rules(OWN, {"torch": "2.9.0", "numpy": "2.1.0", "torchmetrics": "1.8.0"}, addable(False, ("Torch_Wild.Card",)), fixed=False)
-MODULES = {"scikit-learn": "sklearn", "pywavelets": "pywt", "pot": "ot"}  # where another name is imported
+RULES = RequirementPolicy(
+    OWN,
+    {"torch": "2.9.0", "numpy": "2.1.0", "torchmetrics": "1.8.0"},
+    addable(False, ("Torch_Wild.Card",)),
+    fixed=False,
+)
+MODULES = {
+    "scikit-learn": "sklearn",
+    "pywavelets": "pywt",
+    "pot": "ot",
+}  # where another name is imported
 
 
-def added(*lines: str, rules: Rules = RULES) -> Wanted:
+def added(*lines: str, rules: RequirementPolicy = RULES) -> Additions:
     return read((OWN + "\n".join(lines)).encode(), rules)
 
 
@@ -92,33 +101,42 @@ def test_a_line_that_may_not_be_there_is_refused_with_its_number_and_what_to_do(
 
 
 def test_names_are_compared_as_an_index_compares_them():
-    assert added("Scikit_Learn>=1.4", "torch-wild-card", "einops  # for the idea", "", "# nothing") == Wanted(
-        ("einops", "scikit-learn>=1.4", "torch-wild-card")
-    )
+    assert added(
+        "Scikit_Learn>=1.4", "torch-wild-card", "einops  # for the idea", "", "# nothing"
+    ) == Additions(("einops", "scikit-learn>=1.4", "torch-wild-card"))
 
 
 def test_what_is_there_already_need_not_be_installed_nor_be_on_the_list():
-    assert added("Torch", "torchmetrics>=1.5", "numpy==2.1.0") == Wanted()
+    assert added("Torch", "torchmetrics>=1.5", "numpy==2.1.0") == Additions()
 
 
 def test_the_scaffold_s_own_lines_stay_whatever_they_are():
     assert "`torch>=2.4` is missing" in read(b"numpy\neinops\n", RULES).problem
     assert "`torch>=2.4` is missing" in read(b"torch>=2.5\nnumpy\n", RULES).problem
     own = "--extra-index-url https://mirror.example/simple\nmine @ file:///opt/mine.whl\n"
-    assert read((own + "einops").encode(), Rules(own, {}, RULES.addable, False)) == Wanted(("einops",))
+    assert read(
+        (own + "einops").encode(), RequirementPolicy(own, {}, RULES.addable, False)
+    ) == Additions(("einops",))
 
 
 def test_a_file_without_end_a_long_list_and_a_link_are_refused():
     assert "longer than" in read(b"#" * (MAX_BYTES + 1), RULES).problem
-    assert f"more than {MAX_LINES}" in added(*[f"einops>=0.{k}" for k in range(MAX_LINES + 1)]).problem
+    assert (
+        f"more than {MAX_LINES}" in added(*[f"einops>=0.{k}" for k in range(MAX_LINES + 1)]).problem
+    )
     assert "not a plain file" in read(None, RULES).problem
-    assert "cannot be read" in added("\x00\x1b[2J", "\udcff".encode("utf-8", "surrogateescape").decode("utf-8", "replace")).problem
+    assert (
+        "cannot be read"
+        in added(
+            "\x00\x1b[2J", "\udcff".encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        ).problem
+    )
 
 
 def test_into_the_user_s_own_interpreter_nothing_is_installed():
-    fixed = Rules(OWN, RULES.installed, RULES.addable, fixed=True)
+    fixed = RequirementPolicy(OWN, RULES.installed, RULES.addable, fixed=True)
     assert "einops is not there, and nothing is installed" in added("einops", rules=fixed).problem
-    assert added("torchmetrics", rules=fixed) == Wanted()
+    assert added("torchmetrics", rules=fixed) == Additions()
 
 
 def test_what_may_be_added_may_be_imported():
@@ -148,16 +166,23 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
     monkeypatch.setenv("UV_FIND_LINKS", str(folder))
 
     def make(name: str, files: dict[str, str], requires: str = "", workbench: str = "") -> None:
-        about = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n" + (f"Requires-Dist: {requires}\n" if requires else "")
+        about = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n" + (
+            f"Requires-Dist: {requires}\n" if requires else ""
+        )
         if workbench:
-            return _source(folder / f"{name}-1.0.tar.gz", {f"{name}-1.0/setup.py": workbench, f"{name}-1.0/PKG-INFO": about})
+            return _source(
+                folder / f"{name}-1.0.tar.gz",
+                {f"{name}-1.0/setup.py": workbench, f"{name}-1.0/PKG-INFO": about},
+            )
         inside = f"{name}-1.0.dist-info"
         wheel = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         files = files | {f"{inside}/METADATA": about, f"{inside}/WHEEL": wheel}
         with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as archive:
             for path, text in files.items():
                 archive.writestr(path, text)
-            archive.writestr(f"{inside}/RECORD", "".join(f"{path},,\n" for path in (*files, f"{inside}/RECORD")))
+            archive.writestr(
+                f"{inside}/RECORD", "".join(f"{path},,\n" for path in (*files, f"{inside}/RECORD"))
+            )
 
     return make
 
@@ -182,7 +207,17 @@ def start(base: Environment, tmp_path: Path) -> Iterator[Callable[..., tuple[Exe
             (folder / MAIN).write_text(program)
             logs = folder / "out", folder / "err"
             used = server if warm else None
-            done = execute(Request(base.python, folder, *logs, 60, confined("auto"), environment.variables, server=used))
+            done = execute(
+                Request(
+                    base.python,
+                    folder,
+                    *logs,
+                    60,
+                    confined("auto"),
+                    environment.variables,
+                    server=used,
+                )
+            )
             return done, logs[0].read_text() + logs[1].read_text()
 
         yield run
@@ -204,22 +239,44 @@ def problem_of(base: Environment, *lines: str) -> str:
 def test_what_was_added_is_there_for_the_run_that_asked_and_for_no_other(base, start, warm):
     program = "import einops\nfrom importlib.metadata import version\nprint(einops.__version__, version('einops'))\n"
     done, said = start(program, environment := add(base, "einops==0.8.1"), warm)
-    assert done.ok and said == "0.8.1 0.8.1\n" and environment.packages == base.packages | {"einops": "0.8.1"}
+    assert (
+        done.ok
+        and said == "0.8.1 0.8.1\n"
+        and environment.packages == base.packages | {"einops": "0.8.1"}
+    )
     done, said = start(program, base, warm)
     assert done.exit_code == 1 and "No module named 'einops'" in said
 
 
-def test_no_code_of_an_added_package_runs_before_the_run_imports_it_and_it_shadows_nothing(base, wheel, start, tmp_path):
+def test_no_code_of_an_added_package_runs_before_the_run_imports_it_and_it_shadows_nothing(
+    base, wheel, start, tmp_path
+):
     seen = tmp_path / "run" / "mark"  # where a run may write
     mark = f"open({str(seen)!r}, 'a').write(__name__ + ' ')\n"
-    traps = ("sitecustomize.py", "usercustomize.py", "numpy/__init__.py", "torch/__init__.py", "json/__init__.py", "typing_extensions.py")
-    entry = {"assay_trap-1.0.dist-info/entry_points.txt": "[torch.backends]\ntrap = assay_trap:load\n"}
-    wheel("assay_trap", dict.fromkeys(traps, mark) | {"assay_trap.pth": f"import os; {mark}", "assay_trap/__init__.py": mark} | entry)
+    traps = (
+        "sitecustomize.py",
+        "usercustomize.py",
+        "numpy/__init__.py",
+        "torch/__init__.py",
+        "json/__init__.py",
+        "typing_extensions.py",
+    )
+    entry = {
+        "assay_trap-1.0.dist-info/entry_points.txt": "[torch.backends]\ntrap = assay_trap:load\n"
+    }
+    wheel(
+        "assay_trap",
+        dict.fromkeys(traps, mark)
+        | {"assay_trap.pth": f"import os; {mark}", "assay_trap/__init__.py": mark}
+        | entry,
+    )
     environment = add(base, "assay-trap")
     assert environment.folder and (environment.folder / "assay_trap.pth").is_file()
     seen.parent.mkdir()
     with ForkServer(base.python, 1) as server:  # imports numpy and torch, were they there
-        program = "import json, typing_extensions\nprint(json.__file__, typing_extensions.__file__)\n"
+        program = (
+            "import json, typing_extensions\nprint(json.__file__, typing_extensions.__file__)\n"
+        )
         done, said = start(program, environment)
         assert server.alive and done.ok and "additions" not in said
     for warm in (True, False):
@@ -234,15 +291,21 @@ def test_the_base_keeps_its_bytes_and_its_versions(base, wheel):
     wheel("assay_needy", {"assay_needy.py": ""}, requires="typing-extensions")
     environment = add(base, "assay-needy", "einops")
     assert environment.added == ("assay-needy", "einops") and environment.folder
-    assert {path.stat().st_nlink for path in environment.folder.rglob("*") if path.is_file()} == {1}, "no way into uv's cache"
+    assert {path.stat().st_nlink for path in environment.folder.rglob("*") if path.is_file()} == {
+        1
+    }, "no way into uv's cache"
     wheel("assay_picky", {"assay_picky.py": ""}, requires="typing-extensions<4")
-    assert "typing-extensions" in problem_of(base, "assay-picky") and "keeps its version" in problem_of(base, "assay-picky")
+    assert "typing-extensions" in problem_of(
+        base, "assay-picky"
+    ) and "keeps its version" in problem_of(base, "assay-picky")
     assert {path: path.read_bytes() for path in before} == before
 
 
 def test_an_invented_name_is_the_coder_s_to_mend_and_says_no_address(base):
     problem = problem_of(base, "torch-einsum-magic-xyz")
-    assert "torch-einsum-magic-xyz was not found" in problem and not re.search(r"://|/tmp|\w\.\w+/", problem), problem
+    assert "torch-einsum-magic-xyz was not found" in problem and not re.search(
+        r"://|/tmp|\w\.\w+/", problem
+    ), problem
     assert "only einops" in problem_of(base, "einops>=99")
 
 
@@ -297,7 +360,9 @@ def test_an_index_that_is_away_is_a_fault_and_not_the_coder_s(base, index, monke
     assert raised.value.kind == "environment"
     for name in ("UV_OFFLINE", "UV_DEFAULT_INDEX"):
         monkeypatch.delenv(name, raising=False)
-    assert "not found" in problem_of(base, "torch-einsum-magic-xyz"), "the same file, the index being back"
+    assert "not found" in problem_of(base, "torch-einsum-magic-xyz"), (
+        "the same file, the index being back"
+    )
 
 
 def test_an_index_that_hangs_ends_in_time_and_leaves_no_uv(base, index, monkeypatch):
@@ -342,13 +407,20 @@ def test_half_an_installation_is_never_found_and_is_made_anew(base, monkeypatch)
     (half,) = base.python.parent.parent.glob("additions/*/site-*")
     (half / "einops" / "__init__.py").write_text("torn")
     whole = add(base, "einops").folder
-    assert whole and whole != half and not half.exists() and "torn" not in (whole / "einops" / "__init__.py").read_text()
+    assert (
+        whole
+        and whole != half
+        and not half.exists()
+        and "torn" not in (whole / "einops" / "__init__.py").read_text()
+    )
 
 
 def test_two_that_want_the_same_at_once_install_it_once(base):
     announced: list[str] = []
     with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(lambda _: additions.add(base, ("einops",), announced.append), range(2)))
+        found = list(
+            pool.map(lambda _: additions.add(base, ("einops",), announced.append), range(2))
+        )
     assert found[0] == found[1] and announced == ["installing einops"]
 
 
@@ -360,21 +432,33 @@ def test_what_is_recorded_is_installed_again_exactly(base):
     again = additions.restore(base, record, lambda text: None)
     assert again.packages == environment.packages and again.folder != environment.folder
     with pytest.raises(UserError, match=r"lacks einops==0\.7"):
-        additions.restore(Environment(base.python, "given", base.packages, fixed=True), record, lambda text: None)
+        additions.restore(
+            Environment(base.python, "given", base.packages, fixed=True), record, lambda text: None
+        )
 
 
 # ---- through the line --------------------------------------------------------------------------------------------
 
 
 def test_a_refused_line_is_an_attempt_whose_message_the_coder_mends(quick_launch, session):
-    replies = [edit("", "einops_magic", REQUIREMENTS), edit("einops_magic", "# nothing", REQUIREMENTS), *scores(0.7)]
+    replies = [
+        edit("", "einops_magic", REQUIREMENTS),
+        edit("einops_magic", "# nothing", REQUIREMENTS),
+        *scores(0.7),
+    ]
     done = quick_launch("--model", f"replay:{session(*replies)}", "--runs", "2")
     assert done.code == 0 and done.statuses == ["requirements_failed", "success", "success"], done
     mended = "Mend it in `requirements.txt`"
     prompt = (done.archives[-1].folder / "run_1" / "prompt.md").read_text()
-    assert "line 1, `einops_magic`: einops-magic is not there, and nothing is installed" in prompt and mended in prompt
+    assert (
+        "line 1, `einops_magic`: einops-magic is not there, and nothing is installed" in prompt
+        and mended in prompt
+    )
     first = (done.archives[-1].folder / "run_1.failed_1" / "prompt.md").read_text()
-    assert "Nothing else can be installed." in first and "You may" not in first.split("requirements.txt")[1].split("\n")[0]
+    assert (
+        "Nothing else can be installed." in first
+        and "You may" not in first.split("requirements.txt")[1].split("\n")[0]
+    )
 
 
 def test_a_name_that_is_no_name_is_wrong_usage(launch, tmp_path):
@@ -383,42 +467,72 @@ def test_a_name_that_is_no_name_is_wrong_usage(launch, tmp_path):
     assert done.code == 2 and "is not the name of a package" in done.err
 
 
-needs_build = pytest.mark.skipif("ASSAY_TEST_PYTHON" in os.environ, reason="nothing is installed into a given interpreter")
+needs_build = pytest.mark.skipif(
+    "ASSAY_TEST_PYTHON" in os.environ, reason="nothing is installed into a given interpreter"
+)
 
 
 def use_einops(workspace: Path, requirement: str = "einops") -> None:
     main, requirements = workspace / MAIN, workspace / REQUIREMENTS
     requirements.write_text(requirements.read_text() + requirement + "\n")
-    text = main.read_text().replace("import torch\n", "import torch\nfrom einops import reduce\n", 1)
+    text = main.read_text().replace(
+        "import torch\n", "import torch\nfrom einops import reduce\n", 1
+    )
     pooled = "        if IDEA:\n            x = x + reduce(x, 'b c h w -> b c 1 1', 'mean')\n        x = self.dropout("
     main.write_text(text.replace("        x = self.dropout(", pooled, 1))
 
 
 @needs_build
-def test_an_added_package_serves_every_run_of_its_code_and_is_built_again_to_reproduce_it(bench: Bench, capsys):
+def test_an_added_package_serves_every_run_of_its_code_and_is_built_again_to_reproduce_it(
+    bench: Bench, capsys
+):
     """Gate, training, prediction, confirmation, both arms; the control stays the baseline, exactly."""
     outcome = bench.conduct(use_einops, python=None)
     run, record = outcome.attempts[0], read_json(outcome.archive.run(1).environment)
     assert run.status is RunStatus.SUCCESS, run.message
-    assert record["added"].keys() == {"einops"} and record["packages"]["torch"] and run.environment == record["key"]
+    assert (
+        record["added"].keys() == {"einops"}
+        and record["packages"]["torch"]
+        and run.environment == record["key"]
+    )
     assert outcome.facts["control_equals_baseline"] and outcome.facts["idea_differs_from_control"]
     (order,) = outcome.events("confirm")
     assert order["control"] == "cached" and order["check"]["exact"]
-    confirmed = [read_json(path) for path in outcome.archive.folder.glob("confirm/idea_seed_*/environment.json")]
+    confirmed = [
+        read_json(path)
+        for path in outcome.archive.folder.glob("confirm/idea_seed_*/environment.json")
+    ]
     assert confirmed and all(one == record for one in confirmed)
-    control = [read_json(path) for path in outcome.archive.folder.glob("confirm/control_seed_*/environment.json")]
-    assert control and all(one["added"] == {} and one["packages"].items() <= record["packages"].items() for one in control)
+    control = [
+        read_json(path)
+        for path in outcome.archive.folder.glob("confirm/control_seed_*/environment.json")
+    ]
+    assert control and all(
+        one["added"] == {} and one["packages"].items() <= record["packages"].items()
+        for one in control
+    )
     assert "einops" not in read_json(outcome.archive.run(0).environment)["packages"]
-    shutil.rmtree(ensure(DEFAULT_SCAFFOLD / REQUIREMENTS).python.parent.parent / "additions" / record["key"])
-    assert reproduce(outcome.archive, None, None, confined("auto")) == 0 and "bit-exact" in capsys.readouterr().out
+    shutil.rmtree(
+        ensure(DEFAULT_SCAFFOLD / REQUIREMENTS).python.parent.parent / "additions" / record["key"]
+    )
+    assert (
+        reproduce(outcome.archive, None, None, confined("auto")) == 0
+        and "bit-exact" in capsys.readouterr().out
+    )
 
 
 @needs_build
 def test_a_package_that_does_not_exist_is_told_with_uv_s_own_reason(bench: Bench):
     name = "torch-einsum-magic-xyz"
-    outcome = bench.conduct(partial_named(use_einops, requirement=name), python=None, allow_packages=(name,))
+    outcome = bench.conduct(
+        partial_named(use_einops, requirement=name), python=None, allow_packages=(name,)
+    )
     (run,) = outcome.attempts
-    assert run.status is RunStatus.REQUIREMENTS_FAILED and outcome.layer == "requirements" and outcome.runs_spent == 0
+    assert (
+        run.status is RunStatus.REQUIREMENTS_FAILED
+        and outcome.layer == "requirements"
+        and outcome.runs_spent == 0
+    )
     assert f"{name} was not found" in run.message
 
 
@@ -428,9 +542,13 @@ def partial_named(function: Callable, **given: object) -> Callable[[Path], None]
     return made
 
 
-def test_the_first_prompt_says_what_is_there_and_what_may_be_added(bench: Bench, experiments_environment, launch, tmp_path):
+def test_the_first_prompt_says_what_is_there_and_what_may_be_added(
+    bench: Bench, experiments_environment, launch, tmp_path
+):
     (tmp_path / "idea.md").write_text("# Idea\n\nText.\n")
-    said = launch("idea.md", "--dataset", "digits", "--dry-run", "--allow-package", "Some_Thing").out
+    said = launch(
+        "idea.md", "--dataset", "digits", "--dry-run", "--allow-package", "Some_Thing"
+    ).out
     assert "some-thing" in said and "einops" in said and "pandas" not in said
     if "ASSAY_TEST_PYTHON" not in os.environ:
         assert f"torch {experiments_environment.packages['torch']}" in said

@@ -42,7 +42,12 @@ ROWS: list[str] = []
 def _table() -> Iterator[None]:
     yield
     if ROWS:
-        print("\n| attack | sandbox | user | what stopped it |\n| --- | --- | --- | --- |", *ROWS, sep="\n", flush=True)
+        print(
+            "\n| attack | sandbox | user | what stopped it |\n| --- | --- | --- | --- |",
+            *ROWS,
+            sep="\n",
+            flush=True,
+        )
 
 
 @pytest.fixture
@@ -56,7 +61,9 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[ForkServer]:
     """One for all attacks, as the runs of an experiment share one: none may harm the next."""
-    with ForkServer(Path(sys.executable), 1, modules=("json", "multiprocessing", "socket", "tempfile")) as made:
+    with ForkServer(
+        Path(sys.executable), 1, modules=("json", "multiprocessing", "socket", "tempfile")
+    ) as made:
         yield made
 
 
@@ -65,7 +72,11 @@ def unavailable(kind: str) -> str:
     if kind == "bwrap":
         if not (program := shutil.which("bwrap")):
             return "bubblewrap is not installed"
-        done = subprocess.run([program, "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "true"], capture_output=True, check=False)
+        done = subprocess.run(
+            [program, "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "true"],
+            capture_output=True,
+            check=False,
+        )
         return done.stderr.decode().strip()
     if kind == "landlock" and ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1) < 1:
         return "the kernel has no Landlock"
@@ -95,7 +106,11 @@ def what_stopped(attack: Attack, scene: Scene, execution: Execution) -> str:
     lines = scene.stdout.read_text(errors="replace").splitlines()
     said = lines[-2] if lines[-1:] == ["-- end"] and len(lines) > 1 else ""
     if attack.anyway or not said:
-        said = attack.anyway or (f"limit: {execution.limit}" if execution.limit else f"it ended with {execution.exit_code}")
+        said = attack.anyway or (
+            f"limit: {execution.limit}"
+            if execution.limit
+            else f"it ended with {execution.exit_code}"
+        )
     return said.replace("|", "/")[-160:]
 
 
@@ -110,14 +125,22 @@ def test_no_attack_succeeds(attack: Attack, kind: str, scene: Scene, server: For
     ran = b"-- end" in scene.output() or execution.limit or execution.exit_code not in (0, 1)
     assert ran, f"the program broke before it was stopped: {errors[-2000:]}"
     evidence = attack.check(scene)
-    ROWS.append(f"| {attack} | {kind} | {USER} | {f'NOTHING: {evidence[:160]}' if evidence else what_stopped(attack, scene, execution)} |")
+    ROWS.append(
+        f"| {attack} | {kind} | {USER} | {f'NOTHING: {evidence[:160]}' if evidence else what_stopped(attack, scene, execution)} |"
+    )
     if evidence and kind.startswith("landlock") and attack.landlock_cannot:
-        assert named_in_security(attack), f"SECURITY.md does not name `{attack}`, which Landlock does not stop"
+        assert named_in_security(attack), (
+            f"SECURITY.md does not name `{attack}`, which Landlock does not stop"
+        )
     else:
-        assert not evidence, f"{evidence}; it said:\n{scene.stdout.read_text(errors='replace')[-2000:]}"
+        assert not evidence, (
+            f"{evidence}; it said:\n{scene.stdout.read_text(errors='replace')[-2000:]}"
+        )
 
 
-@pytest.mark.parametrize("attack", [attack for attack in ATTACKS if attack.landlock_cannot], ids=str)
+@pytest.mark.parametrize(
+    "attack", [attack for attack in ATTACKS if attack.landlock_cannot], ids=str
+)
 def test_security_md_names_what_landlock_cannot_stop(attack: Attack) -> None:
     assert named_in_security(attack), attack.landlock_cannot
 
@@ -183,12 +206,25 @@ def test_no_path_in_a_reply_leads_out_of_the_workspace(quick_launch, session, tm
         "a process's own files": "/proc/self/cwd/../escape.py",
     }
     reply = "".join(edit("", "x = 1", path=path) for path in paths.values())
-    done = quick_launch("--model", f"replay:{session(reply, *scores(0.6))}", "--runs", "1", HOME=str(home))
+    done = quick_launch(
+        "--model", f"replay:{session(reply, *scores(0.6))}", "--runs", "1", HOME=str(home)
+    )
     first = done.events("edit")[0]
     assert done.statuses == ["success"] and sorted(first["refused"]) == sorted(paths.values())
-    made = [path for path in tmp_path.rglob("*") if path.is_file() and path.read_bytes().strip() == b"x = 1"]
-    assert made == [] and not (REPOSITORY / "agent" / "escape.py").exists() and not Path("/etc/cron.d/assay").exists()
-    ROWS.extend(f"| a reply that edits {name}: `{path}` | any | {USER} | agent/coder/worker/main.py: refused |" for name, path in paths.items())
+    made = [
+        path
+        for path in tmp_path.rglob("*")
+        if path.is_file() and path.read_bytes().strip() == b"x = 1"
+    ]
+    assert (
+        made == []
+        and not (REPOSITORY / "agent" / "escape.py").exists()
+        and not Path("/etc/cron.d/assay").exists()
+    )
+    ROWS.extend(
+        f"| a reply that edits {name}: `{path}` | any | {USER} | agent/coder/worker/main.py: refused |"
+        for name, path in paths.items()
+    )
 
 
 @dataclass(frozen=True)
@@ -205,10 +241,16 @@ class User:
 def ordinary_user() -> Iterator[User]:
     if os.geteuid() != 0:
         pytest.skip("these tests run as an ordinary user already")
-    if missing := [name for name in ("useradd", "userdel", "setpriv", "unshare", "mount") if not shutil.which(name)]:
+    if missing := [
+        name
+        for name in ("useradd", "userdel", "setpriv", "unshare", "mount")
+        if not shutil.which(name)
+    ]:
         pytest.skip(f"no {', '.join(missing)} here")
     name = f"assay-{secrets.token_hex(4)}"
-    made = subprocess.run(["useradd", "--system", "--create-home", name], capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        ["useradd", "--system", "--create-home", name], capture_output=True, text=True, check=False
+    )
     if made.returncode:
         pytest.skip(f"no user can be made: {made.stderr.strip()}")
     entry = pwd.getpwnam(name)
@@ -221,7 +263,9 @@ def ordinary_user() -> Iterator[User]:
 
 def closed_folder(path: Path) -> Path | None:
     """The first folder on the way to path that others may not pass."""
-    return next((folder for folder in reversed(path.parents) if not folder.stat().st_mode & 0o001), None)
+    return next(
+        (folder for folder in reversed(path.parents) if not folder.stat().st_mode & 0o001), None
+    )
 
 
 def opened(stash: Path) -> str:
@@ -231,8 +275,13 @@ def opened(stash: Path) -> str:
     commands = ["set -e"]
     for number, path in enumerate(sorted(needed)):
         if folder := closed_folder(path):
-            commands += [f"mkdir -p '{stash}/{number}'", f"mount --rbind '{path}' '{stash}/{number}'"]
-            lines.setdefault(folder, []).extend([f"mkdir -p '{path}'", f"mount --rbind '{stash}/{number}' '{path}'"])
+            commands += [
+                f"mkdir -p '{stash}/{number}'",
+                f"mount --rbind '{path}' '{stash}/{number}'",
+            ]
+            lines.setdefault(folder, []).extend(
+                [f"mkdir -p '{path}'", f"mount --rbind '{stash}/{number}' '{path}'"]
+            )
     for folder, binds in lines.items():
         commands += [f"mount -t tmpfs -o mode=0755 none '{folder}'", *binds]
     return "\n".join(commands)
@@ -245,16 +294,42 @@ def test_no_attack_succeeds_as_an_ordinary_user(ordinary_user: User) -> None:
         shutil.chown(base, ordinary_user.uid, ordinary_user.gid)
         stash = base / "stash"
         become = f"exec setpriv --reuid={ordinary_user.uid} --regid={ordinary_user.gid} --clear-groups --bounding-set=-all --inh-caps=-all"
-        environment = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "ASSAY_TEST_SANDBOX")}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name in ("PATH", "LANG", "ASSAY_TEST_SANDBOX")
+        }
         environment |= {"HOME": str(ordinary_user.home), "PYTHONDONTWRITEBYTECODE": "1"}
-        tests = [f"tests/execution/test_escapes.py::{name}" for name in ("test_no_attack_succeeds", "test_an_honest_program_is_not_hindered")]
-        command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", f"--basetemp={base / 'pytest'}", *tests]
+        tests = [
+            f"tests/execution/test_escapes.py::{name}"
+            for name in ("test_no_attack_succeeds", "test_an_honest_program_is_not_hindered")
+        ]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-s",
+            "-p",
+            "no:cacheprovider",
+            f"--basetemp={base / 'pytest'}",
+            *tests,
+        ]
         script = f'{opened(stash)}\n{become} "$@"'
-        done = subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *command], cwd=REPOSITORY,
-                              env=environment, capture_output=True, text=True, timeout=ATTACK_SECONDS, check=False)  # fmt: skip
+        done = subprocess.run(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *command],
+            cwd=REPOSITORY,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=ATTACK_SECONDS,
+            check=False,
+        )
     finally:
         shutil.rmtree(base, ignore_errors=True)
     print(*re.findall(r"^\|.*", done.stdout, re.MULTILINE), sep="\n")
     if "unshare failed" in done.stderr or "permission denied" in done.stderr.lower():
         pytest.skip(done.stderr.strip()[-300:])
-    assert done.returncode == 0 and f"| {ordinary_user.name} |" in done.stdout, (done.stdout + done.stderr)[-6000:]
+    assert done.returncode == 0 and f"| {ordinary_user.name} |" in done.stdout, (
+        done.stdout + done.stderr
+    )[-6000:]

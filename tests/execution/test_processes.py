@@ -20,14 +20,30 @@ from tests.replies import edit
 
 
 def start(folder: Path, *arguments: object) -> subprocess.Popen:
-    command = [sys.executable, REPOSITORY / "launch.py", *arguments, "--scaffold", folder / "scaffold", "--python", sys.executable]
-    return subprocess.Popen(list(map(str, command)), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    command = [
+        sys.executable,
+        REPOSITORY / "launch.py",
+        *arguments,
+        "--scaffold",
+        folder / "scaffold",
+        "--python",
+        sys.executable,
+    ]
+    return subprocess.Popen(
+        list(map(str, command)),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def wait_for(folder: Path, pattern: str, process: subprocess.Popen) -> None:
     until = time.monotonic() + 120
     while not list(folder.glob(pattern)):
-        assert process.poll() is None and time.monotonic() < until, process.stdout and process.stdout.read()
+        assert process.poll() is None and time.monotonic() < until, (
+            process.stdout and process.stdout.read()
+        )
         time.sleep(0.01)
 
 
@@ -40,7 +56,9 @@ def test_the_lock_of_a_killed_owner_is_free_at_once_and_a_third_command_is_told(
     first.wait()
     second = start(quick, *arguments)
     try:
-        wait_for(quick / "runs", "higher/*/run_1.interrupted_1", second)  # the dead one's run is under the second's hands
+        wait_for(
+            quick / "runs", "higher/*/run_1.interrupted_1", second
+        )  # the dead one's run is under the second's hands
         wait_for(quick / "runs", "higher/*/run_1.pending/work/main.py", second)
         third = start(quick, *arguments)
         said, _ = third.communicate(timeout=60)
@@ -50,7 +68,11 @@ def test_the_lock_of_a_killed_owner_is_free_at_once_and_a_third_command_is_told(
     finally:
         second.kill()
     (archive,) = experiments(quick / "runs")
-    attempts = [(event["folder"], event["value"]) for event in read_events(archive.events) if event["event"] == "attempt"]
+    attempts = [
+        (event["folder"], event["value"])
+        for event in read_events(archive.events)
+        if event["event"] == "attempt"
+    ]
     assert attempts == [("run_1", 0.6)]
     assert processes(archive.folder) == []
 
@@ -59,7 +81,9 @@ def test_the_lock_of_a_killed_owner_is_free_at_once_and_a_third_command_is_told(
 def test_two_ideas_at_once_train_their_baseline_once(quick, session, killed):
     """Also where the one that trains it is killed while the other waits for it."""
     main = quick / "scaffold" / "main.py"
-    main.write_text(main.read_text().replace("SCORE = 0.5", "import time; time.sleep(6)\nSCORE = 0.5"))
+    main.write_text(
+        main.read_text().replace("SCORE = 0.5", "import time; time.sleep(6)\nSCORE = 0.5")
+    )
     model = f"replay:{session('I change nothing.')}"
     (quick / "other.md").write_text("# Other\n\nAnother idea.\n")
     first = start(quick, quick / "higher.md", "--model", model)
@@ -71,11 +95,16 @@ def test_two_ideas_at_once_train_their_baseline_once(quick, session, killed):
     said = [process.communicate(timeout=120)[0] for process in (first, second)]
     assert [first.returncode, second.returncode] == [-signal.SIGKILL if killed else 0, 0], said
     (key,) = (quick / "runs" / "_baselines").iterdir()
-    assert {path.name for path in key.glob("seed_*")} == {"seed_0"} | ({"seed_0.pending_1"} if killed else set())
+    assert {path.name for path in key.glob("seed_*")} == {"seed_0"} | (
+        {"seed_0.pending_1"} if killed else set()
+    )
     trained = json.loads((key / "seed_0" / "result.json").read_bytes())
     if killed:
         again = start(quick, quick / "higher.md", "--model", model)
         said = again.communicate(timeout=120)
         assert again.returncode == 0, said
-    shared = {archive.folder.parent.name: json.loads(archive.run(0).result.read_bytes()) for archive in experiments(quick / "runs")}
+    shared = {
+        archive.folder.parent.name: json.loads(archive.run(0).result.read_bytes())
+        for archive in experiments(quick / "runs")
+    }
     assert shared == {"higher": trained, "other": trained}

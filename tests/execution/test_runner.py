@@ -18,7 +18,7 @@ from agent.execution.local import execute
 from agent.execution.request import Request
 from agent.execution.result import read_run
 from agent.execution.sandbox.detect import find_sandbox
-from agent.execution.sandbox.policy import Limits, Sandbox
+from agent.execution.sandbox.policy import ResourceLimits, Sandbox
 from agent.execution.sandbox.warm_server import ForkServer
 from agent.task.contract import out_dir_arguments
 from agent.util.errors import Fault
@@ -34,10 +34,16 @@ def run(request):
     kind, start_as = request.param.split()
     with ForkServer(PYTHON, 1, modules=("json",) if start_as == "warm" else ()) as server:
 
-        def start(folder: Path, code: str, timeout: float = 30, limits: Limits | None = None):
+        def start(
+            folder: Path, code: str, timeout: float = 30, limits: ResourceLimits | None = None
+        ):
             sandbox = confined(kind, limits)
             (folder / "main.py").write_text(code)
-            return execute(Request(PYTHON, folder, folder / "out", folder / "err", timeout, sandbox, server=server))
+            return execute(
+                Request(
+                    PYTHON, folder, folder / "out", folder / "err", timeout, sandbox, server=server
+                )
+            )
 
         yield start
 
@@ -78,7 +84,10 @@ def _cwd(process: psutil.Process) -> str:
 
 
 def test_a_program_that_ends_leaves_no_child_behind(tmp_path, run):
-    execution = run(tmp_path, "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n")
+    execution = run(
+        tmp_path,
+        "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n",
+    )
     assert execution.ok
     assert left_in(tmp_path) == []
 
@@ -113,7 +122,11 @@ def test_a_traceback_loses_the_frames_of_the_protocol(tmp_path, run):
     (tmp_path / "protocol.py").write_text("def run(model):\n    model()\n")
     code = "from protocol import run\n\n\ndef model():\n    raise ValueError('shape')\n\n\nrun(model)\n"
     text = explain(run(tmp_path, code), "", (tmp_path / "err").read_text())
-    assert text.count('File "main.py"') == 2 and "protocol.py" not in text and text.endswith("ValueError: shape")
+    assert (
+        text.count('File "main.py"') == 2
+        and "protocol.py" not in text
+        and text.endswith("ValueError: shape")
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,7 +139,9 @@ def test_a_traceback_loses_the_frames_of_the_protocol(tmp_path, run):
 )
 def test_an_end_without_a_traceback_is_explained_too(tmp_path, code, said, run):
     execution = run(tmp_path, code, timeout=1)
-    assert said in explain(execution, (tmp_path / "out").read_text(), (tmp_path / "err").read_text())
+    assert said in explain(
+        execution, (tmp_path / "out").read_text(), (tmp_path / "err").read_text()
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,8 +151,14 @@ def test_an_end_without_a_traceback_is_explained_too(tmp_path, code, said, run):
             'After a few steps:\nTraceback (most recent call last):\n  File "main.py", line 3\n    x\nValueError: no',
             "After a few steps: ValueError: no",
         ),
-        ("main.py does what it may not:\n- reads /proc\n- forks\nTake it out.", "main.py does what it may not: reads /proc"),
-        ("It was stopped after 60 s. Its last lines:\nepoch 1\nepoch 2", "It was stopped after 60 s. Its last lines: epoch 2"),
+        (
+            "main.py does what it may not:\n- reads /proc\n- forks\nTake it out.",
+            "main.py does what it may not: reads /proc",
+        ),
+        (
+            "It was stopped after 60 s. Its last lines:\nepoch 1\nepoch 2",
+            "It was stopped after 60 s. Its last lines: epoch 2",
+        ),
         ("Switching the idea on changes nothing.", "Switching the idea on changes nothing."),
         ("flake8 finds:", "flake8 finds:"),
         ("\n- \n", ""),
@@ -148,7 +169,10 @@ def test_the_gist_of_a_failure_names_what_went_wrong(message, said):
 
 
 def test_output_loses_control_codes_and_overwritten_progress_bars():
-    assert clean("10%\r50%\r100% done\n\x1b[31mred\x1b[0m\x07 \x1b]0;title\x07x\u202e") == "100% done\nred x"
+    assert (
+        clean("10%\r50%\r100% done\n\x1b[31mred\x1b[0m\x07 \x1b]0;title\x07x\u202e")
+        == "100% done\nred x"
+    )
 
 
 def test_a_fence_cannot_be_closed_by_what_it_holds():
@@ -218,7 +242,7 @@ sys.exit(3)
                 tmp_path / "out",
                 tmp_path / "err",
                 30,
-                find_sandbox("auto", False, Limits()),
+                find_sandbox("auto", False, ResourceLimits()),
                 {"MARK": "m"},
                 1,
                 ("--x",),
@@ -263,4 +287,14 @@ def test_a_server_that_cannot_start_is_a_fault_that_says_why(tmp_path):
     broken.chmod(0o755)
     with ForkServer(broken, 1) as server, pytest.raises(Fault, match="no such library"):
         time.sleep(1)
-        execute(Request(broken, tmp_path, tmp_path / "out", tmp_path / "err", 30, Sandbox("none"), server=server))
+        execute(
+            Request(
+                broken,
+                tmp_path,
+                tmp_path / "out",
+                tmp_path / "err",
+                30,
+                Sandbox("none"),
+                server=server,
+            )
+        )

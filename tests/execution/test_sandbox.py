@@ -19,25 +19,38 @@ from agent.execution.local import execute
 from agent.execution.request import Request
 from agent.execution.result import read_run
 from agent.execution.sandbox.detect import find_sandbox, proofs
-from agent.execution.sandbox.policy import Limits, Sandbox
+from agent.execution.sandbox.policy import ResourceLimits, Sandbox
 from agent.util.errors import Fault, UserError
 from tests.conftest import REPOSITORY, confined
 from tests.execution.test_runner import left_in
 
 PYTHON = Path(sys.executable)
-SMALL = Limits(memory=2**28, processes=60, disk=2**26)
+SMALL = ResourceLimits(memory=2**28, processes=60, disk=2**26)
 KINDS = ["bwrap", "landlock", "none"]
 
 
-def run(kind: str, folder: Path, code: str, limits: Limits = SMALL, python: Path = PYTHON, timeout: float = 60):
+def run(
+    kind: str,
+    folder: Path,
+    code: str,
+    limits: ResourceLimits = SMALL,
+    python: Path = PYTHON,
+    timeout: float = 60,
+):
     (folder / "work").mkdir(exist_ok=True)
     (folder / "work" / "main.py").write_text(code)
     sandbox = confined(kind, limits)
-    return execute(Request(python, folder / "work", folder / "stdout.log", folder / "stderr.log", timeout, sandbox))
+    return execute(
+        Request(
+            python, folder / "work", folder / "stdout.log", folder / "stderr.log", timeout, sandbox
+        )
+    )
 
 
 GREEDY = {
-    "children's memory": ("memory", """
+    "children's memory": (
+        "memory",
+        """
 import os, time
 for _ in range(8):
     if os.fork() == 0:
@@ -45,39 +58,68 @@ for _ in range(8):
         time.sleep(20)
         os._exit(0)
 time.sleep(20)
-"""),
-    "memory without a name": ("memory", "import os\nf = os.memfd_create('a')\nwhile True: os.write(f, b'x' * (1 << 20))\n"),
-    "a fork bomb": ("processes", """
+""",
+    ),
+    "memory without a name": (
+        "memory",
+        "import os\nf = os.memfd_create('a')\nwhile True: os.write(f, b'x' * (1 << 20))\n",
+    ),
+    "a fork bomb": (
+        "processes",
+        """
 import os
 while True:
     try:
         os.fork()
     except OSError:
         pass
-"""),
+""",
+    ),
     "many files": ("disk", "n = 0\nwhile True:\n    n += 1\n    open(f'f{n}', 'w').write('x')\n"),
-    "large files": ("disk", "n = 0\nwhile True:\n    n += 1\n    open(f'f{n}', 'wb').write(b'x' * (1 << 24))\n"),
-    "deep folders": ("disk", "import os, time\nfor _ in range(300):\n    os.mkdir('d')\n    os.chdir('d')\ntime.sleep(20)\n"),
-    "a folder that is closed": ("disk", "import os, time\nos.mkdir('d')\nos.chmod('d', 0)\ntime.sleep(3)\n"),
+    "large files": (
+        "disk",
+        "n = 0\nwhile True:\n    n += 1\n    open(f'f{n}', 'wb').write(b'x' * (1 << 24))\n",
+    ),
+    "deep folders": (
+        "disk",
+        "import os, time\nfor _ in range(300):\n    os.mkdir('d')\n    os.chdir('d')\ntime.sleep(20)\n",
+    ),
+    "a folder that is closed": (
+        "disk",
+        "import os, time\nos.mkdir('d')\nos.chmod('d', 0)\ntime.sleep(3)\n",
+    ),
     "time": ("time", "import time\ntime.sleep(60)\n"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", GREEDY)
-def test_the_limit_that_was_passed_is_named_with_what_was_used_and_nothing_is_left(tmp_path, kind, name):
+def test_the_limit_that_was_passed_is_named_with_what_was_used_and_nothing_is_left(
+    tmp_path, kind, name
+):
     limit, code = GREEDY[name]
     if name == "a folder that is closed" and os.geteuid() == 0:
         pytest.skip("nothing is closed to root")
     started = time.monotonic()
     done = run(kind, tmp_path, code, timeout=2 if limit == "time" else 60)
     took = time.monotonic() - started
-    assert done.limit == limit and not done.ok and "was stopped" in done.stopped, (done, (tmp_path / "stderr.log").read_text()[-500:])
+    assert done.limit == limit and not done.ok and "was stopped" in done.stopped, (
+        done,
+        (tmp_path / "stderr.log").read_text()[-500:],
+    )
     assert took < 30 and left_in(tmp_path / "work") == []
     used = {"memory": done.used.memory, "processes": done.used.processes, "disk": done.used.disk}
     assert limit == "time" or used[limit] >= 0.8 * getattr(SMALL, limit)
     status = read_run(1, RunFolder(tmp_path), done, Metric()).status
-    assert status.value == {"time": "timeout", "memory": "memory_limit", "processes": "process_limit", "disk": "disk_limit"}[limit]
+    assert (
+        status.value
+        == {
+            "time": "timeout",
+            "memory": "memory_limit",
+            "processes": "process_limit",
+            "disk": "disk_limit",
+        }[limit]
+    )
 
 
 @pytest.mark.parametrize("kind", ["bwrap", "landlock"])
@@ -85,7 +127,11 @@ def test_what_the_kernel_refuses_one_process_is_told_with_its_line(tmp_path, kin
     """More memory than allowed in one piece, and a file that is too large, fail where they are asked for."""
     done = run(kind, tmp_path, "x = 1\nkept = bytearray(1 << 40)\n")
     result = read_run(1, RunFolder(tmp_path), done, Metric())
-    assert result.status is RunStatus.MEMORY_LIMIT and "line 2" in result.message and "MemoryError" in result.message
+    assert (
+        result.status is RunStatus.MEMORY_LIMIT
+        and "line 2" in result.message
+        and "MemoryError" in result.message
+    )
     done = run(kind, tmp_path, "open('big', 'wb').truncate(1 << 40)\n")
     assert "File too large" in read_run(1, RunFolder(tmp_path), done, Metric()).message
 
@@ -111,8 +157,17 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_worker_processes_shared_memory_and_temporary_files_work_inside(tmp_path, kind, experiments_environment):
-    done = run(kind, tmp_path, LOADER, Limits(memory=4 * 2**30), experiments_environment.python, timeout=120)
+def test_worker_processes_shared_memory_and_temporary_files_work_inside(
+    tmp_path, kind, experiments_environment
+):
+    done = run(
+        kind,
+        tmp_path,
+        LOADER,
+        ResourceLimits(memory=4 * 2**30),
+        experiments_environment.python,
+        timeout=120,
+    )
     assert done.ok, (tmp_path / "stderr.log").read_text()
     assert (tmp_path / "stdout.log").read_text() == "4032.0 [1, 2] 64000000.0\n"
 
@@ -132,12 +187,18 @@ for name in ("main.py", "protocol.py"):
             pass
 """
     assert run("bwrap", tmp_path, code).ok
-    assert (tmp_path / "stdout.log").read_text() == "" and (tmp_path / "work" / "result").read_text() == "fine"
+    assert (tmp_path / "stdout.log").read_text() == "" and (
+        tmp_path / "work" / "result"
+    ).read_text() == "fine"
 
 
 def test_only_what_a_run_needs_is_in_its_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("PRIVATE", "a value")
-    run("bwrap", tmp_path, "import os\nprint(*sorted(os.environ))\nprint(open('/proc/1/environ').read())\n")
+    run(
+        "bwrap",
+        tmp_path,
+        "import os\nprint(*sorted(os.environ))\nprint(open('/proc/1/environ').read())\n",
+    )
     told, first = (tmp_path / "stdout.log").read_text().splitlines()
     assert "PRIVATE" not in told and first == "PATH=/usr/bin:/bin\0" and "HOME" in told
 
@@ -152,7 +213,9 @@ def test_devices_of_gpus_are_there_only_for_a_run_that_may_use_them(tmp_path, ki
         pytest.skip("only root makes a device")
     try:
         (tmp_path / "main.py").write_text(f"print(open({str(device)!r}, 'rb').read(2))\n")
-        request = Request(PYTHON, tmp_path, tmp_path / "out", tmp_path / "err", 30, confined(kind), gpu=True)
+        request = Request(
+            PYTHON, tmp_path, tmp_path / "out", tmp_path / "err", 30, confined(kind), gpu=True
+        )
         assert execute(request).ok, (tmp_path / "err").read_text()
         assert not execute(replace(request, gpu=False)).ok
     finally:
@@ -162,9 +225,13 @@ def test_devices_of_gpus_are_there_only_for_a_run_that_may_use_them(tmp_path, ki
 def test_in_a_container_that_forbids_to_mount_proc_its_own_is_shown(tmp_path):
     sandbox = replace(confined("bwrap", SMALL), own_proc=False)
     ours = f"/proc/{os.getpid()}"
-    (tmp_path / "main.py").write_text(f"import os\nprint(os.path.exists({ours!r}))\nopen('{ours}/environ').read()\n")
+    (tmp_path / "main.py").write_text(
+        f"import os\nprint(os.path.exists({ours!r}))\nopen('{ours}/environ').read()\n"
+    )
     execute(Request(PYTHON, tmp_path, tmp_path / "out", tmp_path / "err", 30, sandbox))
-    assert (tmp_path / "out").read_text() == "True\n" and "PermissionError" in (tmp_path / "err").read_text()
+    assert (tmp_path / "out").read_text() == "True\n" and "PermissionError" in (
+        tmp_path / "err"
+    ).read_text()
 
 
 def test_with_the_network_open_a_program_reaches_it_and_still_nothing_else(tmp_path):
@@ -176,7 +243,15 @@ def test_with_the_network_open_a_program_reaches_it_and_still_nothing_else(tmp_p
 def test_a_sandbox_that_cannot_be_made_is_a_fault_that_says_why(tmp_path):
     confined("bwrap")
     (tmp_path / "main.py").write_text("")
-    request = Request(PYTHON, tmp_path, tmp_path / "out", tmp_path / "err", 30, Sandbox("bwrap"), readable=(tmp_path / "absent",))
+    request = Request(
+        PYTHON,
+        tmp_path,
+        tmp_path / "out",
+        tmp_path / "err",
+        30,
+        Sandbox("bwrap"),
+        readable=(tmp_path / "absent",),
+    )
     with pytest.raises(Fault, match=r"sandbox: bwrap: .*absent"):
         execute(request)
 
@@ -186,21 +261,37 @@ import sys
 sys.path.insert(0, {str(REPOSITORY)!r})
 from agent.util.errors import UserError
 from agent.execution.sandbox.detect import find_sandbox
-from agent.execution.sandbox.policy import Limits
+from agent.execution.sandbox.policy import ResourceLimits
 try:
-    print(find_sandbox(sys.argv[1], False, Limits()).kind)
+    print(find_sandbox(sys.argv[1], False, ResourceLimits()).kind)
 except UserError as error:
     print(error)
 """
 
 
-@pytest.mark.parametrize(("asked", "said"), [("auto", "landlock"), ("bwrap", "--sandbox bwrap does not work here: bwrap: ")])
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [("auto", "landlock"), ("bwrap", "--sandbox bwrap does not work here: bwrap: ")],
+)
 def test_where_there_are_no_name_spaces_landlock_is_taken_or_the_run_is_refused(asked, said):
     """Inside another sandbox that forbids to make name spaces, as a cluster or a container may."""
     confined("bwrap")
     confined("landlock")
-    outer = ["bwrap", "--unshare-user", "--disable-userns", "--dev-bind", "/", "/", "--tmpfs", "/run", "--proc", "/proc"]
-    done = subprocess.run([*outer, sys.executable, "-c", INSIDE, asked], capture_output=True, text=True, check=True)
+    outer = [
+        "bwrap",
+        "--unshare-user",
+        "--disable-userns",
+        "--dev-bind",
+        "/",
+        "/",
+        "--tmpfs",
+        "/run",
+        "--proc",
+        "/proc",
+    ]
+    done = subprocess.run(
+        [*outer, sys.executable, "-c", INSIDE, asked], capture_output=True, text=True, check=True
+    )
     assert done.stdout.startswith(said), done
 
 

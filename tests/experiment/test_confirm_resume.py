@@ -32,12 +32,22 @@ class Scene:
     """Confirmations whose trainings take no time; the control is the baseline. A result that is whole is counted."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch):
-        self.finished, self.moments, self.last, self.status = Counter[str](), 0, 0, RunStatus.SUCCESS
-        self.baseline, self.archive = ControlSeeds(folder / "runs", {}, (0, 1)), new_experiment(folder / "runs", "idea")
+        self.finished, self.moments, self.last, self.status = (
+            Counter[str](),
+            0,
+            0,
+            RunStatus.SUCCESS,
+        )
+        self.baseline, self.archive = (
+            ControlSeeds(folder / "runs", {}, (0, 1)),
+            new_experiment(folder / "runs", "idea"),
+        )
         ensure_trained(self.baseline, self._scaffold)
         for number in (0, 1):
             copy_seed(self.baseline, 0, self.archive.run(number), scored=False)
-        append_event(self.archive.events, "attempt", number=1, folder="run_1", status="success", value=0.6)
+        append_event(
+            self.archive.events, "attempt", number=1, folder="run_1", status="success", value=0.6
+        )
         self.patch(patch)
 
     def patch(self, patch: pytest.MonkeyPatch) -> None:
@@ -51,11 +61,17 @@ class Scene:
         """Killed at the last-th moment beside a step; 0: not at all."""
         self.moments, self.last = 0, last
         workbench = SimpleNamespace(metric=Metric())
-        Confirmation(workbench, self.archive, self.baseline, 3, SilentObserver(), lambda run: None).conduct()
+        Confirmation(
+            workbench, self.archive, self.baseline, 3, SilentObserver(), lambda run: None
+        ).conduct()
 
     def confirmed(self) -> list[tuple[str, str]]:
-        events = [event for event in read_events(self.archive.events) if event["event"] == "confirmed"]
-        assert all((self.archive.folder / event["folder"] / "result.json").is_file() for event in events)
+        events = [
+            event for event in read_events(self.archive.events) if event["event"] == "confirmed"
+        ]
+        assert all(
+            (self.archive.folder / event["folder"] / "result.json").is_file() for event in events
+        )
         return [(event["arm"], event["status"]) for event in events]
 
     def _watched(self, name, step):
@@ -94,8 +110,13 @@ def test_a_confirmation_killed_beside_any_step_trains_nothing_twice(tmp_path, mo
                 scene.conduct()
             else:
                 break  # there are fewer moments
-            assert scene.confirmed() == [("control", "success")] * 2 + [("idea", "success")] * 3, moment
-            assert len(scene.finished) == 5 and set(scene.finished.values()) == {1}, (moment, scene.finished)
+            assert scene.confirmed() == [("control", "success")] * 2 + [("idea", "success")] * 3, (
+                moment
+            )
+            assert len(scene.finished) == 5 and set(scene.finished.values()) == {1}, (
+                moment,
+                scene.finished,
+            )
     assert moment > 30
 
 
@@ -107,7 +128,16 @@ def test_a_scaffold_that_failed_in_the_control_check_is_tried_again(tmp_path, mo
     scene.status = RunStatus.SUCCESS
     scene.conduct()
     assert scene.confirmed()[-1] == ("idea", "success")
-    assert len(list(Archive(scene.archive.folder).folder.glob("confirm/check_scaffold_seed_*.failed_1/result.json"))) == 1
+    assert (
+        len(
+            list(
+                Archive(scene.archive.folder).folder.glob(
+                    "confirm/check_scaffold_seed_*.failed_1/result.json"
+                )
+            )
+        )
+        == 1
+    )
 
 
 def test_another_best_run_gets_another_check(tmp_path, monkeypatch):
@@ -116,12 +146,16 @@ def test_another_best_run_gets_another_check(tmp_path, monkeypatch):
         with monkeypatch.context() as patch, pytest.raises(Killed):
             scene = Scene(tmp_path / str(moment), patch)
             scene.conduct(moment)
-        if checked := [path.name for path in scene.archive.folder.glob("confirm/check_seed_*[0-9]")]:
+        if checked := [
+            path.name for path in scene.archive.folder.glob("confirm/check_seed_*[0-9]")
+        ]:
             break  # just made, and what was found is not written down
     assert not [event for event in read_events(scene.archive.events) if event["event"] == "confirm"]
     scene.patch(monkeypatch)
     copy_seed(scene.baseline, 0, scene.archive.run(2), scored=False)
-    append_event(scene.archive.events, "attempt", number=2, folder="run_2", status="success", value=0.7)
+    append_event(
+        scene.archive.events, "attempt", number=2, folder="run_2", status="success", value=0.7
+    )
     scene.conduct()
     (order,) = [event for event in read_events(scene.archive.events) if event["event"] == "confirm"]
     assert order["folder"] == "run_2" and f"check_seed_{order['check']['seed']}" not in checked

@@ -16,8 +16,17 @@ def write(tmp_path, text, name="an_idea.md"):
 
 
 def test_title_text_and_front_matter_are_read(tmp_path):
-    idea = load_idea(write(tmp_path, "---\nepochs: 2\ncriteria: [It is used.]\n---\n\n## A title ##\n\nBuild it.\n\n# Not a title\n"))
-    assert (idea.title, idea.text, idea.slug) == ("A title", "Build it.\n\n# Not a title", "an_idea")
+    idea = load_idea(
+        write(
+            tmp_path,
+            "---\nepochs: 2\ncriteria: [It is used.]\n---\n\n## A title ##\n\nBuild it.\n\n# Not a title\n",
+        )
+    )
+    assert (idea.title, idea.text, idea.slug) == (
+        "A title",
+        "Build it.\n\n# Not a title",
+        "an_idea",
+    )
     assert idea.settings == {"epochs": 2, "criteria": ["It is used."]}
 
 
@@ -62,6 +71,12 @@ def test_every_shipped_idea_is_a_page_with_what_a_researcher_expects():
     ideas = find_ideas([REPOSITORY / "ideas"])
     assert len(ideas) >= 8
     for idea in ideas:
-        for section in ("Hypothesis", "Theory", "What to build", "How to train", "What would refute it"):
+        for section in (
+            "Hypothesis",
+            "Theory",
+            "What to build",
+            "How to train",
+            "What would refute it",
+        ):
             assert f"## {section}" in idea.text, (idea.slug, section)
         assert 3 <= len(idea.settings["criteria"]) <= 6

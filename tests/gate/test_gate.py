@@ -19,14 +19,34 @@ from agent.task.scaffold import DEFAULT_SCAFFOLD
 from tests import cases
 
 BASE = (DEFAULT_SCAFFOLD / "main.py").read_text()
-RECIPE = {"optimizer": ["Adam"], "learning_rate": [0.001], "weight_decay": [0.0], "momentum": [[0.9, 0.999]], "batch_size": 64,
-          "updates_per_batch": 1, "backwards_per_batch": 1, "images_per_batch": 64}  # fmt: skip
-TRACE = Trace((2.0, 1.9, 1.8), (0.5, -0.5), 100, {"aten.add": 3}, frozenset(range(200)), (RECIPE,) * 3, ((0, 1), (2, 3), (4, 5)), 6, "cpu")
+RECIPE = {
+    "optimizer": ["Adam"],
+    "learning_rate": [0.001],
+    "weight_decay": [0.0],
+    "momentum": [[0.9, 0.999]],
+    "batch_size": 64,
+    "updates_per_batch": 1,
+    "backwards_per_batch": 1,
+    "images_per_batch": 64,
+}
+TRACE = Trace(
+    (2.0, 1.9, 1.8),
+    (0.5, -0.5),
+    100,
+    {"aten.add": 3},
+    frozenset(range(200)),
+    (RECIPE,) * 3,
+    ((0, 1), (2, 3), (4, 5)),
+    6,
+    "cpu",
+)
 
 
 def added(text: str) -> str:
     """The scaffold with a line at the end of training_step's first statement, or at module level."""
-    place = "LEARNING_RATE = 1e-3\n" if not text.startswith(" ") else "        images, labels = batch\n"
+    place = (
+        "LEARNING_RATE = 1e-3\n" if not text.startswith(" ") else "        images, labels = batch\n"
+    )
     return BASE.replace(place, f"{place}{text}\n", 1)
 
 
@@ -96,7 +116,10 @@ def test_what_belongs_to_the_protocol_is_refused_with_line_and_reason(line, said
 
 def test_what_the_scaffold_does_itself_is_allowed_once():
     own = added("import os")
-    assert breaches(own, own) == [] and len(breaches(own, own.replace("import os\n", "import os\nimport os\n"))) == 1
+    assert (
+        breaches(own, own) == []
+        and len(breaches(own, own.replace("import os\n", "import os\nimport os\n"))) == 1
+    )
 
 
 def test_comments_and_docstrings_are_nowhere_in_what_a_judge_sees():
@@ -117,27 +140,45 @@ def test_added_statements_are_those_that_do_something_with_their_lines():
 def test_a_device_that_does_not_repeat_itself_is_given_the_spread_of_its_own_traces():
     changed = BASE.replace("F.relu(self.conv2(x))", "(F.gelu if IDEA else F.relu)(self.conv2(x))")
     again = replace(TRACE, losses=(2.0, 1.9001, 1.8))
-    control, idea = replace(TRACE, losses=(2.0, 1.90002, 1.8)), replace(TRACE, losses=(2.0, 1.7, 1.6))
-    exact, tolerant = compare(BASE, changed, [TRACE], control, idea), compare(BASE, changed, [TRACE, again], control, idea)
+    control, idea = (
+        replace(TRACE, losses=(2.0, 1.90002, 1.8)),
+        replace(TRACE, losses=(2.0, 1.7, 1.6)),
+    )
+    exact, tolerant = (
+        compare(BASE, changed, [TRACE], control, idea),
+        compare(BASE, changed, [TRACE, again], control, idea),
+    )
     assert not exact.control_equals_baseline and tolerant.control_equals_baseline
-    noise = compare(BASE, changed, [TRACE, again], control, replace(TRACE, losses=(2.0, 1.9002, 1.8)))
-    assert not noise.idea_differs_from_control and "changes nothing" in not_live(BASE, changed, noise)
+    noise = compare(
+        BASE, changed, [TRACE, again], control, replace(TRACE, losses=(2.0, 1.9002, 1.8))
+    )
+    assert not noise.idea_differs_from_control and "changes nothing" in not_live(
+        BASE, changed, noise
+    )
 
 
 def test_a_recipe_is_compared_at_every_step_and_only_where_the_idea_does_not_name_it():
     late = (RECIPE, RECIPE, RECIPE | {"learning_rate": [0.01]})
-    facts = compare(BASE, BASE, [TRACE], TRACE, replace(TRACE, recipes=late, losses=(1.0, 1.0, 1.0)))
+    facts = compare(
+        BASE, BASE, [TRACE], TRACE, replace(TRACE, recipes=late, losses=(1.0, 1.0, 1.0))
+    )
     assert "learning rate is 0.01 with IDEA on, not 0.001" in changed_recipe(facts, ())
     assert changed_recipe(facts, ("learning_rate",)) == ""
     larger = (RECIPE | {"batch_size": 128, "images_per_batch": 128},) * 3
     facts = compare(BASE, BASE, [TRACE], TRACE, replace(TRACE, recipes=larger))
-    assert "batch size is 128" in changed_recipe(facts, ()) and changed_recipe(facts, ("batch_size",)) == ""
-    fewer = (RECIPE | {"updates_per_batch": 0, "images_per_batch": 0},) * 3
-    assert not compare(BASE, BASE, [TRACE], TRACE, replace(TRACE, recipes=fewer)).recipe, "less is nobody's advantage"
-    groups = (RECIPE | {"learning_rate": [0.001, 0.001]},) * 3
-    assert changed_recipe(compare(BASE, BASE, [TRACE], TRACE, replace(TRACE, recipes=groups)), ()) == "", (
-        "two groups of one rate are one rate"
+    assert (
+        "batch size is 128" in changed_recipe(facts, ())
+        and changed_recipe(facts, ("batch_size",)) == ""
     )
+    fewer = (RECIPE | {"updates_per_batch": 0, "images_per_batch": 0},) * 3
+    assert not compare(BASE, BASE, [TRACE], TRACE, replace(TRACE, recipes=fewer)).recipe, (
+        "less is nobody's advantage"
+    )
+    groups = (RECIPE | {"learning_rate": [0.001, 0.001]},) * 3
+    assert (
+        changed_recipe(compare(BASE, BASE, [TRACE], TRACE, replace(TRACE, recipes=groups)), ())
+        == ""
+    ), "two groups of one rate are one rate"
 
 
 @pytest.mark.parametrize(
@@ -150,13 +191,24 @@ def test_a_recipe_is_compared_at_every_step_and_only_where_the_idea_does_not_nam
         ({"losses": [1.0, float("nan")]}, "at step 2 is nan"),
         ({"losses": [1.0], "operators": 3}, "not protocol.py's own"),
         (
-            {"losses": [1.0], "lines": ["x"], "operators": {}, "recipes": [], "order": [], "parameters": 1, "samples": 1, "device": "cpu"},
+            {
+                "losses": [1.0],
+                "lines": ["x"],
+                "operators": {},
+                "recipes": [],
+                "order": [],
+                "parameters": 1,
+                "samples": 1,
+                "device": "cpu",
+            },
             "own",
         ),
     ],
 )
 def test_a_trace_is_read_as_data_whatever_it_holds(tmp_path, stored, said):
     if stored is not None:
-        (tmp_path / "trace.json").write_text(stored if isinstance(stored, str) else json.dumps(stored))
+        (tmp_path / "trace.json").write_text(
+            stored if isinstance(stored, str) else json.dumps(stored)
+        )
     trace, problem = read_trace(tmp_path / "trace.json")
     assert trace is None and said in problem

@@ -28,7 +28,11 @@ def on_a_terminal(*arguments: object, folder) -> str:
     ours, theirs = pty.openpty()
     command = [sys.executable, str(REPOSITORY / "launch.py"), *map(str, arguments)]
     process = subprocess.Popen(
-        command, cwd=folder, stdout=theirs, stderr=theirs, env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "100"}
+        command,
+        cwd=folder,
+        stdout=theirs,
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "100"},
     )
     os.close(theirs)
     said = b""
@@ -42,7 +46,9 @@ def on_a_terminal(*arguments: object, folder) -> str:
     return said.decode()
 
 
-def test_a_long_step_shows_a_bar_with_the_time_left_on_a_terminal_only(quick, quick_launch, session):
+def test_a_long_step_shows_a_bar_with_the_time_left_on_a_terminal_only(
+    quick, quick_launch, session
+):
     (quick / "scaffold" / "main.py").write_text(SLOW_MAIN)
     options = (
         quick / "higher.md",

@@ -40,40 +40,86 @@ def runs(archive) -> Path:
     return archive.folder.parents[1]
 
 
-def test_a_command_that_ends_leaves_an_entry_and_a_write_up_made_of_the_archive(quick_launch, session, tmp_path):
-    done = quick_launch("--model", f"replay:{session(edit('SCORE = 0.5', 'SCORE = 1 / 0'), *scores(0.6, start='1 / 0'))}", "--runs", "1")
+def test_a_command_that_ends_leaves_an_entry_and_a_write_up_made_of_the_archive(
+    quick_launch, session, tmp_path
+):
+    done = quick_launch(
+        "--model",
+        f"replay:{session(edit('SCORE = 0.5', 'SCORE = 1 / 0'), *scores(0.6, start='1 / 0'))}",
+        "--runs",
+        "1",
+    )
     archive, runs = done.archives[-1], tmp_path / "runs"
     verdict, text = load_verdict(archive), (runs / "DIARY.md").read_text()
     assert done.code == 0 and marks(runs) == [f"higher/{archive.folder.name}"] and verdict
-    assert escape(headline(verdict)) in text and "self-reported, one run each: baseline 0.5000, best 0.6000" in text
-    assert re.search(r'  - run_1\.failed_1: crash: .*ZeroDivisionError.*; the coder\'s words: "I change it\."', text)
-    assert "  - run_1: success, val_accuracy 0.6000" in text and re.search(r"^## 20\d\d-\d\d-\d\d \d\d:\d\d UTC: Higher$", text, re.M)
-    links = [target for target in re.findall(r"\]\(([^)]+)\)", text) if not target.endswith("report.html")]
+    assert (
+        escape(headline(verdict)) in text
+        and "self-reported, one run each: baseline 0.5000, best 0.6000" in text
+    )
+    assert re.search(
+        r'  - run_1\.failed_1: crash: .*ZeroDivisionError.*; the coder\'s words: "I change it\."',
+        text,
+    )
+    assert "  - run_1: success, val_accuracy 0.6000" in text and re.search(
+        r"^## 20\d\d-\d\d-\d\d \d\d:\d\d UTC: Higher$", text, re.M
+    )
+    links = [
+        target
+        for target in re.findall(r"\]\(([^)]+)\)", text)
+        if not target.endswith("report.html")
+    ]
     assert len(links) == 2 and all((runs / target).exists() for target in links)
     write_up = archive.write_up.read_text()
-    for part in ("# Higher", "Make SCORE higher.", "| run_1 | success | 0.6000 |", "| run_1.failed_1 | crash |", "INCONCLUSIVE",
-                 "(self-reported).", f"launch.py verdict higher/{archive.folder.name}", "[report.html](report.html)"):  # fmt: skip
+    for part in (
+        "# Higher",
+        "Make SCORE higher.",
+        "| run_1 | success | 0.6000 |",
+        "| run_1.failed_1 | crash |",
+        "INCONCLUSIVE",
+        "(self-reported).",
+        f"launch.py verdict higher/{archive.folder.name}",
+        "[report.html](report.html)",
+    ):
         assert part in write_up, part
     before = text, write_up
-    assert "finished earlier" in quick_launch("--model", f"replay:{tmp_path / 'session.jsonl'}", "--runs", "1").out
+    assert (
+        "finished earlier"
+        in quick_launch("--model", f"replay:{tmp_path / 'session.jsonl'}", "--runs", "1").out
+    )
     assert ((runs / "DIARY.md").read_text(), archive.write_up.read_text()) == before, "entered once"
 
 
 def test_the_real_scaffold_s_confirmation_diff_and_seeds_stand_in_it(bench):
     def gelu(workspace: Path) -> None:
         main = workspace / "main.py"
-        main.write_text(main.read_text().replace("F.relu(self.conv2(x))", "(F.gelu if IDEA else F.relu)(self.conv2(x))"))
+        main.write_text(
+            main.read_text().replace(
+                "F.relu(self.conv2(x))", "(F.gelu if IDEA else F.relu)(self.conv2(x))"
+            )
+        )
 
     outcome = bench.conduct(gelu)
     runs = outcome.archive.folder.parents[1]
     assert write_reports(outcome.archive, runs) == []
     write_up, verdict = outcome.archive.write_up.read_text(), outcome.verdict
-    assert f"fresh ones of the idea {', '.join(map(str, verdict['candidate']['seeds']))}" in write_up and "digits, 1,079 images" in write_up
-    assert "```diff" in write_up and "+        x = self.pool((F.gelu if IDEA else F.relu)(self.conv2(x)))" in write_up
-    assert f"launch.py reproduce gelu/{outcome.archive.folder.name}" in write_up and "torch 2" in write_up
+    assert (
+        f"fresh ones of the idea {', '.join(map(str, verdict['candidate']['seeds']))}" in write_up
+        and "digits, 1,079 images" in write_up
+    )
+    assert (
+        "```diff" in write_up
+        and "+        x = self.pool((F.gelu if IDEA else F.relu)(self.conv2(x)))" in write_up
+    )
+    assert (
+        f"launch.py reproduce gelu/{outcome.archive.folder.name}" in write_up
+        and "torch 2" in write_up
+    )
     means = [f"{100 * verdict[arm]['mean']:.2f} %" for arm in ("baseline", "candidate")]
     assert f"control {means[0]}, idea {means[1]}, on 359 images" in (runs / "DIARY.md").read_text()
-    assert f"a true effect of {100 * verdict['effect']['mde80']:.2f} pp is found in 4 of 5 cases" in write_up
+    assert (
+        f"a true effect of {100 * verdict['effect']['mde80']:.2f} pp is found in 4 of 5 cases"
+        in write_up
+    )
 
 
 def test_the_user_s_own_words_and_a_link_to_another_place_stay(archive, runs, tmp_path):
@@ -84,9 +130,14 @@ def test_the_user_s_own_words_and_a_link_to_another_place_stay(archive, runs, tm
     assert write_reports(archive, runs) == [], "a write-up says that all was written"
     archive.write_up.unlink()
     assert write_reports(archive, runs) == [] and (runs / "DIARY.md").is_symlink()
-    assert elsewhere.read_bytes().startswith(b"Mine.\r\n\xff not UTF-8, no newline\n\n<!-- experiment higher/")
+    assert elsewhere.read_bytes().startswith(
+        b"Mine.\r\n\xff not UTF-8, no newline\n\n<!-- experiment higher/"
+    )
     (runs / "DIARY.md").write_text("# I took the entry out\n")
-    assert write_reports(archive, runs) == [] and (runs / "DIARY.md").read_text() == "# I took the entry out\n"
+    assert (
+        write_reports(archive, runs) == []
+        and (runs / "DIARY.md").read_text() == "# I took the entry out\n"
+    )
 
 
 def _killed(archive: Archive, runs: Path, place: str) -> None:
@@ -99,13 +150,19 @@ def _killed(archive: Archive, runs: Path, place: str) -> None:
 
 
 @pytest.mark.parametrize("place", ["before", "after"])
-def test_a_kill_while_it_writes_leaves_it_whole_and_the_next_command_enters_it_once(archive, runs, place):
-    process = multiprocessing.get_context("fork").Process(target=_killed, args=(archive, runs, place))
+def test_a_kill_while_it_writes_leaves_it_whole_and_the_next_command_enters_it_once(
+    archive, runs, place
+):
+    process = multiprocessing.get_context("fork").Process(
+        target=_killed, args=(archive, runs, place)
+    )
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL and not archive.write_up.exists()
     assert (runs / "DIARY.md").exists() == (place == "after")
-    assert write_reports(archive, runs) == [] and len(marks(runs)) == 1 and archive.write_up.exists()
+    assert (
+        write_reports(archive, runs) == [] and len(marks(runs)) == 1 and archive.write_up.exists()
+    )
 
 
 def _enter(archive: Archive, runs: Path) -> None:
@@ -113,8 +170,14 @@ def _enter(archive: Archive, runs: Path) -> None:
 
 
 def test_commands_that_finish_at_once_lose_no_entry(archive, runs):
-    copies = [Archive(shutil.copytree(archive.folder, runs / f"idea_{k}" / "20260101T000000Z")) for k in range(8)]
-    processes = [multiprocessing.get_context("fork").Process(target=_enter, args=(copy, runs)) for copy in [*copies, *copies]]
+    copies = [
+        Archive(shutil.copytree(archive.folder, runs / f"idea_{k}" / "20260101T000000Z"))
+        for k in range(8)
+    ]
+    processes = [
+        multiprocessing.get_context("fork").Process(target=_enter, args=(copy, runs))
+        for copy in [*copies, *copies]
+    ]
     for process in processes:
         process.start()
     for process in processes:
@@ -134,23 +197,40 @@ def test_what_cannot_be_written_is_a_line_and_is_written_later(archive, runs):
 def test_archives_without_a_verdict_and_damaged_ones_make_no_entry_and_no_crash(archive, runs):
     whole = archive.folder
     for number, (name, content) in enumerate(
-        [("verdict.json", "{"), ("verdict.json", '{"schema": 1}'), ("config.json", "{}"), ("events.jsonl", ""), ("run_1/result.json", "{}"),
-         ("run_1/result.json", None), ("idea.md", None), ("run_1/reply.md", None), ("config.json", None)]
-    ):  # fmt: skip
+        [
+            ("verdict.json", "{"),
+            ("verdict.json", '{"schema": 1}'),
+            ("config.json", "{}"),
+            ("events.jsonl", ""),
+            ("run_1/result.json", "{}"),
+            ("run_1/result.json", None),
+            ("idea.md", None),
+            ("run_1/reply.md", None),
+            ("config.json", None),
+        ]
+    ):
         copy = Archive(shutil.copytree(whole, runs / "damaged" / f"20260101T00000{number}Z"))
-        (copy.folder / name).unlink() if content is None else (copy.folder / name).write_text(content)
+        (copy.folder / name).unlink() if content is None else (copy.folder / name).write_text(
+            content
+        )
         problems = write_reports(copy, runs)
         assert len(problems) <= 1 and "\n" not in "".join(problems), problems
     entered = marks(runs) if (runs / "DIARY.md").exists() else []
-    assert set(entered) <= {f"damaged/20260101T00000{number}Z" for number in (2, 6, 7, 8)}, "those whose verdict and attempts are whole"
+    assert set(entered) <= {f"damaged/20260101T00000{number}Z" for number in (2, 6, 7, 8)}, (
+        "those whose verdict and attempts are whole"
+    )
     verdict = json.loads(archive.verdict.read_text())
     archive.verdict.write_text(json.dumps(verdict | {"cost": {}, "selection": 5}))
     assert len(write_reports(archive, runs)) <= 1
 
 
 def test_markup_in_any_text_is_text():
-    assert escape("a_b *c* <img src=x onerror=alert(1)> [d](e) `f` | # g\n\n## h \x1b[1m https://i www.j") == (
-        r"a_b \*c\* &lt;img src=x onerror=alert(1)&gt; \[d\](e) \`f\` \| # g ## h  https&#58;//i www&#46;j".replace("h  h", "h h")
+    assert escape(
+        "a_b *c* <img src=x onerror=alert(1)> [d](e) `f` | # g\n\n## h \x1b[1m https://i www.j"
+    ) == (
+        r"a_b \*c\* &lt;img src=x onerror=alert(1)&gt; \[d\](e) \`f\` \| # g ## h  https&#58;//i www&#46;j".replace(
+            "h  h", "h h"
+        )
     )
     assert escape("_a_ ~~b~~ $c$ &amp; \\") == r"\_a\_ \~\~b\~\~ \$c\$ &amp;amp; \\"
     assert code("```\n</pre>\x1b[2J", 9, 99) == "````\n```\n</pre>\\x1b[2J\n````"
@@ -162,4 +242,6 @@ def test_the_diary_of_a_queue_holds_each_experiment_in_the_order_of_their_ends(q
         archive = conduct(quick, 0.6, name=name)
         write_reports(archive, quick / "runs")
     found = [f"{one.folder.parent.name}/{one.folder.name}" for one in experiments(quick / "runs")]
-    assert marks(quick / "runs") == found and (quick / "runs" / "DIARY.md").read_text().startswith(diary.OPENING)
+    assert marks(quick / "runs") == found and (quick / "runs" / "DIARY.md").read_text().startswith(
+        diary.OPENING
+    )

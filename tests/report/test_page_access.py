@@ -26,10 +26,23 @@ def browser():
 def test_axe_finds_nothing_that_keeps_anyone_from_reading(browser, real_queue, slug, width, scheme):
     path = archive_of(real_queue, slug).report if slug else real_queue / "report.html"
     # The policy of the page would refuse axe's script.
-    with opened(browser, path, viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True) as (page, _):
+    with opened(
+        browser,
+        path,
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,
+        bypass_csp=True,
+    ) as (page, _):
         page.evaluate(OPEN)
         page.evaluate(AXE)
         found = page.evaluate("axe.run()")
-    violations = [(one["impact"], one["id"], one["help"], [node["target"] for node in one["nodes"]][:3]) for one in found["violations"]]
-    print(f"{slug or 'queue'} {width} {scheme}: {len(found['passes'])} rules pass, {len(violations)} violations", *violations, sep="\n  ")
+    violations = [
+        (one["impact"], one["id"], one["help"], [node["target"] for node in one["nodes"]][:3])
+        for one in found["violations"]
+    ]
+    print(
+        f"{slug or 'queue'} {width} {scheme}: {len(found['passes'])} rules pass, {len(violations)} violations",
+        *violations,
+        sep="\n  ",
+    )
     assert violations == [] and len(found["passes"]) > 20

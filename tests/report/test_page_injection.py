@@ -65,7 +65,9 @@ MARKDOWN = {
     "li",
     "blockquote",
 }
-CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+CONTROL = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,10 @@ def browser():
 @pytest.fixture(scope="module")
 def sound(real_queue, tmp_path_factory) -> Archive:
     """A real experiment with fresh seeds, slim enough to be copied often."""
-    return slim(archive_of(real_queue, "frequency_domain_cnn"), tmp_path_factory.mktemp("sound") / "idea" / "20260101T000000Z")
+    return slim(
+        archive_of(real_queue, "frequency_domain_cnn"),
+        tmp_path_factory.mktemp("sound") / "idea" / "20260101T000000Z",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -94,19 +99,25 @@ def attacked(sound, tmp_path_factory) -> tuple[Path, dict[str, set[str]]]:
         slowest = max(slowest, time.monotonic() - began)
         assert size < MOST_BYTES, name
     write_queue_page(runs)
-    print(f"{len(PAYLOADS)} payloads in {len(labels['script'])} texts each; the slowest page took {slowest:.1f} s to make")
+    print(
+        f"{len(PAYLOADS)} payloads in {len(labels['script'])} texts each; the slowest page took {slowest:.1f} s to make"
+    )
     return runs, labels
 
 
 def pages(runs: Path) -> dict[str, Path]:
-    return {name: next(runs.glob(f"p{number:02}/*/report.html")) for number, name in enumerate(PAYLOADS)} | {"queue": runs / "report.html"}
+    return {
+        name: next(runs.glob(f"p{number:02}/*/report.html")) for number, name in enumerate(PAYLOADS)
+    } | {"queue": runs / "report.html"}
 
 
 def misdeeds(page: Page, own: dict) -> list[str]:
     """What is on the page that a sound one has not, once everything on it was touched."""
     page.evaluate(USE)
     found = page.evaluate(ANATOMY)
-    strange = sorted(set(found["tags"]) - set(own["tags"]) - MARKDOWN) + sorted(set(found["attributes"]) - set(own["attributes"]))
+    strange = sorted(set(found["tags"]) - set(own["tags"]) - MARKDOWN) + sorted(
+        set(found["attributes"]) - set(own["attributes"])
+    )
     strange += sorted(set(found["links"]) - {"file:", "http:"})
     return strange + [str(found[name]) for name in ("count", "pwned") if found[name] != own[name]]
 
@@ -118,19 +129,25 @@ def anatomy(browser, *paths: Path) -> dict:
         with opened(browser, path) as (page, _):
             page.evaluate(USE)
             made.append(page.evaluate(ANATOMY))
-    return made[0] | {name: {one for part in made for one in part[name]} for name in ("tags", "attributes")}
+    return made[0] | {
+        name: {one for part in made for one in part[name]} for name in ("tags", "attributes")
+    }
 
 
 def forms(payload: str) -> tuple[str, ...]:
     """How a text may be shown: without its control characters, or with them written out. Of several lines the first."""
     in_a_file = payload.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-    return tuple(form(text).split("\n")[0] for form in (clean, visible) for text in (payload, in_a_file))
+    return tuple(
+        form(text).split("\n")[0] for form in (clean, visible) for text in (payload, in_a_file)
+    )
 
 
 def unreadable(text: str, labels: set[str], payload: str) -> list[str]:
     """Texts on a page that are not what was written, and parts that could not be shown at all."""
     parts = re.split(r"(§\d+§)", text)[1:]
-    shown = {label: rest for label, rest in zip(parts[::2], parts[1::2], strict=True) if label in labels}
+    shown = {
+        label: rest for label, rest in zip(parts[::2], parts[1::2], strict=True) if label in labels
+    }
     lost = [rest[:60] for rest in shown.values() if not rest.startswith(forms(payload))]
     damaged = [word for word in ("This part of the archive is damaged", "damaged:") if word in text]
     return lost + damaged + ([f"only {len(shown)} texts"] if len(shown) < LEAST_TEXTS else [])
@@ -153,9 +170,16 @@ def test_every_text_is_shown_as_it_is_and_nothing_of_it_is_done_though_the_polic
             seen.clear()
             page.goto(bare.as_uri())
             text = page.locator("html").text_content() or ""
-            bad = [repr(text[max(0, found.start() - 40) : found.end()]) for found in CONTROL.finditer(text)][:3]
+            bad = [
+                repr(text[max(0, found.start() - 40) : found.end()])
+                for found in CONTROL.finditer(text)
+            ][:3]
             bad += [] if name == "queue" else unreadable(text, labels[name], PAYLOADS[name])
-            bad += misdeeds(page, own[name == "queue"]) + seen.strange(bare) + ["asks again"] * (len(seen.requests) - 1)
+            bad += (
+                misdeeds(page, own[name == "queue"])
+                + seen.strange(bare)
+                + ["asks again"] * (len(seen.requests) - 1)
+            )
             wrong |= {name: bad} if bad or count != 1 else {}
     assert wrong == {}
 
@@ -165,7 +189,11 @@ def unescaped(tmp_path, monkeypatch):
     """Templates that forget to escape: the title and the code on a page of an experiment, title and reason on that of the queue."""
     copy = tmp_path / "templates"
     shutil.copytree(prompts.TEMPLATES, copy)
-    forgotten = {"macros.html.j2": "{{ text }}", "experiment.html.j2": "<h1>{{ summary.title", "queue.html.j2": "{{ row.note }}"}
+    forgotten = {
+        "macros.html.j2": "{{ text }}",
+        "experiment.html.j2": "<h1>{{ summary.title",
+        "queue.html.j2": "{{ row.note }}",
+    }
     for name, asis in forgotten.items():
         text = (copy / name).read_text()
         assert text.count(asis) == 1
@@ -177,10 +205,19 @@ def unescaped(tmp_path, monkeypatch):
     prompts._page_environment.cache_clear()
 
 
-def test_where_escaping_is_forgotten_the_policy_alone_lets_no_script_run_and_nothing_be_fetched(browser, sound, tmp_path, unescaped):
+def test_where_escaping_is_forgotten_the_policy_alone_lets_no_script_run_and_nothing_be_fetched(
+    browser, sound, tmp_path, unescaped
+):
     """Not covered, for a policy in a page cannot: <meta http-equiv=refresh>, which leads away from it."""
     runs, planted, ran = tmp_path / "runs", set[str](), []
-    for name in ("script", "image from elsewhere", "handlers", "frames", "form", "script from elsewhere"):
+    for name in (
+        "script",
+        "image from elsewhere",
+        "handlers",
+        "frames",
+        "form",
+        "script from elsewhere",
+    ):
         archive = Archive(runs / name.replace(" ", "_") / sound.folder.name)
         shutil.copytree(sound.folder, archive.folder)
         poisoned(archive, PAYLOADS[name])
@@ -190,17 +227,27 @@ def test_where_escaping_is_forgotten_the_policy_alone_lets_no_script_run_and_not
         with opened(browser, path) as (page, seen):
             found = page.evaluate(ANATOMY)
             page.evaluate(USE)
-            planted |= {tag for tag in ("img", "iframe", "object", "animate", "form") if tag in found["tags"]}
+            planted |= {
+                tag
+                for tag in ("img", "iframe", "object", "animate", "form")
+                if tag in found["tags"]
+            }
             outside = [url for url in seen.sent if url != path.as_uri()]
             if page.evaluate("window.__pwned ?? null") or seen.dialogs or seen.opened or outside:
                 ran.append((path, page.evaluate("window.__pwned ?? null"), seen))
-            assert any("Content Security Policy" in line for line in seen.console) or path.parent == runs, "nothing was tried"
+            assert (
+                any("Content Security Policy" in line for line in seen.console)
+                or path.parent == runs
+            ), "nothing was tried"
     assert ran == [] and planted >= {"img", "iframe", "object", "form"}
 
 
 def test_names_of_folders_are_text_too(browser, sound, real_queue, tmp_path):
     """Of ideas, and of attempts, as an archive that somebody sends may have them."""
-    own_queue, own = anatomy(browser, real_queue / "report.html"), anatomy(browser, sound_page(sound, tmp_path))
+    own_queue, own = (
+        anatomy(browser, real_queue / "report.html"),
+        anatomy(browser, sound_page(sound, tmp_path)),
+    )
     runs = tmp_path / "runs"
     for name in ("image", "out of an attribute", "terminal", "quotes of ids", "link"):
         payload = PAYLOADS[name].replace("/", "|")[:80]
@@ -218,7 +265,11 @@ def test_names_of_folders_are_text_too(browser, sound, real_queue, tmp_path):
         for link in links:
             seen.clear()
             page.goto(link)
-            assert page.locator("article").count() == 3 and misdeeds(page, own) == [] and seen.console + seen.errors + seen.dialogs == []
+            assert (
+                page.locator("article").count() == 3
+                and misdeeds(page, own) == []
+                and seen.console + seen.errors + seen.dialogs == []
+            )
 
 
 def sound_page(sound: Archive, tmp_path: Path) -> Path:
@@ -230,19 +281,35 @@ def test_the_terminal_shows_no_control_character_of_any_text(attacked, capsys):
     runs, _ = attacked
     wrong: dict[str, list[str]] = {}
     for number, name in enumerate(PAYLOADS):
-        options = [[]] + ([["--diff"], ["--log"], ["--chat"], ["--json"]] if name in ("terminal", "bidi", "control", "rich") else [])
+        options = [[]] + (
+            [["--diff"], ["--log"], ["--chat"], ["--json"]]
+            if name in ("terminal", "bidi", "control", "rich")
+            else []
+        )
         for option in options:
             code = review.command([f"p{number:02}", "--runs-dir", str(runs), *option])
             out, error = capsys.readouterr()
-            bad = [repr(out[max(0, found.start() - 40) : found.end()]) for found in CONTROL.finditer(out)][:3]
+            bad = [
+                repr(out[max(0, found.start() - 40) : found.end()])
+                for found in CONTROL.finditer(out)
+            ][:3]
             told = [form[:20] for form in forms(PAYLOADS[name])]
-            if bad or code or error or (not any(form in out for form in told) and "--json" not in option):
+            if (
+                bad
+                or code
+                or error
+                or (not any(form in out for form in told) and "--json" not in option)
+            ):
                 wrong[f"{name} {option}"] = [*bad, str(code), error[:300]]
-    assert review.command(["--runs-dir", str(runs)]) == 0 and not CONTROL.search(capsys.readouterr().out)
+    assert review.command(["--runs-dir", str(runs)]) == 0 and not CONTROL.search(
+        capsys.readouterr().out
+    )
     assert wrong == {}
 
 
-def test_the_diary_and_the_write_up_show_text_and_nothing_else_to_a_reader_of_markdown(browser, attacked, tmp_path):
+def test_the_diary_and_the_write_up_show_text_and_nothing_else_to_a_reader_of_markdown(
+    browser, attacked, tmp_path
+):
     """Rendered as a lenient reader would: HTML let through, bare addresses made links."""
     runs, _ = attacked
     markdown = MarkdownIt("commonmark", {"html": True}).enable("table")
@@ -256,12 +323,22 @@ def test_the_diary_and_the_write_up_show_text_and_nothing_else_to_a_reader_of_ma
     with opened(browser, runs / "report.html") as (page, seen):
         for name, path in files.items():
             text = path.read_text()
-            (made := tmp_path / f"{name.replace(' ', '_')}.html").write_text(f"<!doctype html><meta charset=utf-8>{markdown.render(text)}")
+            (made := tmp_path / f"{name.replace(' ', '_')}.html").write_text(
+                f"<!doctype html><meta charset=utf-8>{markdown.render(text)}"
+            )
             seen.clear()
             page.goto(made.as_uri())
             found = page.evaluate(ANATOMY)
-            bad = sorted(set(found["tags"]) - MARKDOWN - {"html", "head", "body", "meta", "h2", "h3"}) + seen.strange(made)
-            bad += [url for url in page.eval_on_selector_all("a", "all => all.map(one => one.href)") if "evil" in url or ":" in url[5:]]
-            bad += [repr(text[max(0, hit.start() - 40) : hit.end()]) for hit in CONTROL.finditer(text)][:2]
+            bad = sorted(
+                set(found["tags"]) - MARKDOWN - {"html", "head", "body", "meta", "h2", "h3"}
+            ) + seen.strange(made)
+            bad += [
+                url
+                for url in page.eval_on_selector_all("a", "all => all.map(one => one.href)")
+                if "evil" in url or ":" in url[5:]
+            ]
+            bad += [
+                repr(text[max(0, hit.start() - 40) : hit.end()]) for hit in CONTROL.finditer(text)
+            ][:2]
             wrong |= {name: bad} if bad else {}
     assert wrong == {}

@@ -39,12 +39,16 @@ def many_lines(archive: Archive) -> None:
 
 
 def large_program(archive: Archive) -> None:
-    (archive.folder / "run_1.failed_1" / "code" / "main.py").write_text("x = 1  # a line\n" * (LARGE // 16))
+    (archive.folder / "run_1.failed_1" / "code" / "main.py").write_text(
+        "x = 1  # a line\n" * (LARGE // 16)
+    )
 
 
 def large_diff(archive: Archive) -> None:
     for number in (0, 1, 2):
-        (archive.folder / f"run_{number}" / "code" / "main.py").write_text("".join(f"x{k} = {k * number}\n" for k in range(50_000)))
+        (archive.folder / f"run_{number}" / "code" / "main.py").write_text(
+            "".join(f"x{k} = {k * number}\n" for k in range(50_000))
+        )
 
 
 def slow_diff(archive: Archive) -> None:
@@ -57,7 +61,19 @@ def slow_diff(archive: Archive) -> None:
 
 def slow_code(archive: Archive) -> None:
     """What costs a highlighter most: strings and brackets that never close."""
-    text = "\n".join(['f"{' * 130, "'\\" * 200, "r'''" * 100, "(" * 400, "\\" * 400, "0_" * 200, "a." * 200, " " * 399 + "x"] * 100)
+    text = "\n".join(
+        [
+            'f"{' * 130,
+            "'\\" * 200,
+            "r'''" * 100,
+            "(" * 400,
+            "\\" * 400,
+            "0_" * 200,
+            "a." * 200,
+            " " * 399 + "x",
+        ]
+        * 100
+    )
     (archive.folder / "run_1" / "code" / "main.py").write_text(text)
 
 
@@ -68,7 +84,8 @@ def many_findings(archive: Archive) -> None:
     write_json(archive.folder / "run_1" / "gate" / "report.json", report)
     judgement = json.loads((archive.folder / "run_1" / "gate" / "judgement.json").read_text())
     write_json(
-        archive.folder / "run_1" / "gate" / "judgement.json", judgement | {"findings": [judgement["findings"][0] | {"reason": "r" * LARGE}]}
+        archive.folder / "run_1" / "gate" / "judgement.json",
+        judgement | {"findings": [judgement["findings"][0] | {"reason": "r" * LARGE}]},
     )
     changed(archive, "run_1.failed_1/result.json", message="m" * LARGE)
 
@@ -77,11 +94,27 @@ def many_columns(archive: Archive) -> None:
     head = ",".join(["epoch", *(f"own_{k}" for k in range(5000))])
     rows = "".join(",".join([str(epoch), *["0.5"] * 5000]) + "\n" for epoch in range(50))
     (archive.folder / "run_1" / "metrics.csv").write_text(f"{head}\n{rows}")
-    (archive.folder / "run_2" / "metrics.csv").write_text("epoch,val_acc\n" + "".join(f"{k},0.5\n" for k in range(200_000)))
+    (archive.folder / "run_2" / "metrics.csv").write_text(
+        "epoch,val_acc\n" + "".join(f"{k},0.5\n" for k in range(200_000))
+    )
 
 
 def strange_numbers(archive: Archive) -> None:
-    values = ["nan", "inf", "-inf", "1e999", "-1e308", "1e308", "1e-320", "9" * 400, "", "x", "0x10", "1_0", "\uff15"]
+    values = [
+        "nan",
+        "inf",
+        "-inf",
+        "1e999",
+        "-1e308",
+        "1e308",
+        "1e-320",
+        "9" * 400,
+        "",
+        "x",
+        "0x10",
+        "1_0",
+        "\uff15",
+    ]
     rows = "".join(f"{value},{other},{value}\n" for value in values for other in values)
     (archive.folder / "run_1" / "metrics.csv").write_text(f"epoch,val_acc,val_loss\n{rows}")
     metrics = {
@@ -97,12 +130,22 @@ def strange_numbers(archive: Archive) -> None:
 
 def strange_verdict(archive: Archive) -> None:
     verdict = json.loads(archive.verdict.read_text())
-    effect = verdict["effect"] | {"delta": float("nan"), "ci95": [float("-inf"), float("inf")], "mde80": 10**400, "p_value": float("nan")}
-    write_json(archive.verdict, verdict | {"effect": effect, "budget": verdict["budget"] | {"time_ratio": float("inf")}})
+    effect = verdict["effect"] | {
+        "delta": float("nan"),
+        "ci95": [float("-inf"), float("inf")],
+        "mde80": 10**400,
+        "p_value": float("nan"),
+    }
+    write_json(
+        archive.verdict,
+        verdict | {"effect": effect, "budget": verdict["budget"] | {"time_ratio": float("inf")}},
+    )
 
 
 def deep_json(archive: Archive) -> None:
-    (archive.folder / "run_1" / "gate" / "report.json").write_text('{"checks": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    (archive.folder / "run_1" / "gate" / "report.json").write_text(
+        '{"checks": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    )
     (archive.folder / "run_2" / "result.json").write_text('{"a":' * 50_000 + "1" + "}" * 50_000)
 
 
@@ -116,7 +159,15 @@ def deep_config(archive: Archive) -> None:
 
 def deep_markdown(archive: Archive) -> None:
     archive.idea.write_text(
-        "# Deep\n\n" + "> " * 5000 + "x\n\n" + "- " * 3000 + "y\n\n" + "[" * 20_000 + "*a_" * 20_000 + "`" * 3001 + "\n"
+        "# Deep\n\n"
+        + "> " * 5000
+        + "x\n\n"
+        + "- " * 3000
+        + "y\n\n"
+        + "[" * 20_000
+        + "*a_" * 20_000
+        + "`" * 3001
+        + "\n"
     )
 
 
@@ -128,20 +179,39 @@ def large_idea(archive: Archive) -> None:
 
 def many_attempts(archive: Archive) -> None:
     events = archive.events.read_text().splitlines()
-    edit, attempt = (next(line for line in events if f'"event": "{name}"' in line) for name in ("edit", "attempt"))
+    edit, attempt = (
+        next(line for line in events if f'"event": "{name}"' in line)
+        for name in ("edit", "attempt")
+    )
     archive.events.write_text("\n".join(events[:3] + [edit, attempt] * 300 + events[3:]) + "\n")
 
 
 CASES: list[Callable[[Archive], None]] = [
-    one_long_line, many_lines, large_program, large_diff, slow_diff, slow_code, many_findings, many_columns, strange_numbers,
-    strange_verdict, deep_json, deep_config, deep_markdown, large_idea, many_attempts,
-]  # fmt: skip
+    one_long_line,
+    many_lines,
+    large_program,
+    large_diff,
+    slow_diff,
+    slow_code,
+    many_findings,
+    many_columns,
+    strange_numbers,
+    strange_verdict,
+    deep_json,
+    deep_config,
+    deep_markdown,
+    large_idea,
+    many_attempts,
+]
 
 
 @pytest.fixture(scope="module")
 def made(real_queue, tmp_path_factory):
     """runs/ with an experiment for each case and all pages; seconds and bytes of each."""
-    sound = slim(archive_of(real_queue, "frequency_domain_cnn"), tmp_path_factory.mktemp("sound") / "sound" / "20260101T000000Z")
+    sound = slim(
+        archive_of(real_queue, "frequency_domain_cnn"),
+        tmp_path_factory.mktemp("sound") / "sound" / "20260101T000000Z",
+    )
     runs, took = tmp_path_factory.mktemp("limits"), {}
 
     def timed(name: str, make: Callable[[], Path]) -> None:
@@ -162,19 +232,30 @@ def test_every_page_is_made_in_bounded_time_and_small_enough_to_be_mailed(made):
     print()
     for name, (seconds, size) in made[1].items():
         print(f"{name:20} {seconds:6.1f} s  {size / 1e6:5.2f} MB")
-    assert [name for name, (seconds, size) in made[1].items() if seconds > MOST_SECONDS or size > MOST_BYTES] == []
+    assert [
+        name
+        for name, (seconds, size) in made[1].items()
+        if seconds > MOST_SECONDS or size > MOST_BYTES
+    ] == []
 
 
 def test_such_pages_open_and_say_what_is_left_out_or_damaged(made):
     runs, _ = made
-    said = {"one_long_line": "[... the whole text lies in run_1/stdout.log]", "many_lines": "the whole text lies in run_1/prompt.md",
-            "large_diff": "only the first 4,000 lines were compared", "deep_json": "damaged",
-            "deep_config": "This part of the archive is damaged",
-            "many_findings": "characters]", "strange_verdict": "damaged"}  # fmt: skip
+    said = {
+        "one_long_line": "[... the whole text lies in run_1/stdout.log]",
+        "many_lines": "the whole text lies in run_1/prompt.md",
+        "large_diff": "only the first 4,000 lines were compared",
+        "deep_json": "damaged",
+        "deep_config": "This part of the archive is damaged",
+        "many_findings": "characters]",
+        "strange_verdict": "damaged",
+    }
     with chromium() as browser, opened(browser, runs / "report.html") as (page, seen):
         rows = page.locator("tbody tr")
         assert (
-            rows.count() == len(CASES) and page.locator("tr[data-state=damaged]").count() == 1 and seen.strange(runs / "report.html") == []
+            rows.count() == len(CASES)
+            and page.locator("tr[data-state=damaged]").count() == 1
+            and seen.strange(runs / "report.html") == []
         )
         for path in runs.glob("*/*/report.html"):
             seen.clear()

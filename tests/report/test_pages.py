@@ -37,16 +37,23 @@ def shown(page: Page) -> list[str]:
     return page.eval_on_selector_all("table.queue tbody tr", ROWS)
 
 
-def test_every_page_opens_without_a_message_or_a_request_and_fits_a_phone_and_its_links_lead_somewhere(browser: Browser, real_queue: Path):
+def test_every_page_opens_without_a_message_or_a_request_and_fits_a_phone_and_its_links_lead_somewhere(
+    browser: Browser, real_queue: Path
+):
     pages = [real_queue / "report.html", *sorted(real_queue.glob("*/*/report.html"))]
     assert len(pages) == 1 + len(STATES)
     for path in pages:
         with opened(browser, path) as (page, seen):
             page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
             links = page.eval_on_selector_all(
-                "a[href]", "all => all.map(a => [a.href, a.hash && !!document.getElementById(a.hash.slice(1))])"
+                "a[href]",
+                "all => all.map(a => [a.href, a.hash && !!document.getElementById(a.hash.slice(1))])",
             )
-            assert [href for href, there in links if not there and not Path(href.removeprefix("file://")).is_file()] == [], path
+            assert [
+                href
+                for href, there in links
+                if not there and not Path(href.removeprefix("file://")).is_file()
+            ] == [], path
             page.set_viewport_size({"width": PHONE, "height": 800})
             assert page.evaluate("document.documentElement.scrollWidth") <= PHONE, path
             assert seen.strange(path) == [] and seen.requests == [path.as_uri()], path
@@ -54,7 +61,9 @@ def test_every_page_opens_without_a_message_or_a_request_and_fits_a_phone_and_it
 
 def test_every_experiment_is_a_row_that_says_what_became_of_it(browser, real_queue):
     with opened(browser, real_queue / "report.html") as (page, _):
-        rows = page.eval_on_selector_all("tbody tr", "rows => rows.map(row => [row.querySelector('a').href, row.dataset.state])")
+        rows = page.eval_on_selector_all(
+            "tbody tr", "rows => rows.map(row => [row.querySelector('a').href, row.dataset.state])"
+        )
         assert {href.split("/")[-3]: state for href, state in rows}.keys() == STATES.keys()
         assert [href for href, state in rows if state not in STATES[href.split("/")[-3]]] == []
 
@@ -63,25 +72,44 @@ def test_every_column_of_the_queue_sorts_both_ways_with_what_is_missing_last(bro
     with opened(browser, real_queue / "report.html") as (page, _):
         heads = page.locator("table.queue thead th")
         for column in range(heads.count()):
-            head, number = heads.nth(column), heads.nth(column).get_attribute("data-sort") == "number"
+            head, number = (
+                heads.nth(column),
+                heads.nth(column).get_attribute("data-sort") == "number",
+            )
             for _ in range(2):
                 head.locator("button").click()
                 down = {"descending": True, "ascending": False}[head.get_attribute("aria-sort")]
                 cells = page.eval_on_selector_all("table.queue tbody tr", CELLS, column)
-                values = [float(value) for value, _ in cells if value] if number else [value.casefold() for value, _ in cells]
+                values = (
+                    [float(value) for value, _ in cells if value]
+                    if number
+                    else [value.casefold() for value, _ in cells]
+                )
                 assert values == sorted(values, reverse=down), head.inner_text()
-                assert [bool(value) for value, _ in cells] == sorted([bool(value) for value, _ in cells], reverse=True)
+                assert [bool(value) for value, _ in cells] == sorted(
+                    [bool(value) for value, _ in cells], reverse=True
+                )
         best = {one.name: one.best for one in summaries(real_queue)}
         heads.nth(5).locator("button").click()
-        assert re.findall(r"[\d.]+", " ".join(text for _, text in page.eval_on_selector_all("table.queue tbody tr", CELLS, 5))) == [
-            f"{value:.4f}" for value in sorted((value for value in best.values() if value is not None), reverse=True)
+        assert re.findall(
+            r"[\d.]+",
+            " ".join(
+                text for _, text in page.eval_on_selector_all("table.queue tbody tr", CELLS, 5)
+            ),
+        ) == [
+            f"{value:.4f}"
+            for value in sorted(
+                (value for value in best.values() if value is not None), reverse=True
+            )
         ]
 
 
 def test_the_queue_is_filtered_by_words_and_by_verdict(browser, real_queue):
     with opened(browser, real_queue / "report.html") as (page, seen):
         page.fill("#filter-text", "CONVOLUTION frequency")
-        assert [name.split("/")[0] for name in shown(page)] == [IDEA] and page.inner_text("#filter-count") == f"1 of {len(STATES)} shown"
+        assert [name.split("/")[0] for name in shown(page)] == [IDEA] and page.inner_text(
+            "#filter-count"
+        ) == f"1 of {len(STATES)} shown"
         page.select_option("#filter-state", "running")
         assert shown(page) == []
         page.fill("#filter-text", "")
@@ -93,12 +121,19 @@ def test_the_queue_is_filtered_by_words_and_by_verdict(browser, real_queue):
 
 
 def test_on_a_phone_a_list_sorts_the_queue(browser, real_queue):
-    with opened(browser, real_queue / "report.html", viewport={"width": PHONE, "height": 800}) as (page, _):
+    with opened(browser, real_queue / "report.html", viewport={"width": PHONE, "height": 800}) as (
+        page,
+        _,
+    ):
         page.select_option("#sort-by", label="Best")
         best = {one.name: one.best for one in summaries(real_queue)}
         values = [best[name] for name in shown(page)]
         known = [value for value in values if value is not None]
-        assert known == sorted(known, reverse=True) and values[: len(known)] == known and page.locator("#sort-by").is_visible()
+        assert (
+            known == sorted(known, reverse=True)
+            and values[: len(known)] == known
+            and page.locator("#sort-by").is_visible()
+        )
 
 
 def rows_of(archive: Archive, folder: str) -> list[dict[str, str]]:
@@ -108,7 +143,9 @@ def rows_of(archive: Archive, folder: str) -> list[dict[str, str]]:
 def readout(page: Page, picture: str) -> dict[str, float]:
     """What it says of the epoch it is at: values by run, and the epoch."""
     first, *lines = page.inner_text(f"figure[data-picture={picture}] output").split("\n")
-    return {"epoch": float(first.split()[1])} | {line.split(maxsplit=1)[1]: float(line.split()[0]) for line in lines}
+    return {"epoch": float(first.split()[1])} | {
+        line.split(maxsplit=1)[1]: float(line.split()[0]) for line in lines
+    }
 
 
 def picture_of(page: Page, title: str) -> str:
@@ -120,7 +157,9 @@ def test_a_curve_is_hidden_in_every_picture_and_no_longer_read_out(browser, arch
         box = page.get_by_label("run_1", exact=True)
         number, pictures = box.get_attribute("data-curve"), page.locator("figure.curve").count()
         lines = page.locator(f"g[id$='--{number}']")
-        assert lines.count() == pictures >= 4 and not any(line.evaluate(HIDDEN) for line in lines.all())
+        assert lines.count() == pictures >= 4 and not any(
+            line.evaluate(HIDDEN) for line in lines.all()
+        )
         box.uncheck()
         assert all(line.evaluate(HIDDEN) for line in lines.all())
         page.focus("figure.curve")
@@ -129,7 +168,10 @@ def test_a_curve_is_hidden_in_every_picture_and_no_longer_read_out(browser, arch
         page.get_by_role("button", name="all", exact=True).click()
         assert box.is_checked() and not any(line.evaluate(HIDDEN) for line in lines.all())
         page.get_by_role("button", name="only control").click()
-        assert not box.is_checked() and page.get_by_label("baseline (control, seed 0)", exact=True).is_checked()
+        assert (
+            not box.is_checked()
+            and page.get_by_label("baseline (control, seed 0)", exact=True).is_checked()
+        )
         assert seen.strange(archive.report) == []
 
 
@@ -149,9 +191,15 @@ def test_pointing_and_arrow_keys_read_out_what_metrics_csv_holds(browser, archiv
             for share, row in ((0.2, 0), (0.95, -1)):
                 page.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
                 told = readout(page, name)
-                for folder, run in (("run_0", "baseline (control, seed 0)"), ("run_1", "run_1"), ("run_2", "run_2")):
+                for folder, run in (
+                    ("run_0", "baseline (control, seed 0)"),
+                    ("run_1", "run_1"),
+                    ("run_2", "run_2"),
+                ):
                     stored = rows_of(archive, folder)[row]
-                    assert told["epoch"] == float(stored["epoch"]) and told[run] == pytest.approx(float(stored[column]), rel=1e-3)
+                    assert told["epoch"] == float(stored["epoch"]) and told[run] == pytest.approx(
+                        float(stored[column]), rel=1e-3
+                    )
             page.mouse.move(0, 0)
             figure.focus()
             page.keyboard.press("Home")
@@ -167,13 +215,20 @@ def test_pointing_and_arrow_keys_read_out_what_metrics_csv_holds(browser, archiv
 def test_a_diff_opens_and_shows_the_added_line_of_the_idea(browser, archive):
     with opened(browser, archive.report) as (page, _):
         chosen = page.locator("article.ok", has_text="chosen for confirmation")
-        assert chosen.locator("details.diff[open]").count() == 1, "the change that the verdict is about stands open"
+        assert chosen.locator("details.diff[open]").count() == 1, (
+            "the change that the verdict is about stands open"
+        )
         other = page.locator("article.ok").filter(has_not_text="chosen for confirmation")
-        diff = other.locator("details.diff", has=page.locator("summary", has_text="main.py against the scaffold"))
+        diff = other.locator(
+            "details.diff", has=page.locator("summary", has_text="main.py against the scaffold")
+        )
         added = diff.locator("tr.added .new, tr.changed .new", has_text="rfft2(").first
         assert other.count() == 1 and not added.is_visible()
         diff.locator("summary").click()
-        assert added.is_visible() and diff.locator("tr.changed .old", has_text="self.conv2(x)").first.is_visible()
+        assert (
+            added.is_visible()
+            and diff.locator("tr.changed .old", has_text="self.conv2(x)").first.is_visible()
+        )
         mark = added.evaluate("cell => getComputedStyle(cell, '::before').content")
         assert "+" in mark, "an added line is marked by more than its colour"
 
@@ -183,7 +238,10 @@ def test_all_can_be_reached_and_worked_by_the_keyboard_alone(browser, real_queue
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
         reached = _tab_through(page)
-        assert reached >= {"filter-text", "filter-state"} and sum(one.startswith("BUTTON") for one in reached) == 13
+        assert (
+            reached >= {"filter-text", "filter-state"}
+            and sum(one.startswith("BUTTON") for one in reached) == 13
+        )
         page.locator("th button", has_text="Failed").focus()
         page.keyboard.press("Enter")
         assert page.locator("th[aria-sort=descending]", has_text="Failed").count() == 1
@@ -191,7 +249,8 @@ def test_all_can_be_reached_and_worked_by_the_keyboard_alone(browser, real_queue
         assert page.locator("th[aria-sort=ascending]", has_text="Failed").count() == 1
     with opened(browser, archive.report) as (page, _):
         wanted = page.eval_on_selector_all(
-            "summary, figure.curve, th button, [data-curve], [data-show], nav a, .files a", "all => all.length"
+            "summary, figure.curve, th button, [data-curve], [data-show], nav a, .files a",
+            "all => all.length",
         )
         closed = page.locator("summary").filter(visible=True).count()
         assert len(_tab_through(page)) >= closed and wanted > 50
@@ -219,7 +278,9 @@ def _tab_through(page: Page) -> set[str]:
     return set(reached)
 
 
-def test_a_reader_goes_from_the_queue_to_an_experiment_its_failed_attempt_and_back(browser, real_queue):
+def test_a_reader_goes_from_the_queue_to_an_experiment_its_failed_attempt_and_back(
+    browser, real_queue
+):
     with opened(browser, real_queue / "report.html") as (page, seen):
         page.locator("tbody a", has_text="Convolution in the frequency domain").click()
         assert page.inner_text("h1") == "Convolution in the frequency domain"
@@ -231,29 +292,55 @@ def test_a_reader_goes_from_the_queue_to_an_experiment_its_failed_attempt_and_ba
         assert not seen.console + seen.errors + seen.opened
 
 
-def test_on_paper_what_an_argument_needs_is_open_and_controls_are_gone(browser, real_queue, archive, tmp_path):
+def test_on_paper_what_an_argument_needs_is_open_and_controls_are_gone(
+    browser, real_queue, archive, tmp_path
+):
     with opened(browser, archive.report) as (page, _):
         page.emulate_media(media="print")
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
-        assert "95 % interval" in page.inner_text("#verdict") and page.locator("#seeds table").is_visible()
+        assert (
+            "95 % interval" in page.inner_text("#verdict")
+            and page.locator("#seeds table").is_visible()
+        )
         assert page.locator("details[data-print]").count() > 2
-        assert page.locator("details[data-print]:not([open])").count() == 0 and page.locator("details.diff:not([open])").count() > 0
-        assert not page.locator("nav").is_visible() and not page.locator("[data-show]").first.is_visible()
+        assert (
+            page.locator("details[data-print]:not([open])").count() == 0
+            and page.locator("details.diff:not([open])").count() > 0
+        )
+        assert (
+            not page.locator("nav").is_visible()
+            and not page.locator("[data-show]").first.is_visible()
+        )
         page.evaluate("dispatchEvent(new Event('afterprint'))")
         assert page.locator("details[data-print][open]").count() == 0
-    for path, heading in ((archive.report, "Verdict"), (real_queue / "report.html", "What the columns say")):
+    for path, heading in (
+        (archive.report, "Verdict"),
+        (real_queue / "report.html", "What the columns say"),
+    ):
         with opened(browser, path) as (page, seen):
             printed = page.pdf(path=tmp_path / "page.pdf", format="A4", outline=True, tagged=True)
-            assert printed.startswith(b"%PDF") and heading.encode() in printed and printed.count(b"/Type /Page\n") >= 1
+            assert (
+                printed.startswith(b"%PDF")
+                and heading.encode() in printed
+                and printed.count(b"/Type /Page\n") >= 1
+            )
             assert seen.strange(path) == []
 
 
-def test_without_script_all_is_there_to_read_and_no_dead_control_is_shown(browser, real_queue, archive):
+def test_without_script_all_is_there_to_read_and_no_dead_control_is_shown(
+    browser, real_queue, archive
+):
     with opened(browser, real_queue / "report.html", java_script_enabled=False) as (page, _):
-        assert page.locator("tbody tr").count() == len(STATES) and not page.locator("form.filter").is_visible()
+        assert (
+            page.locator("tbody tr").count() == len(STATES)
+            and not page.locator("form.filter").is_visible()
+        )
         assert page.locator("button").count() == 0
     with opened(browser, archive.report, java_script_enabled=False) as (page, _):
-        assert page.locator("figure.curve svg").first.is_visible() and page.locator("svg", has_text="idea, mean").first.is_visible()
+        assert (
+            page.locator("figure.curve svg").first.is_visible()
+            and page.locator("svg", has_text="idea, mean").first.is_visible()
+        )
         assert [button for button in page.locator("button").all() if button.is_visible()] == []
         assert [box for box in page.locator("input").all() if box.is_visible()] == []
         summary = page.locator("article#run_1 summary", has_text="Reply of the model")
@@ -263,6 +350,10 @@ def test_without_script_all_is_there_to_read_and_no_dead_control_is_shown(browse
 
 def test_every_state_has_a_mark_and_a_word_of_its_own(browser, real_queue):
     with opened(browser, real_queue / "report.html") as (page, _):
-        badges = {tuple(text.split(maxsplit=1)) for text in page.locator(".badge").all_inner_texts()}
+        badges = {
+            tuple(text.split(maxsplit=1)) for text in page.locator(".badge").all_inner_texts()
+        }
     words, marks = {word for _, word in badges}, {mark for mark, _ in badges}
-    assert words == {state.replace("_", " ") for state in ALL_STATES} and len(marks) == len(badges) == len(words)
+    assert words == {state.replace("_", " ") for state in ALL_STATES} and len(marks) == len(
+        badges
+    ) == len(words)

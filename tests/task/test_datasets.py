@@ -19,11 +19,17 @@ def _own_cache(tmp_path, monkeypatch):
 
 
 def load(dataset: datasets.Dataset) -> dict[str, np.ndarray]:
-    return {path.stem: np.load(path) for folder in (dataset.arrays, dataset.hidden) for path in folder.glob("*.npy")}
+    return {
+        path.stem: np.load(path)
+        for folder in (dataset.arrays, dataset.hidden)
+        for path in folder.glob("*.npy")
+    }
 
 
 def images(count: int, size: int = 6, channels: int = 3, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (count, size, size, channels), dtype=np.uint8)
+    return np.random.default_rng(seed).integers(
+        0, 256, (count, size, size, channels), dtype=np.uint8
+    )
 
 
 def test_digits_are_split_in_three_without_overlap_and_the_test_is_not_beside_the_rest():
@@ -36,8 +42,13 @@ def test_digits_are_split_in_three_without_overlap_and_the_test_is_not_beside_th
         "val_labels.npy",
         "info.json",
     }
-    assert info["train_count"] + info["val_count"] + info["test_count"] + info["duplicates_dropped"] == 1797
-    seen = [{image.tobytes() for image in arrays[f"{part}_images"]} for part in ("train", "val", "test")]
+    assert (
+        info["train_count"] + info["val_count"] + info["test_count"] + info["duplicates_dropped"]
+        == 1797
+    )
+    seen = [
+        {image.tobytes() for image in arrays[f"{part}_images"]} for part in ("train", "val", "test")
+    ]
     assert not (seen[0] & seen[1] or seen[0] & seen[2] or seen[1] & seen[2])
     assert arrays["train_images"].dtype == np.uint8 and arrays["train_images"].max() == 255
     assert set(arrays["val_labels"]) == set(range(10))
@@ -63,10 +74,16 @@ def test_planted_duplicates_across_splits_are_dropped_and_counted(tmp_path):
 
 
 def test_a_users_npz_may_have_any_whole_labels_and_float_images(tmp_path):
-    np.savez(tmp_path / "mine.npz", images=images(100, channels=1)[..., 0] / 255.0, labels=np.array([7, -3] * 50))
+    np.savez(
+        tmp_path / "mine.npz",
+        images=images(100, channels=1)[..., 0] / 255.0,
+        labels=np.array([7, -3] * 50),
+    )
     dataset = datasets.prepare(str(tmp_path / "mine.npz"), Path())
     assert dataset.info["classes"] == 2 and dataset.info["channels"] == 1
-    assert load(dataset)["train_images"].dtype == np.float32 and set(load(dataset)["train_labels"]) == {0, 1}
+    assert load(dataset)["train_images"].dtype == np.float32 and set(
+        load(dataset)["train_labels"]
+    ) == {0, 1}
 
 
 @pytest.mark.parametrize(
@@ -76,7 +93,10 @@ def test_a_users_npz_may_have_any_whole_labels_and_float_images(tmp_path):
         ({"images": images(40), "labels": np.zeros(39, int)}, "as many"),
         ({"images": images(40)[:, :5], "labels": np.zeros(40, int)}, "expected \\[n, size, size"),
         ({"images": images(40), "labels": np.zeros(40)}, "whole-number"),
-        ({"images": np.full((40, 6, 6, 1), np.nan), "labels": np.zeros(40, int)}, "not all in 0..1"),
+        (
+            {"images": np.full((40, 6, 6, 1), np.nan), "labels": np.zeros(40, int)},
+            "not all in 0..1",
+        ),
         ({"images": images(40), "labels": np.array([None] * 40)}, "readable|damaged"),
     ],
 )
@@ -91,14 +111,19 @@ def test_a_damaged_npz_is_a_fault_and_a_name_that_cannot_be_is_the_users_mistake
     (tmp_path / "mine.npz").write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(Fault, match=r"damaged|readable"):
         datasets.prepare(str(tmp_path / "mine.npz"), Path())
-    for name, said in (("imagenet", "use one of cifar10"), (str(tmp_path / "absent.npz"), "no such file")):
+    for name, said in (
+        ("imagenet", "use one of cifar10"),
+        (str(tmp_path / "absent.npz"), "no such file"),
+    ):
         with pytest.raises(UserError, match=said):
             datasets.check_name(name)
     with pytest.raises(UserError, match="has 1079 training images"):
         datasets.prepare("digits", Path(), train_size=5000)
 
 
-def test_a_missing_or_damaged_set_names_the_way_to_get_it_and_the_one_that_works_now(tmp_path, experiments_environment):
+def test_a_missing_or_damaged_set_names_the_way_to_get_it_and_the_one_that_works_now(
+    tmp_path, experiments_environment
+):
     broken = tmp_path / "data" / "cifar-100-python"
     broken.mkdir(parents=True)
     (broken / "train").write_bytes(b"not CIFAR")
@@ -107,11 +132,24 @@ def test_a_missing_or_damaged_set_names_the_way_to_get_it_and_the_one_that_works
     assert "--data-dir" in str(caught.value) and "--dataset digits" in str(caught.value)
 
 
-@pytest.mark.skipif(not (SHARED / "cifar-100-python").is_dir(), reason="the real CIFAR-100 and MNIST are not here")
-@pytest.mark.parametrize(("name", "counts", "size"), [("cifar100", 60_000, 32), ("mnist", 70_000, 28)])
-def test_the_real_sets_are_read_from_a_read_only_folder(name, counts, size, experiments_environment):
+@pytest.mark.skipif(
+    not (SHARED / "cifar-100-python").is_dir(), reason="the real CIFAR-100 and MNIST are not here"
+)
+@pytest.mark.parametrize(
+    ("name", "counts", "size"), [("cifar100", 60_000, 32), ("mnist", 70_000, 28)]
+)
+def test_the_real_sets_are_read_from_a_read_only_folder(
+    name, counts, size, experiments_environment
+):
     dataset = datasets.prepare(name, experiments_environment.python, SHARED)
     info = dataset.info
-    assert info["train_count"] + info["val_count"] + info["test_count"] + info["duplicates_dropped"] == counts
-    assert (info["test_count"], info["size"], info["classes"]) == (10_000, size, 100 if name == "cifar100" else 10)
+    assert (
+        info["train_count"] + info["val_count"] + info["test_count"] + info["duplicates_dropped"]
+        == counts
+    )
+    assert (info["test_count"], info["size"], info["classes"]) == (
+        10_000,
+        size,
+        100 if name == "cifar100" else 10,
+    )
     assert not (dataset.folder / "raw.npz").exists()

@@ -38,7 +38,15 @@ def run(tmp_path, digits, experiments_environment):
     """Run main.py of a rendered scaffold after replacing text in it; returns its working folder."""
     count = 0
 
-    def start(*changes: tuple[str, str], arm="control", stage="smoke", expect=0, seed=0, beside=None, **extra) -> Path:
+    def start(
+        *changes: tuple[str, str],
+        arm="control",
+        stage="smoke",
+        expect=0,
+        seed=0,
+        beside=None,
+        **extra,
+    ) -> Path:
         nonlocal count
         count += 1
         workspace = Workspace(tmp_path / f"work_{count}")
@@ -49,9 +57,18 @@ def run(tmp_path, digits, experiments_environment):
         for old, new in changes:
             assert old in main.read_text()
             main.write_text(main.read_text().replace(old, new))
-        variables = environment_variables(digits, Budget(2, seed, 60, "cpu", 1), arm=arm, stage=stage) | extra
-        done = subprocess.run([experiments_environment.python, "main.py"], cwd=workspace.folder, capture_output=True, text=True,
-                              env=clean_environment(HOME=str(tmp_path), WANDB_MODE="offline") | variables, timeout=120)  # fmt: skip
+        variables = (
+            environment_variables(digits, Budget(2, seed, 60, "cpu", 1), arm=arm, stage=stage)
+            | extra
+        )
+        done = subprocess.run(
+            [experiments_environment.python, "main.py"],
+            cwd=workspace.folder,
+            capture_output=True,
+            text=True,
+            env=clean_environment(HOME=str(tmp_path), WANDB_MODE="offline") | variables,
+            timeout=120,
+        )
         assert done.returncode == expect, done.stderr
         (workspace.folder / "said").write_text(done.stdout + done.stderr)
         return workspace.folder
@@ -73,19 +90,40 @@ def test_a_training_leaves_metrics_a_checkpoint_and_wandb_files(run, digits):
     folder = run(stage="train")
     info = json.loads((folder / "final_info.json").read_text())
     rows = (folder / "metrics.csv").read_text().splitlines()
-    assert info["val_accuracy"] > 0.3 and info["samples"] == 2 * digits.info["train_count"] and info["epochs"] == 2
-    assert len(rows) == 3 and {"epoch", "train_loss", "train_acc", "val_loss", "val_acc", "lr", "images_per_second"} <= set(
-        rows[0].split(",")
+    assert (
+        info["val_accuracy"] > 0.3
+        and info["samples"] == 2 * digits.info["train_count"]
+        and info["epochs"] == 2
     )
-    assert float(rows[-1].split(",")[rows[0].split(",").index("val_acc")]) == pytest.approx(info["val_accuracy"], abs=1e-6)
-    assert list(folder.glob("wandb/offline-run-*/run-*.wandb")) and (folder / "model.pt").stat().st_size > 1000
+    assert len(rows) == 3 and {
+        "epoch",
+        "train_loss",
+        "train_acc",
+        "val_loss",
+        "val_acc",
+        "lr",
+        "images_per_second",
+    } <= set(rows[0].split(","))
+    assert float(rows[-1].split(",")[rows[0].split(",").index("val_acc")]) == pytest.approx(
+        info["val_accuracy"], abs=1e-6
+    )
+    assert (
+        list(folder.glob("wandb/offline-run-*/run-*.wandb"))
+        and (folder / "model.pt").stat().st_size > 1000
+    )
     assert info["parameters"] == 128_266
 
 
 def test_the_predict_stage_scores_images_without_labels(run, digits):
     hidden = {kind: np.load(digits.hidden / f"test_{kind}.npy") for kind in ("images", "labels")}
     trained = run(stage="train")
-    folder = run(stage="predict", beside={"model.pt": (trained / "model.pt").read_bytes(), "predict_images.npy": _npy(hidden["images"])})
+    folder = run(
+        stage="predict",
+        beside={
+            "model.pt": (trained / "model.pt").read_bytes(),
+            "predict_images.npy": _npy(hidden["images"]),
+        },
+    )
     scores = np.load(folder / "predictions.npy", allow_pickle=False)
     assert scores.shape == (len(hidden["images"]), 10)
     accuracy = json.loads((trained / "final_info.json").read_text())["val_accuracy"]
@@ -98,7 +136,9 @@ def _npy(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_wandb_upload_that_is_refused_is_one_line_without_the_key(run, endpoint, monkeypatch, experiments_environment):
+def test_a_wandb_upload_that_is_refused_is_one_line_without_the_key(
+    run, endpoint, monkeypatch, experiments_environment
+):
     key = "0123456789" * 4
     folder = run(stage="train", WANDB_MODE="offline")
     archive = Archive(folder.parent)
@@ -130,27 +170,37 @@ def test_parameters_that_are_never_used_change_neither_the_order_nor_the_masks(r
 
 
 def test_the_arm_reaches_main_and_changes_what_it_switches(run):
-    switched = ("x = self.pool(F.relu(self.conv2(x)))", "x = self.pool((F.gelu if IDEA else F.relu)(self.conv2(x)))")
+    switched = (
+        "x = self.pool(F.relu(self.conv2(x)))",
+        "x = self.pool((F.gelu if IDEA else F.relu)(self.conv2(x)))",
+    )
     plain = losses(run())
     assert losses(run(switched, arm="control")) == plain != losses(run(switched, arm="idea"))
 
 
 def test_an_order_of_samples_keeps_the_budget_whatever_its_length(run, digits):
-    ordered = ("BATCH_SIZE, shuffle=True, augment=True)", "BATCH_SIZE, augment=True, order=lambda epoch: list(range(10 + 5000 * epoch)))")
+    ordered = (
+        "BATCH_SIZE, shuffle=True, augment=True)",
+        "BATCH_SIZE, augment=True, order=lambda epoch: list(range(10 + 5000 * epoch)))",
+    )
     capped = ("range(10 + 5000 * epoch)", "range(10 + 500 * epoch)")
     info = json.loads((run(ordered, capped, stage="train") / "final_info.json").read_text())
     assert info["samples"] == 2 * digits.info["train_count"]
 
 
 def test_a_pytorch_dataloader_works_in_place_of_the_fast_loader(run):
-    own = ("return Batches(train_data(), BATCH_SIZE, shuffle=True, augment=True)",
-           "return torch.utils.data.DataLoader(train_data(), BATCH_SIZE, shuffle=True)")  # fmt: skip
+    own = (
+        "return Batches(train_data(), BATCH_SIZE, shuffle=True, augment=True)",
+        "return torch.utils.data.DataLoader(train_data(), BATCH_SIZE, shuffle=True)",
+    )
     assert len(losses(run(own))) == 6
 
 
 def test_scores_of_a_wrong_shape_end_in_an_error_that_says_so(run):
     wrong = ("return self.fc2(x)", "return self.fc2(x) if self.training else self.fc2(x)[:, :9]")
-    folder = run(wrong, ('F.cross_entropy(logits, labels), "val_acc"', 'logits.mean(), "val_acc"'), expect=1)
+    folder = run(
+        wrong, ('F.cross_entropy(logits, labels), "val_acc"', 'logits.mean(), "val_acc"'), expect=1
+    )
     assert "the model gives scores of shape (8, 9), not (8, 10)" in (folder / "said").read_text()
 
 

@@ -26,7 +26,9 @@ class Code:
     """What is trained with different seeds."""
 
     accuracy: float = 0.7  # expected over all seeds and all examples
-    shift: float = 0.1  # standard deviation over seeds: twice the part of an accuracy that is due to the noise
+    shift: float = (
+        0.1  # standard deviation over seeds: twice the part of an accuracy that is due to the noise
+    )
     by_example: float = 0.0  # standard deviation of the effects on single examples
 
 
@@ -40,14 +42,18 @@ class World:
 
     def train(self, code: Code, test_set: np.ndarray, seeds: int) -> np.ndarray:
         """Booleans [seeds, examples]."""
-        spread = math.sqrt(1 + DIFFICULTY**2 + code.shift**2 + code.by_example**2)  # so that accuracy is what was asked for
+        spread = math.sqrt(
+            1 + DIFFICULTY**2 + code.shift**2 + code.by_example**2
+        )  # so that accuracy is what was asked for
         ability = float(stats.norm.ppf(code.accuracy)) * spread
         edge = test_set - ability - self._normal(code.by_example, (self.examples,))
         return self._normal(1, (seeds, self.examples)) + self._normal(code.shift, (seeds, 1)) > edge
 
     def baseline_sd(self, code: Code, sets: int = 100, seeds: int = 50) -> float:
         """Standard deviation of the accuracies seen with different seeds on one test set."""
-        variances = [self.train(code, self.test_set(), seeds).mean(axis=1).var(ddof=1) for _ in range(sets)]
+        variances = [
+            self.train(code, self.test_set(), seeds).mean(axis=1).var(ddof=1) for _ in range(sets)
+        ]
         return math.sqrt(np.mean(variances))
 
     def campaign(self, code: Code, control: Code) -> Effect:
@@ -90,8 +96,13 @@ def test_an_idea_without_an_effect_is_rarely_supported_and_one_of_two_standard_d
     better = replace(CONTROL, accuracy=CONTROL.accuracy + 2 * sd)
     none = [lab.campaign(CONTROL, CONTROL) for _ in range(CAMPAIGNS)]
     some = [lab.campaign(better, CONTROL) for _ in range(CAMPAIGNS)]
-    stopped = np.mean([effect.n_candidate == FIRST for effect in none]), np.mean([effect.n_candidate == FIRST for effect in some])
-    report(f"baseline sd {sd:.4f}; supported without an effect {supported(none):.4f}, with 2 sd {supported(some):.4f}")
+    stopped = (
+        np.mean([effect.n_candidate == FIRST for effect in none]),
+        np.mean([effect.n_candidate == FIRST for effect in some]),
+    )
+    report(
+        f"baseline sd {sd:.4f}; supported without an effect {supported(none):.4f}, with 2 sd {supported(some):.4f}"
+    )
     report(f"stopped after two seeds: {stopped[0]:.3f} and {stopped[1]:.3f}")
     assert supported(none) <= 0.03  # 0.023 in 30,000 campaigns
     assert supported(some) >= 0.8
@@ -108,7 +119,9 @@ def test_choosing_the_best_of_three_wins_by_luck_and_does_not_survive_fresh_seed
         naive.append(max(explored) > baseline)
         luck.append(max(explored) - np.mean(explored))
         confirmed.append(lab.campaign(codes[int(np.argmax(explored))], CONTROL))
-    report(f"best of 3 beats one baseline {np.mean(naive):.3f}, by luck {np.mean(luck) / sd:.2f} sd; supported {supported(confirmed):.4f}")
+    report(
+        f"best of 3 beats one baseline {np.mean(naive):.3f}, by luck {np.mean(luck) / sd:.2f} sd; supported {supported(confirmed):.4f}"
+    )
     assert 0.7 < np.mean(naive) < 0.8
     assert 0.75 < np.mean(luck) / sd < 0.95
     assert supported(confirmed) <= 0.04
@@ -119,7 +132,9 @@ def test_a_candidate_three_times_as_noisy_is_hardly_more_often_supported_by_mist
     ratio = lab.baseline_sd(noisy, sets=300) / lab.baseline_sd(CONTROL)
     effects = [lab.campaign(noisy, CONTROL) for _ in range(CAMPAIGNS)]
     pooled = np.mean([_pooled_low(effect) > 0 for effect in effects])
-    report(f"{ratio:.2f} times as noisy: supported {supported(effects):.4f}; Student's pooled t would say {pooled:.4f}")
+    report(
+        f"{ratio:.2f} times as noisy: supported {supported(effects):.4f}; Student's pooled t would say {pooled:.4f}"
+    )
     assert 2.8 < ratio < 3.2
     assert supported(effects) <= 0.045  # 0.035 in 20,000 campaigns
     assert pooled > 0.06
@@ -128,15 +143,21 @@ def test_a_candidate_three_times_as_noisy_is_hardly_more_often_supported_by_mist
 def _pooled_low(effect: Effect) -> float:
     n1, n0 = effect.n_candidate, effect.n_control
     variance = ((n1 - 1) * effect.sd_candidate**2 + (n0 - 1) * effect.sd_control**2) / (n1 + n0 - 2)
-    return effect.delta - stats.t.ppf(0.975, n1 + n0 - 2) * math.sqrt(variance * (1 / n1 + 1 / n0) + effect.se_test**2)
+    return effect.delta - stats.t.ppf(0.975, n1 + n0 - 2) * math.sqrt(
+        variance * (1 / n1 + 1 / n0) + effect.se_test**2
+    )
 
 
 def test_an_idea_that_helps_as_many_examples_as_it_hurts_is_not_supported_because_of_its_test_set():
     lab, control = world(4), replace(CONTROL, shift=0.05)
     mixed = replace(control, by_example=0.8)
     effects = [lab.campaign(mixed, control) for _ in range(CAMPAIGNS)]
-    seeds_only = np.mean([effect.delta - stats.t.ppf(0.975, effect.df) * effect.se_seed > 0 for effect in effects])
-    report(f"effects of mean 0: supported {supported(effects):.4f}; without the test term {seeds_only:.4f}")
+    seeds_only = np.mean(
+        [effect.delta - stats.t.ppf(0.975, effect.df) * effect.se_seed > 0 for effect in effects]
+    )
+    report(
+        f"effects of mean 0: supported {supported(effects):.4f}; without the test term {seeds_only:.4f}"
+    )
     assert supported(effects) <= 0.03
     assert seeds_only > 0.04
 
@@ -147,7 +168,9 @@ def test_the_standard_error_is_the_spread_of_repeated_campaigns(by_example):
     mixed, effects = replace(control, by_example=by_example), []
     for _ in range(1000):
         test_set = lab.test_set()
-        effects.append(compare(lab.train(mixed, test_set, ALL), lab.train(control, test_set, CONTROL_SEEDS)))
+        effects.append(
+            compare(lab.train(mixed, test_set, ALL), lab.train(control, test_set, CONTROL_SEEDS))
+        )
     claimed = math.sqrt(np.mean([effect.se_seed**2 + effect.se_test**2 for effect in effects]))
     spread = float(np.std([effect.delta for effect in effects], ddof=1))
     report(f"by_example {by_example}: claimed standard error {claimed:.5f}, spread {spread:.5f}")
@@ -157,22 +180,46 @@ def test_the_standard_error_is_the_spread_of_repeated_campaigns(by_example):
 def test_the_detectable_difference_is_detected_with_the_power_that_was_asked_for():
     lab = world(6)
     sd = lab.baseline_sd(CONTROL, sets=300)
-    better, effects = replace(CONTROL, accuracy=CONTROL.accuracy + detectable(sd, ALL, CONTROL_SEEDS)), []
+    better, effects = (
+        replace(CONTROL, accuracy=CONTROL.accuracy + detectable(sd, ALL, CONTROL_SEEDS)),
+        [],
+    )
     for _ in range(CAMPAIGNS):
         test_set = lab.test_set()
-        effects.append(compare(lab.train(better, test_set, ALL), lab.train(CONTROL, test_set, CONTROL_SEEDS)))
-    report(f"detectable {detectable(sd, ALL, CONTROL_SEEDS) / sd:.2f} sd: supported {supported(effects):.4f}")
+        effects.append(
+            compare(lab.train(better, test_set, ALL), lab.train(CONTROL, test_set, CONTROL_SEEDS))
+        )
+    report(
+        f"detectable {detectable(sd, ALL, CONTROL_SEEDS) / sd:.2f} sd: supported {supported(effects):.4f}"
+    )
     assert 0.74 <= supported(effects) <= 0.86
 
 
 def test_more_seeds_less_noise_and_less_power_make_smaller_differences_detectable():
-    assert detectable(0.01, 5, 8) == pytest.approx(0.0184, abs=0.0005)  # research/trust.md 4.9, by simulation
-    assert detectable(0.01, 3, 3) > detectable(0.01, 3, 8) > detectable(0.01, 5, 8) > detectable(0.01, 8, 16)
+    assert detectable(0.01, 5, 8) == pytest.approx(
+        0.0184, abs=0.0005
+    )  # research/trust.md 4.9, by simulation
+    assert (
+        detectable(0.01, 3, 3)
+        > detectable(0.01, 3, 8)
+        > detectable(0.01, 5, 8)
+        > detectable(0.01, 8, 16)
+    )
     assert detectable(0.02, 5, 8) == pytest.approx(2 * detectable(0.01, 5, 8))
-    assert detectable(0.01, 5, 8, power=0.9) > detectable(0.01, 5, 8) > detectable(0.01, 5, 8, power=0.3)
+    assert (
+        detectable(0.01, 5, 8, power=0.9)
+        > detectable(0.01, 5, 8)
+        > detectable(0.01, 5, 8, power=0.3)
+    )
     assert detectable(0.01, 5, 8, se_test=0.004) > detectable(0.01, 5, 8)
     assert detectable(0.0, 2, 2) == 0 and detectable(0.01, 2, 500, power=0.999) < math.inf
-    for wrong in [(-0.1, 5, 8, 0.8), (0.1, 1, 8, 0.8), (0.1, 5, 8, 1.0), (0.1, 5, 8, 0.02), (math.nan, 5, 8, 0.8)]:
+    for wrong in [
+        (-0.1, 5, 8, 0.8),
+        (0.1, 1, 8, 0.8),
+        (0.1, 5, 8, 1.0),
+        (0.1, 5, 8, 0.02),
+        (math.nan, 5, 8, 0.8),
+    ]:
         with pytest.raises(ValueError, match="needs"):
             detectable(*wrong[:3], power=wrong[3])
 
@@ -182,29 +229,46 @@ def test_without_a_test_term_the_interval_is_that_of_welch():
     expected = stats.ttest_ind(accuracies(candidate), accuracies(control), equal_var=False)
     effect = replace(compare(candidate, control), se_test=0.0)
     half = stats.t.ppf(0.975, effect.df) * effect.se_seed
-    assert (effect.delta - half, effect.delta + half) == pytest.approx(tuple(expected.confidence_interval(0.95)))
-    assert effect.mean_candidate == pytest.approx(0.736) and effect.mean_control == pytest.approx(0.68)
+    assert (effect.delta - half, effect.delta + half) == pytest.approx(
+        tuple(expected.confidence_interval(0.95))
+    )
+    assert effect.mean_candidate == pytest.approx(0.736) and effect.mean_control == pytest.approx(
+        0.68
+    )
     assert effect.sd_candidate == pytest.approx(accuracies(candidate).std(ddof=1))
     assert (effect.n_candidate, effect.n_control, effect.delta) == (5, 8, pytest.approx(0.056))
 
 
 def test_swapping_the_arms_turns_the_effect_round():
     lab, test_set = world(7), world(7).test_set()
-    one, other = lab.train(replace(CONTROL, accuracy=0.73), test_set, 5), lab.train(CONTROL, test_set, 8)
+    one, other = (
+        lab.train(replace(CONTROL, accuracy=0.73), test_set, 5),
+        lab.train(CONTROL, test_set, 8),
+    )
     forth, back = compare(one, other), compare(other, one)
-    assert (back.delta, back.low, back.high) == pytest.approx((-forth.delta, -forth.high, -forth.low))
-    assert back.p_value == pytest.approx(1 - forth.p_value) and back.p_better == pytest.approx(1 - forth.p_better)
+    assert (back.delta, back.low, back.high) == pytest.approx(
+        (-forth.delta, -forth.high, -forth.low)
+    )
+    assert back.p_value == pytest.approx(1 - forth.p_value) and back.p_better == pytest.approx(
+        1 - forth.p_better
+    )
 
 
 def test_the_p_value_and_the_interval_agree():
     rng, effects = np.random.default_rng(8), []
     for _ in range(1500):
         lab, control = World(rng, examples=100), Code(shift=rng.uniform(0, 0.1))
-        candidate = Code(accuracy=rng.uniform(0.65, 0.85), shift=rng.uniform(0, 0.2), by_example=rng.uniform(0, 1))
+        candidate = Code(
+            accuracy=rng.uniform(0.65, 0.85),
+            shift=rng.uniform(0, 0.2),
+            by_example=rng.uniform(0, 1),
+        )
         test_set = lab.test_set()
         runs = lab.train(candidate, test_set, int(rng.integers(2, 6)))
         effects.append(compare(runs, lab.train(control, test_set, int(rng.integers(2, 9)))))
-    assert 0.1 < supported(effects) < 0.9 and np.mean([effect.se_test > 0 for effect in effects]) > 0.5
+    assert (
+        0.1 < supported(effects) < 0.9 and np.mean([effect.se_test > 0 for effect in effects]) > 0.5
+    )
     assert all((effect.p_value < 0.025) == (effect.low > 0) for effect in effects)
     assert all((effect.p_value > 0.975) == (effect.high < 0) for effect in effects)
     assert all(effect.low < effect.delta < effect.high for effect in effects)
@@ -212,7 +276,11 @@ def test_the_p_value_and_the_interval_agree():
 
 @pytest.mark.parametrize(
     ("candidate", "smallest", "decision"),
-    [((71, 69, 74, 70, 70), 0.005, "above"), ((70, 64, 67, 69, 66), 0.02, "below"), ((69, 67, 70, 71, 68), 0.005, "above")],
+    [
+        ((71, 69, 74, 70, 70), 0.005, "above"),
+        ((70, 64, 67, 69, 66), 0.02, "below"),
+        ((69, 67, 70, 71, 68), 0.005, "above"),
+    ],
 )
 def test_so_many_more_seeds_decide_and_one_fewer_does_not(candidate, smallest, decision):
     effect = replace(compare(arm(*candidate), arm(68, 66, 72, 71, 65, 70, 66, 69)), se_test=0.002)
@@ -246,15 +314,29 @@ def test_a_decided_effect_needs_no_more_seeds_and_one_that_the_test_set_cannot_s
 def test_seeds_that_are_all_equal_give_no_difference_and_no_width():
     # 0.1 three times and 0.1 six times: means of shares would differ by rounding, with an error of 0
     effect = compare(arm(1, 1, 1, examples=10), arm(1, 1, 1, 1, 1, 1, examples=10))
-    assert (effect.delta, effect.low, effect.high, effect.p_value, effect.p_better) == (0, 0, 0, 0.5, 0.5)
-    assert (effect.sd_candidate, effect.sd_control, effect.se_seed, effect.se_test, effect.df) == (0, 0, 0, 0, 2)
+    assert (effect.delta, effect.low, effect.high, effect.p_value, effect.p_better) == (
+        0,
+        0,
+        0,
+        0.5,
+        0.5,
+    )
+    assert (effect.sd_candidate, effect.sd_control, effect.se_seed, effect.se_test, effect.df) == (
+        0,
+        0,
+        0,
+        0,
+        2,
+    )
     assert seeds_to_decide(effect, 0.005) == 0  # there is no effect of interest
 
 
 def test_without_variance_between_seeds_the_test_set_alone_gives_the_width():
     effect = compare(arm(60, 60), arm(50, 50, 50))
     assert (effect.se_seed, effect.df) == (0, 1)
-    assert effect.se_test == pytest.approx(math.sqrt(0.1 * 0.9 / 99))  # 10 of 100 examples turned from wrong to right
+    assert effect.se_test == pytest.approx(
+        math.sqrt(0.1 * 0.9 / 99)
+    )  # 10 of 100 examples turned from wrong to right
     assert effect.low < 0 < effect.high and effect.p_value > 0.025
     sure = compare(arm(60, 60, 60, 60, 60), arm(50, 50, 50, 50, 50))
     assert sure.low > 0 and sure.p_value < 0.025
@@ -262,16 +344,31 @@ def test_without_variance_between_seeds_the_test_set_alone_gives_the_width():
 
 def test_every_example_turned_round_is_certain_in_both_directions():
     right, wrong = arm(100, 100), arm(0, 0)
-    assert (compare(right, wrong).low, compare(right, wrong).p_value, compare(right, wrong).p_better) == (1, 0, 1)
-    assert (compare(wrong, right).high, compare(wrong, right).p_value, compare(wrong, right).p_better) == (-1, 1, 0)
+    assert (
+        compare(right, wrong).low,
+        compare(right, wrong).p_value,
+        compare(right, wrong).p_better,
+    ) == (1, 0, 1)
+    assert (
+        compare(wrong, right).high,
+        compare(wrong, right).p_value,
+        compare(wrong, right).p_better,
+    ) == (-1, 1, 0)
 
 
 def test_two_seeds_and_one_arm_without_variance_give_finite_figures():
-    for candidate, control in [((70, 72), (60, 65)), ((70, 70), (60, 65)), ((70, 72), (60, 60)), ((70, 70), (60, 61, 62, 63, 64))]:
+    for candidate, control in [
+        ((70, 72), (60, 65)),
+        ((70, 70), (60, 65)),
+        ((70, 72), (60, 60)),
+        ((70, 70), (60, 61, 62, 63, 64)),
+    ]:
         effect = compare(arm(*candidate), arm(*control))
         assert all(math.isfinite(value) for value in vars(effect).values())
         assert effect.low < effect.delta < effect.high
-        assert min(len(candidate), len(control)) - 1 <= effect.df <= len(candidate) + len(control) - 2
+        assert (
+            min(len(candidate), len(control)) - 1 <= effect.df <= len(candidate) + len(control) - 2
+        )
 
 
 def test_ties_between_seeds_count_half():
@@ -297,7 +394,9 @@ def test_first_seeds_that_are_on_average_not_above_the_control_stop_the_campaign
     control = arm(60, 70, 65)
     assert futile(arm(64, 65), control) and not futile(arm(65, 66), control)
     assert futile(arm(65, 65), control)  # equal is not above
-    assert futile(arm(1, 1, 1, examples=10), arm(1, 1, examples=10)) and not futile(arm(66), control)
+    assert futile(arm(1, 1, 1, examples=10), arm(1, 1, examples=10)) and not futile(
+        arm(66), control
+    )
     with pytest.raises(ValueError, match="needs at least 1 seeds"):
         futile(control[:0], control)
     with pytest.raises(ValueError, match="not the same test set"):
@@ -306,8 +405,14 @@ def test_first_seeds_that_are_on_average_not_above_the_control_stop_the_campaign
 
 def test_q_values_are_those_of_benjamini_and_hochberg():
     assert benjamini_hochberg([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.02, 0.04, 0.04, 0.02])
-    assert benjamini_hochberg([0.5, 0.020, 0.021]) == pytest.approx([0.5, 0.0315, 0.0315])  # 0.020 * 3 is above 0.021 * 3 / 2
-    assert benjamini_hochberg([0.9, 1.0]) == [1.0, 1.0] and benjamini_hochberg([0.3]) == [0.3] and benjamini_hochberg([]) == []
+    assert benjamini_hochberg([0.5, 0.020, 0.021]) == pytest.approx(
+        [0.5, 0.0315, 0.0315]
+    )  # 0.020 * 3 is above 0.021 * 3 / 2
+    assert (
+        benjamini_hochberg([0.9, 1.0]) == [1.0, 1.0]
+        and benjamini_hochberg([0.3]) == [0.3]
+        and benjamini_hochberg([]) == []
+    )
     many = list(np.random.default_rng(9).uniform(size=50) ** 3)
     assert benjamini_hochberg(many) == pytest.approx(list(stats.false_discovery_control(many)))
     for wrong in (math.nan, -0.1, 1.1):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 
-class Wire:
+class ParentChannel:
     """One JSON line in, one out. The process ends when its input does: at once, or with the request that is under way."""
 
     def __init__(self) -> None:

@@ -6,7 +6,9 @@ import os
 import re
 from pathlib import Path
 
-_HEAD, _DIVIDER, _END = (re.compile(pattern) for pattern in (r"<{5,9} SEARCH>?$", r"={5,9}$", r">{5,9} REPLACE$"))
+_HEAD, _DIVIDER, _END = (
+    re.compile(pattern) for pattern in (r"<{5,9} SEARCH>?$", r"={5,9}$", r">{5,9} REPLACE$")
+)
 DIVIDED = """Nothing of this reply was applied: a line of 5 to 9 equals signs inside a SEARCH or REPLACE section is read as its end.
 Leave such a line out of your blocks, or write it with another sign or at another length."""
 APPENDED = """Nothing of this reply was applied: {name} is not empty, and an empty SEARCH section would append to it.
@@ -46,5 +48,7 @@ def not_plain(workspace: Path, editable: list[str]) -> str:
     """Which file cannot be edited safely, and what to do; '' where all can."""
     for path in (workspace / name for name in editable):
         if path.is_symlink() or not path.is_file():
-            return f"{path} is no plain file: put one there, empty if you like; its text is restored"
+            return (
+                f"{path} is no plain file: put one there, empty if you like; its text is restored"
+            )
     return ""

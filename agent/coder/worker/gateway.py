@@ -16,12 +16,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent.coder.worker.channel import Wire
+from agent.coder.worker.channel import ParentChannel
 from agent.util.errors import Fault
 from agent.util.files import append_line
 from agent.util.secrets import redact
 
-ATTEMPTS, FIRST_WAIT = 4, 2.0  # requests for one reply; seconds before the second, doubled each time
+ATTEMPTS, FIRST_WAIT = (
+    4,
+    2.0,
+)  # requests for one reply; seconds before the second, doubled each time
 REPLIES_A_TURN = 4  # aider's first reply and three repairs
 OWN_SECONDS = 60.0  # what Aider does with one reply: it lints a line of 60,000 signs for 20 s
 PASSING = {408, 409, 425, 429}  # of the codes that say that the request is at fault
@@ -89,19 +92,30 @@ class UnusableReply(RuntimeError):
         self.counted = counted
 
 
-class Desk:
+class ModelGateway:
     """Asks, and keeps what was asked and what came back under a label: {"turn": 3} or {"purpose": "judge 3.1"}."""
 
-    def __init__(self, session: Path, requests: Path, timeout: float, wire: Wire):
+    def __init__(self, session: Path, requests: Path, timeout: float, wire: ParentChannel):
         self.session, self.requests, self.timeout, self.wire = session, requests, timeout, wire
         self.begin({}, None, [], None)
 
-    def begin(self, label: dict[str, Any], cost_left: float | None, recorded: list[dict], replies: list[dict] | None) -> None:
+    def begin(
+        self,
+        label: dict[str, Any],
+        cost_left: float | None,
+        recorded: list[dict],
+        replies: list[dict] | None,
+    ) -> None:
         """What follows belongs to this label, may cost so much, and was answered before as far as `recorded` goes.
 
         replies: a recording that stands in for the provider, used up from its front.
         """
-        self.label, self.cost_left, self.recorded, self.replies = label, cost_left, recorded, replies
+        self.label, self.cost_left, self.recorded, self.replies = (
+            label,
+            cost_left,
+            recorded,
+            replies,
+        )
         self.spent, self.calls = 0.0, list[dict]()
 
     def reply(self, messages: list[dict], request: Callable[[], dict]) -> dict:
@@ -111,7 +125,11 @@ class Desk:
                 record = self.recorded.pop(0)
             else:
                 append_line(self.requests, {**self.label, "messages": messages})
-                record = self._insist(request) if self.replies is None else self._keep(self._replay(self.replies))
+                record = (
+                    self._insist(request)
+                    if self.replies is None
+                    else self._keep(self._replay(self.replies))
+                )
         except Fault as fault:  # a full disk; aider would go on
             raise NoReply(fault.kind, fault.detail) from None
         self.calls.append(record)
@@ -154,8 +172,17 @@ class Desk:
             try:
                 record, error = within(self.timeout, request), None
             except Exception as caught:
-                record, error = {"error": redact(f"{type(caught).__name__}: {caught}")[:500], **getattr(caught, "counted", {})}, caught
-            record |= {"seconds": round(time.monotonic() - started, 3), "time": round(time.time(), 3)}
+                record, error = (
+                    {
+                        "error": redact(f"{type(caught).__name__}: {caught}")[:500],
+                        **getattr(caught, "counted", {}),
+                    },
+                    caught,
+                )
+            record |= {
+                "seconds": round(time.monotonic() - started, 3),
+                "time": round(time.time(), 3),
+            }
             if error is None:
                 return self._keep(record), None
             if "cost" in record:
@@ -173,7 +200,9 @@ class Desk:
 
     def _spend(self, record: dict) -> None:
         cost = record.get("cost")
-        self.spent += math.inf if cost is None and self.cost_left is not None else cost or 0.0  # unknown is not nothing
+        self.spent += (
+            math.inf if cost is None and self.cost_left is not None else cost or 0.0
+        )  # unknown is not nothing
 
 
 def record_of(response: Any, info: dict[str, Any]) -> dict:
@@ -189,10 +218,15 @@ def record_of(response: Any, info: dict[str, Any]) -> dict:
 
 def _count(usage: Any, info: dict[str, Any]) -> dict[str, Any]:
     # A server that does not count is made to say 0 by litellm; no request has no tokens.
-    sent, received = getattr(usage, "prompt_tokens", None) or None, getattr(usage, "completion_tokens", None)
+    sent, received = (
+        getattr(usage, "prompt_tokens", None) or None,
+        getattr(usage, "completion_tokens", None),
+    )
     cost = None
     if info.get("input_cost_per_token") is not None and sent is not None:
-        cost = sent * info["input_cost_per_token"] + (received or 0) * (info.get("output_cost_per_token") or 0)
+        cost = sent * info["input_cost_per_token"] + (received or 0) * (
+            info.get("output_cost_per_token") or 0
+        )
     return {"prompt_tokens": sent, "completion_tokens": received, "cost": cost}
 
 
@@ -221,4 +255,8 @@ def drop_or_raise(drop: Callable[[Any, dict], dict]) -> Callable[[Any, dict], di
 
 def providers(config: dict[str, Any]) -> list[str]:
     """The models that may be asked; a recording is none."""
-    return [name for name in (config["model"] if config["replies"] is None else None, config["judge"]) if name]
+    return [
+        name
+        for name in (config["model"] if config["replies"] is None else None, config["judge"])
+        if name
+    ]

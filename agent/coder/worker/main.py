@@ -5,7 +5,7 @@
     then, per turn:  {"turn", "message", "recorded", "cost_left"} in, {"status", ...} out
     or a question:   {"purpose", "prompt", "model", "cost_left"} in, {"text"} or {"why"} out
 
-Everything that leaves for a model passes Model.send_completion or Model.ask, and with it agent.coder.worker.gateway.
+Everything that leaves for a model passes GatewayModel.send_completion or GatewayModel.ask, and with it agent.coder.worker.gateway.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from aider.io import InputOutput
 from aider.models import model_info_manager
 from litellm.llms.openai import openai as openai_handler
 
-from agent.coder.worker.channel import Wire
+from agent.coder.worker.channel import ParentChannel
 from agent.coder.worker.edit_blocks import check_blocks, check_search, editable_name, not_plain
 from agent.coder.worker.gateway import (
-    Desk,
+    ModelGateway,
     NoReply,
     drop_or_raise,
     kept_from_aider,
@@ -52,17 +52,24 @@ model_info_manager.openrouter_manager._update_cache = lambda: None
 model_info_manager.fetch_openrouter_model_info = lambda model: {}
 base_coder.RETRY_TIMEOUT = aider_models.RETRY_TIMEOUT = 0
 handler: Any = openai_handler
-handler.drop_params_from_unprocessable_entity_error = drop_or_raise(handler.drop_params_from_unprocessable_entity_error)
+handler.drop_params_from_unprocessable_entity_error = drop_or_raise(
+    handler.drop_params_from_unprocessable_entity_error
+)
 
 
-class Model(aider_models.Model):
+class GatewayModel(aider_models.Model):
     """aider's model, with one way out."""
 
-    def prepare(self, desk: Desk, stream: bool, price: list[float] | None) -> Model:
+    def prepare(self, desk: ModelGateway, stream: bool, price: list[float] | None) -> GatewayModel:
         self.desk, self.streamed = desk, stream
         if price:
-            self.info = {**(self.info or {}), **dict(zip(("input_cost_per_token", "output_cost_per_token"), price, strict=True))}
-        self.info.pop("supports_assistant_prefill", None)  # else a reply that is too long is continued without end
+            self.info = {
+                **(self.info or {}),
+                **dict(zip(("input_cost_per_token", "output_cost_per_token"), price, strict=True)),
+            }
+        self.info.pop(
+            "supports_assistant_prefill", None
+        )  # else a reply that is too long is continued without end
         self.weak_model = self.editor_model = self
         self.max_chat_history_tokens = 10**9
         self.extra_params = {**(self.extra_params or {}), "timeout": desk.timeout, "max_retries": 0}
@@ -76,9 +83,18 @@ class Model(aider_models.Model):
 
     def send_completion(self, messages, functions, stream, temperature=None):
         record = self.desk.reply(messages, partial(self._request, messages, functions, temperature))
-        usage = {"prompt_tokens": record.get("prompt_tokens") or 0, "completion_tokens": record.get("completion_tokens") or 0}
-        reason = "length" if record["finish_reason"] == "length" else "stop"  # litellm refuses words that it does not know
-        choice = {"index": 0, "finish_reason": reason, "message": {"role": "assistant", "content": record["reply"]}}
+        usage = {
+            "prompt_tokens": record.get("prompt_tokens") or 0,
+            "completion_tokens": record.get("completion_tokens") or 0,
+        }
+        reason = (
+            "length" if record["finish_reason"] == "length" else "stop"
+        )  # litellm refuses words that it does not know
+        choice = {
+            "index": 0,
+            "finish_reason": reason,
+            "message": {"role": "assistant", "content": record["reply"]},
+        }
         return hashlib.sha1(), litellm.ModelResponse(model=self.name, choices=[choice], usage=usage)
 
     def ask(self, prompt: str) -> dict:
@@ -98,8 +114,13 @@ class Terminal(InputOutput):
     write_text = kept_from_aider(InputOutput.write_text)
 
     def confirm_ask(self, question, *args, **kwargs):
-        if question.startswith("Try to proceed anyway?"):  # else aider goes on as if the model had answered nothing
-            raise NoReply("provider", "ContextWindowExceeded: by Aider's estimate the conversation is longer than the model can read")
+        if question.startswith(
+            "Try to proceed anyway?"
+        ):  # else aider goes on as if the model had answered nothing
+            raise NoReply(
+                "provider",
+                "ContextWindowExceeded: by Aider's estimate the conversation is longer than the model can read",
+            )
         self.yes = question.startswith("Attempt to fix lint errors?")
         return super().confirm_ask(question, *args, **kwargs)
 
@@ -114,16 +135,31 @@ class Terminal(InputOutput):
 
 
 # aider's summaries cost requests that it does not count, and are thrown away.
-NO_SUMMARY = SimpleNamespace(too_big=lambda messages: False, summarize=lambda messages, depth=0: messages)
+NO_SUMMARY = SimpleNamespace(
+    too_big=lambda messages: False, summarize=lambda messages, depth=0: messages
+)
 
 
-class Coder(EditBlockCoder):
+class GuardedCoder(EditBlockCoder):
     """aider's SEARCH/REPLACE coder, kept to the editable files of one folder."""
 
     def __init__(self, model, terminal, workspace: Path, editable: list[str], history: list[dict]):
-        super().__init__(model, terminal, fnames=[str(workspace / name) for name in editable], use_git=False, map_tokens=0,
-                         auto_commits=False, dirty_commits=False, stream=False, auto_lint=True, auto_test=False,
-                         detect_urls=False, suggest_shell_commands=False, summarizer=NO_SUMMARY, chat_language="English")  # fmt: skip
+        super().__init__(
+            model,
+            terminal,
+            fnames=[str(workspace / name) for name in editable],
+            use_git=False,
+            map_tokens=0,
+            auto_commits=False,
+            dirty_commits=False,
+            stream=False,
+            auto_lint=True,
+            auto_test=False,
+            detect_urls=False,
+            suggest_shell_commands=False,
+            summarizer=NO_SUMMARY,
+            chat_language="English",
+        )
         self.root, self.editable = str(workspace), editable
         self.linter.root = self.root
         self.linter.flake8_lint = self._flake8
@@ -158,13 +194,17 @@ class Coder(EditBlockCoder):
             self.unmatched = False
         if names := self.refused[refused:]:
             note = f"Not applied: edits to {', '.join(names)}. Only {' and '.join(self.editable)} may be edited."
-            self.reflected_message = f"{self.reflected_message}\n\n{note}" if self.reflected_message else note
+            self.reflected_message = (
+                f"{self.reflected_message}\n\n{note}" if self.reflected_message else note
+            )
         return edited
 
     def lint_edited(self, fnames):
         try:
             return super().lint_edited([name for name in fnames if name and name.endswith(".py")])
-        except Exception as error:  # NUL bytes and very deep nesting make aider's linter itself fail
+        except (
+            Exception
+        ) as error:  # NUL bytes and very deep nesting make aider's linter itself fail
             return f"The file could not be parsed: {type(error).__name__}: {error}\n"
 
     def _flake8(self, name):
@@ -175,26 +215,48 @@ class Coder(EditBlockCoder):
 class Conversation:
     """The state between turns: aider's messages, and what the models were asked."""
 
-    def __init__(self, config: dict[str, Any], wire: Wire):
+    def __init__(self, config: dict[str, Any], wire: ParentChannel):
         self.config = config
-        self.desk = Desk(Path(config["session"]), Path(config["requests"]), config["timeout"], wire)
-        self.model = Model("openai/replay" if config["replies"] is not None else config["model"])
+        self.desk = ModelGateway(
+            Path(config["session"]), Path(config["requests"]), config["timeout"], wire
+        )
+        self.model = GatewayModel(
+            "openai/replay" if config["replies"] is not None else config["model"]
+        )
         self.model.prepare(self.desk, config["stream"], config["price"])
-        self.others: dict[str, Model] = {}
+        self.others: dict[str, GatewayModel] = {}
         ends = "crlf" if b"\r\n" in (Path(config["workspace"]) / "main.py").read_bytes() else "lf"
-        terminal = Terminal(yes=False, pretty=False, fancy_input=False, chat_history_file=config["chat"], line_endings=ends)
-        self.coder = Coder(self.model, terminal, Path(config["workspace"]).resolve(), config["editable"], config["history"])
+        terminal = Terminal(
+            yes=False,
+            pretty=False,
+            fancy_input=False,
+            chat_history_file=config["chat"],
+            line_endings=ends,
+        )
+        self.coder = GuardedCoder(
+            self.model,
+            terminal,
+            Path(config["workspace"]).resolve(),
+            config["editable"],
+            config["history"],
+        )
 
     @property
     def unpriced(self) -> list[str]:
         """The models whose price is unknown, of those that may be asked; a recording asks none."""
         return [name for name in providers(self.config) if not self._asked(name).priced]
 
-    def take(self, turn: int, message: str, recorded: list[dict], cost_left: float | None) -> dict[str, Any]:
+    def take(
+        self, turn: int, message: str, recorded: list[dict], cost_left: float | None
+    ) -> dict[str, Any]:
         """One message, up to four replies (repairs included), the edits applied. Always answers with a status."""
         coder = self.coder
         self.desk.begin({"turn": turn}, cost_left, recorded, self.config["replies"])
-        before, refused, exhausted = len(coder.done_messages), len(coder.refused), coder.num_exhausted_context_windows
+        before, refused, exhausted = (
+            len(coder.done_messages),
+            len(coder.refused),
+            coder.num_exhausted_context_windows,
+        )
         coder.unmatched = False
         status, detail = "ok", ""
         try:
@@ -205,8 +267,14 @@ class Conversation:
         if coder.num_exhausted_context_windows > exhausted:
             status = "truncated"
         coder.move_back_cur_messages(None)
-        return {"status": status, "detail": detail[:2000], "unmatched": coder.unmatched, "refused": coder.refused[refused:],
-                "calls": self.desk.calls, "messages": coder.done_messages[before:]}  # fmt: skip
+        return {
+            "status": status,
+            "detail": detail[:2000],
+            "unmatched": coder.unmatched,
+            "refused": coder.refused[refused:],
+            "calls": self.desk.calls,
+            "messages": coder.done_messages[before:],
+        }
 
     def ask(self, purpose: str, prompt: str, model: str, cost_left: float | None) -> dict[str, Any]:
         """One question outside the conversation. Always answers, with a reason where there is no reply."""
@@ -217,7 +285,7 @@ class Conversation:
             return self.desk.unanswered(error)
         return {"text": record["reply"]}
 
-    def _asked(self, name: str) -> Model:
+    def _asked(self, name: str) -> GatewayModel:
         """The coder's own model, or another, made when it is first needed. --price is the coder's, unless that is a recording."""
         replayed = self.config["replies"] is not None
         if name == self.config["model"] and not replayed:
@@ -225,7 +293,9 @@ class Conversation:
         if name not in self.others:
             if why := problem(name):
                 raise NoReply("provider", why)
-            self.others[name] = Model(name).prepare(self.desk, self.config["stream"], self.config["price"] if replayed else None)
+            self.others[name] = GatewayModel(name).prepare(
+                self.desk, self.config["stream"], self.config["price"] if replayed else None
+            )
         return self.others[name]
 
 
@@ -240,9 +310,12 @@ def problem(name: str) -> str:
 
 
 def main() -> None:
-    wire = Wire()
+    wire = ParentChannel()
     config = wire.first()
-    problems = [not_plain(Path(config["workspace"]), ["main.py", *config["editable"]]), *map(problem, providers(config))]
+    problems = [
+        not_plain(Path(config["workspace"]), ["main.py", *config["editable"]]),
+        *map(problem, providers(config)),
+    ]
     if any(problems):
         return wire.answer({"error": next(filter(None, problems))})
     conversation = Conversation(config, wire)

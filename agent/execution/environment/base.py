@@ -40,7 +40,9 @@ class Environment:
     key: str
     packages: dict[str, str]  # name -> version
     fixed: bool = False  # the user's own: nothing is installed for it
-    folder: Path | None = None  # of the packages that a coder added; runs see them last on their path
+    folder: Path | None = (
+        None  # of the packages that a coder added; runs see them last on their path
+    )
     added: tuple[str, ...] = ()  # their names, out of packages
 
     @property
@@ -55,7 +57,11 @@ class Environment:
 
     def record(self) -> dict[str, Any]:
         """For environment.json of a run folder."""
-        return {"key": self.key, "packages": self.packages, "added": {name: self.packages[name] for name in self.added}}
+        return {
+            "key": self.key,
+            "packages": self.packages,
+            "added": {name: self.packages[name] for name in self.added},
+        }
 
 
 def find_built(requirements: Path) -> Environment | None:
@@ -72,9 +78,14 @@ def ensure(requirements: Path, announce: Callable[[str], None] = lambda text: No
     if not find_built(requirements) or _import_hook(folder):
         with locked(folder.with_name(f"{folder.name}.lock"), wait=True):
             if not find_built(requirements):  # by the process that was waited for
-                announce(f"building the experiments' environment from {requirements.name} (once; about 5 GB with CUDA)")
+                announce(
+                    f"building the experiments' environment from {requirements.name} (once; about 5 GB with CUDA)"
+                )
                 _build(folder, requirements)
-                record = {"requirements": requirements.read_text(encoding="utf-8"), "platform": _platform()}
+                record = {
+                    "requirements": requirements.read_text(encoding="utf-8"),
+                    "platform": _platform(),
+                }
                 write_json(folder / RECORD, record | {"packages": _packages(_python(folder))})
             for path, text in _import_hook(folder).items():  # before any server starts there
                 write_text(path, text)
@@ -89,13 +100,24 @@ def existing(python: Path, required: tuple[str, ...] = REQUIRED) -> Environment:
         raise UserError(f"--python {python}: no such file")
     packages = _packages(python)
     if missing := [name for name in required if name not in packages]:
-        raise UserError(f"--python {python}: lacks {', '.join(missing)}: install scaffold/requirements.txt there")
+        raise UserError(
+            f"--python {python}: lacks {', '.join(missing)}: install scaffold/requirements.txt there"
+        )
     digest = hashlib.sha256(json.dumps([packages, _platform()]).encode()).hexdigest()[:12]
     return Environment(python.absolute(), digest, packages, fixed=True)
 
 
 def _packages(python: Path) -> dict[str, str]:
-    listed = uv("pip", "list", "--quiet", "--format", "json", "--python", str(python), seconds=INSTALL_SECONDS).or_fault("listing packages")
+    listed = uv(
+        "pip",
+        "list",
+        "--quiet",
+        "--format",
+        "json",
+        "--python",
+        str(python),
+        seconds=INSTALL_SECONDS,
+    ).or_fault("listing packages")
     return {canonicalize_name(item["name"]): item["version"] for item in json.loads(listed)}
 
 
@@ -106,16 +128,40 @@ def _folder(requirements: Path) -> Path:
 
 def _build(folder: Path, requirements: Path) -> None:
     check_room(folder, NEEDED_BYTES)
-    uv("venv", "--quiet", "--clear", "--python", sys.executable, str(folder), seconds=INSTALL_SECONDS).or_fault("making an environment")
-    uv("pip", "install", "--quiet", "--only-binary", ":all:", "--compile-bytecode", "--python", str(_python(folder)),
-       "--requirements", str(requirements), seconds=INSTALL_SECONDS).or_fault(f"installing {requirements.name}")  # fmt: skip
+    uv(
+        "venv",
+        "--quiet",
+        "--clear",
+        "--python",
+        sys.executable,
+        str(folder),
+        seconds=INSTALL_SECONDS,
+    ).or_fault("making an environment")
+    uv(
+        "pip",
+        "install",
+        "--quiet",
+        "--only-binary",
+        ":all:",
+        "--compile-bytecode",
+        "--python",
+        str(_python(folder)),
+        "--requirements",
+        str(requirements),
+        seconds=INSTALL_SECONDS,
+    ).or_fault(f"installing {requirements.name}")
 
 
 def _import_hook(folder: Path) -> dict[Path, str]:
     """The files that have yet to be written so that import_hook.py is in force."""
     (site,) = folder.glob("lib/python*/site-packages")
-    files = {site / "assay_packages.py": _HOOK.read_text(), site / "assay_packages.pth": "import assay_packages\n"}
-    return {path: text for path, text in files.items() if not path.is_file() or path.read_text() != text}
+    files = {
+        site / "assay_packages.py": _HOOK.read_text(),
+        site / "assay_packages.pth": "import assay_packages\n",
+    }
+    return {
+        path: text for path, text in files.items() if not path.is_file() or path.read_text() != text
+    }
 
 
 def _python(folder: Path) -> Path:

@@ -9,10 +9,13 @@ runs in the server, and none can take the place of what the baseline imports.
 import os
 import sys
 
-AT_START = ("sitecustomize", "usercustomize")  # imported by Python itself, in a program that is started and not forked
+AT_START = (
+    "sitecustomize",
+    "usercustomize",
+)  # imported by Python itself, in a program that is started and not forked
 
 
-class LatePath:
+class PackageFinder:
     """A finder that finds nothing itself."""
 
     @staticmethod
@@ -22,4 +25,4 @@ class LatePath:
             sys.path.append(folder)
 
 
-sys.meta_path.insert(0, LatePath)
+sys.meta_path.insert(0, PackageFinder)

@@ -15,16 +15,48 @@ from packaging.utils import canonicalize_name
 
 MAX_BYTES, MAX_LINES, MAX_LINE = 2**15, 30, 200  # lines: that the coder added; characters of one
 # Nothing here brings data or trained weights, which the guard would refuse (a test compares them).
-PACKAGES = ("einops", "entmax", "geotorch", "gpytorch", "kornia", "lion-pytorch", "numba", "numpy", "opt-einsum", "pot", "ptwt",
-            "pytorch-msssim", "pytorch-wavelets", "pywavelets", "schedulefree", "scikit-learn", "scipy", "torch-dct", "torch-geometric",
-            "torchdiffeq", "torchinfo", "torchmetrics", "torchsde")  # fmt: skip
-FOR_OPEN = ("matplotlib", "pandas", "scikit-image", "seaborn", "timm", "tqdm", "transformers")  # open scaffolds do what they like
+PACKAGES = (
+    "einops",
+    "entmax",
+    "geotorch",
+    "gpytorch",
+    "kornia",
+    "lion-pytorch",
+    "numba",
+    "numpy",
+    "opt-einsum",
+    "pot",
+    "ptwt",
+    "pytorch-msssim",
+    "pytorch-wavelets",
+    "pywavelets",
+    "schedulefree",
+    "scikit-learn",
+    "scipy",
+    "torch-dct",
+    "torch-geometric",
+    "torchdiffeq",
+    "torchinfo",
+    "torchmetrics",
+    "torchsde",
+)
+FOR_OPEN = (
+    "matplotlib",
+    "pandas",
+    "scikit-image",
+    "seaborn",
+    "timm",
+    "tqdm",
+    "transformers",
+)  # open scaffolds do what they like
 
-NOTABLE = frozenset({*PACKAGES, *FOR_OPEN, "torch", "torchvision", "pytorch-lightning"})  # the coder is told which of these are there
+NOTABLE = frozenset(
+    {*PACKAGES, *FOR_OPEN, "torch", "torchvision", "pytorch-lightning"}
+)  # the coder is told which of these are there
 
 
 @dataclass(frozen=True)
-class Rules:
+class RequirementPolicy:
     """What a requirements.txt is held against."""
 
     own: str  # the scaffold's requirements.txt
@@ -34,7 +66,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Additions:
     """What is to be installed: lines for uv, in order; or why not, for the coder."""
 
     lines: tuple[str, ...] = ()
@@ -43,21 +75,34 @@ class Wanted:
 
 def addable(scaffold_is_open: bool, allowed: Sequence[str]) -> frozenset[str]:
     """The names that a coder may add: well-known ones, and those that the user allows."""
-    return frozenset({*PACKAGES, *(FOR_OPEN if scaffold_is_open else ()), *map(canonicalize_name, allowed)})
+    return frozenset(
+        {*PACKAGES, *(FOR_OPEN if scaffold_is_open else ()), *map(canonicalize_name, allowed)}
+    )
 
 
-def read(data: bytes | None, rules: Rules) -> Wanted:
+def read(data: bytes | None, rules: RequirementPolicy) -> Additions:
     """data: of the file; None where it is not a plain file."""
     if data is None:
-        return Wanted(problem="requirements.txt is not a plain file.")
+        return Additions(problem="requirements.txt is not a plain file.")
     if len(data) > MAX_BYTES:
-        return Wanted(problem=f"requirements.txt is longer than {MAX_BYTES} bytes.")
-    own, numbered = _lines(rules.own), list(enumerate(data.decode("utf-8", "replace").splitlines(), 1))
+        return Additions(problem=f"requirements.txt is longer than {MAX_BYTES} bytes.")
+    own, numbered = (
+        _lines(rules.own),
+        list(enumerate(data.decode("utf-8", "replace").splitlines(), 1)),
+    )
     there = {_bare(line) for _, line in numbered}
-    problems = [f"`{line}` is missing: the lines of the baseline stay as they are" for line in own if line not in there]
-    added = [(number, line) for number, text in numbered if (line := _bare(text)) and line not in own]
+    problems = [
+        f"`{line}` is missing: the lines of the baseline stay as they are"
+        for line in own
+        if line not in there
+    ]
+    added = [
+        (number, line) for number, text in numbered if (line := _bare(text)) and line not in own
+    ]
     if len(added) > MAX_LINES:
-        return Wanted(problem=f"requirements.txt adds {len(added)} lines, more than {MAX_LINES}.")
+        return Additions(
+            problem=f"requirements.txt adds {len(added)} lines, more than {MAX_LINES}."
+        )
     wanted = set()
     for number, line in added:
         found, problem = _judge(line, rules)
@@ -65,36 +110,64 @@ def read(data: bytes | None, rules: Rules) -> Wanted:
             problems.append(f"line {number}, `{line[:MAX_LINE]}`: {problem}")
         elif found:
             wanted.add(found)
-    return Wanted(problem="\n".join(f"- {problem}" for problem in problems[:5])) if problems else Wanted(tuple(sorted(wanted)))
+    return (
+        Additions(problem="\n".join(f"- {problem}" for problem in problems[:5]))
+        if problems
+        else Additions(tuple(sorted(wanted)))
+    )
 
 
-def _judge(line: str, rules: Rules) -> tuple[str, str]:
+def _judge(line: str, rules: RequirementPolicy) -> tuple[str, str]:
     """(what to install, '' where nothing need be; what is wrong)."""
     if len(line) > MAX_LINE:
         return "", f"is longer than {MAX_LINE} characters"
     if line.startswith("-"):
         return "", "options are not read. Write names only, as in `einops` or `einops>=0.8`"
-    if "://" in line or "@" in line or line.startswith((".", "/", "~")) or line.endswith((".whl", ".zip", ".gz")):
+    if (
+        "://" in line
+        or "@" in line
+        or line.startswith((".", "/", "~"))
+        or line.endswith((".whl", ".zip", ".gz"))
+    ):
         return "", "addresses and paths are not read. Write the package's name"
     try:
         requirement = Requirement(line)
     except InvalidRequirement:
-        return "", "cannot be read. Write a name and perhaps versions, as in `einops` or `einops>=0.8,<0.9`"
-    if requirement.extras or requirement.marker or any(part.operator == "===" for part in requirement.specifier):
-        return "", "extras, conditions and `===` are not read. Write a name and perhaps versions, as in `einops>=0.8`"
+        return (
+            "",
+            "cannot be read. Write a name and perhaps versions, as in `einops` or `einops>=0.8,<0.9`",
+        )
+    if (
+        requirement.extras
+        or requirement.marker
+        or any(part.operator == "===" for part in requirement.specifier)
+    ):
+        return (
+            "",
+            "extras, conditions and `===` are not read. Write a name and perhaps versions, as in `einops>=0.8`",
+        )
     return _allowed(requirement, rules)
 
 
-def _allowed(requirement: Requirement, rules: Rules) -> tuple[str, str]:
+def _allowed(requirement: Requirement, rules: RequirementPolicy) -> tuple[str, str]:
     name = canonicalize_name(requirement.name)
     if version := rules.installed.get(name):
         if requirement.specifier.contains(version, prereleases=True):
             return "", ""  # it is there
-        return "", f"{name} {version} is installed, which the baseline runs with, and stays. Take the line out"
+        return (
+            "",
+            f"{name} {version} is installed, which the baseline runs with, and stays. Take the line out",
+        )
     if rules.fixed:
-        return "", f"{name} is not there, and nothing is installed into the interpreter of these runs. Do without it"
+        return (
+            "",
+            f"{name} is not there, and nothing is installed into the interpreter of these runs. Do without it",
+        )
     if name not in rules.addable:
-        return "", f"{name} is not among the packages that may be added. Do without it, or use one of {', '.join(sorted(rules.addable))}"
+        return (
+            "",
+            f"{name} is not among the packages that may be added. Do without it, or use one of {', '.join(sorted(rules.addable))}",
+        )
     return f"{name}{requirement.specifier}", ""
 
 

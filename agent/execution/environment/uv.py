@@ -19,12 +19,24 @@ from agent.util.files import disk_faults, free_bytes
 from agent.util.secrets import clean_environment
 
 # What uv itself listens to; a mirror or a proxy is the user's business, a key is not uv's.
-_VARIABLES = ("HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
-_FULL = ("os error 28", "No space left on device", "os error 122")  # ENOSPC and a quota, as uv words them
+_VARIABLES = (
+    "HOME",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+)
+_FULL = (
+    "os error 28",
+    "No space left on device",
+    "os error 122",
+)  # ENOSPC and a quota, as uv words them
 
 
 @dataclass(frozen=True)
-class Done:
+class UvResult:
     """How uv ended."""
 
     code: int
@@ -39,22 +51,37 @@ class Done:
         raise Fault(kind, f"{what} failed: {' '.join(self.err.split())[:600]}")
 
 
-def uv(*arguments: str, seconds: float, given: str = "") -> Done:
+def uv(*arguments: str, seconds: float, given: str = "") -> UvResult:
     """Run uv to its end, `given` on its stdin. Raises Fault("environment", ...) when it takes longer than that."""
-    kept = {name: value for name, value in os.environ.items() if name in _VARIABLES or name.startswith("UV_")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _VARIABLES or name.startswith("UV_")
+    }
     if "PIP_INDEX_URL" in os.environ:  # uv does not read pip's settings
         kept.setdefault("UV_DEFAULT_INDEX", os.environ["PIP_INDEX_URL"])
-    process = subprocess.Popen([find_uv_bin(), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True, errors="replace", env=clean_environment(**kept), start_new_session=True)  # fmt: skip
+    process = subprocess.Popen(
+        [find_uv_bin(), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env=clean_environment(**kept),
+        start_new_session=True,
+    )
     try:
         out, err = process.communicate(given, timeout=max(0.0, seconds))
     except BaseException as error:  # Ctrl-C does not reach another session by itself
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         if isinstance(error, subprocess.TimeoutExpired):
-            raise Fault("environment", f"uv {' '.join(arguments[:2])} was not done in time: is the package index slow?") from error
+            raise Fault(
+                "environment",
+                f"uv {' '.join(arguments[:2])} was not done in time: is the package index slow?",
+            ) from error
         raise
-    return Done(process.returncode, out, err)
+    return UvResult(process.returncode, out, err)
 
 
 def check_room(folder: Path, needed: int) -> None:
@@ -63,4 +90,7 @@ def check_room(folder: Path, needed: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         free = free_bytes(folder)
     if free < needed:
-        raise Fault("disk", f"{folder}: {free / 2**30:.1f} GiB free, {needed / 2**30:.1f} are needed to install packages")
+        raise Fault(
+            "disk",
+            f"{folder}: {free / 2**30:.1f} GiB free, {needed / 2**30:.1f} are needed to install packages",
+        )

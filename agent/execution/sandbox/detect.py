@@ -16,15 +16,20 @@ from pathlib import Path
 from agent.execution.local import execute
 from agent.execution.request import Execution, Request
 from agent.execution.sandbox.inside.privileges import landlock_version
-from agent.execution.sandbox.policy import Limits, Sandbox, bwrap_path
+from agent.execution.sandbox.policy import ResourceLimits, Sandbox, bwrap_path
 from agent.util.errors import Fault, UserError
 from agent.util.files import read_untrusted
 
 SECONDS = 30.0
 OLDEST_LANDLOCK = 2  # before it a program could not even rename its own files
 # Whoever can talk to one of these has a process started outside of any rule that binds the program itself.
-_SERVANTS = ("/run/docker.sock", "/run/podman/podman.sock", "/run/containerd/containerd.sock", "/run/dbus/system_bus_socket",
-             "/run/systemd/private")  # fmt: skip
+_SERVANTS = (
+    "/run/docker.sock",
+    "/run/podman/podman.sock",
+    "/run/containerd/containerd.sock",
+    "/run/dbus/system_bus_socket",
+    "/run/systemd/private",
+)
 _REFUSED = """no sandbox works here, and model-written programs would run with your rights:
     bwrap: {bwrap}
     landlock: {landlock}
@@ -39,7 +44,7 @@ PROOFS = {
 
 
 @lru_cache
-def find_sandbox(asked: str, network: bool, limits: Limits) -> Sandbox:
+def find_sandbox(asked: str, network: bool, limits: ResourceLimits) -> Sandbox:
     """The sandbox that was asked for; auto: bubblewrap, else Landlock. Raises UserError where it does not work here."""
     wanted = Sandbox(asked, network, limits)
     if asked == "none":
@@ -73,7 +78,12 @@ def _landlock_problem() -> str:
     if (version := landlock_version()) < OLDEST_LANDLOCK:
         return f"version {version} of this kernel, {OLDEST_LANDLOCK} is the oldest that will do"
     runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
-    for place in (*_SERVANTS, f"{runtime}/bus", f"{runtime}/systemd/private", os.environ.get("SSH_AUTH_SOCK", "")):
+    for place in (
+        *_SERVANTS,
+        f"{runtime}/bus",
+        f"{runtime}/systemd/private",
+        os.environ.get("SSH_AUTH_SOCK", ""),
+    ):
         if place and _answers(place):
             return f"{place} answers, and would start programs outside the sandbox; Landlock cannot forbid to connect to it"
     return ""
@@ -113,11 +123,18 @@ def run_program(sandbox: Sandbox, folder: Path, code: str) -> tuple[Execution, s
 def proofs(sandbox: Sandbox) -> dict[str, str]:
     """Three programs that try to get out -> for each what stopped it, '' where nothing did."""
     word = secrets.token_hex(8)
-    with _folder() as folder, socket.create_server(("127.0.0.1", 0)) as listener, tempfile.NamedTemporaryFile(dir=Path.home()) as secret:
+    with (
+        _folder() as folder,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        tempfile.NamedTemporaryFile(dir=Path.home()) as secret,
+    ):
         secret.write(word.encode())
         secret.flush()
         places = {"secret": secret.name, "port": listener.getsockname()[1], "word": word}
-        return {name: _stopped(sandbox, folder, code.format(**places), word, Path(secret.name)) for name, code in PROOFS.items()}
+        return {
+            name: _stopped(sandbox, folder, code.format(**places), word, Path(secret.name))
+            for name, code in PROOFS.items()
+        }
 
 
 def _stopped(sandbox: Sandbox, folder: Path, code: str, word: str, secret: Path) -> str:

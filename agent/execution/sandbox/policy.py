@@ -22,16 +22,44 @@ from typing import Any
 
 KINDS = ("bwrap", "landlock", "none")
 GIB = 2**30
-SCRATCH = ("/tmp", "/dev/shm")  # memory file systems of the program's own, where there are name spaces
-_ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "passwd", "group", "nsswitch.conf", "localtime", "ssl/certs", "ca-certificates",
-        "pki/tls", "pki/ca-trust", "alternatives", "hosts", "fonts", "mime.types", "protocols", "services")  # fmt: skip
+SCRATCH = (
+    "/tmp",
+    "/dev/shm",
+)  # memory file systems of the program's own, where there are name spaces
+_ETC = (
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "passwd",
+    "group",
+    "nsswitch.conf",
+    "localtime",
+    "ssl/certs",
+    "ca-certificates",
+    "pki/tls",
+    "pki/ca-trust",
+    "alternatives",
+    "hosts",
+    "fonts",
+    "mime.types",
+    "protocols",
+    "services",
+)
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/nix/store")
-_KERNEL = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi")  # of /proc: settings of the whole machine, which root may write
+_KERNEL = (
+    "sys",
+    "sysrq-trigger",
+    "irq",
+    "bus",
+    "fs",
+    "acpi",
+    "scsi",
+)  # of /proc: settings of the whole machine, which root may write
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
 @dataclass(frozen=True)
-class Limits:
+class ResourceLimits:
     """What one program and all that it starts may use."""
 
     memory: int = 8 * GIB  # bytes; its memory file systems count
@@ -39,9 +67,11 @@ class Limits:
     disk: int = 10 * GIB  # bytes in its folder
 
     @classmethod
-    def given(cls, memory: float | None, processes: int, disk: float) -> Limits:
+    def given(cls, memory: float | None, processes: int, disk: float) -> ResourceLimits:
         """From the command line, in GiB; no memory: three quarters of this machine's."""
-        return cls(int(memory * GIB) if memory else total_memory() * 3 // 4, processes, int(disk * GIB))
+        return cls(
+            int(memory * GIB) if memory else total_memory() * 3 // 4, processes, int(disk * GIB)
+        )
 
 
 @dataclass(frozen=True)
@@ -50,8 +80,10 @@ class Sandbox:
 
     kind: str
     network: bool = False
-    limits: Limits = field(default_factory=Limits)
-    own_proc: bool = True  # False: in a container that forbids to mount /proc, the container's own is shown
+    limits: ResourceLimits = field(default_factory=ResourceLimits)
+    own_proc: bool = (
+        True  # False: in a container that forbids to mount /proc, the container's own is shown
+    )
 
     @property
     def described(self) -> str:
@@ -63,17 +95,31 @@ class Sandbox:
         }
         return what[self.kind] + (", network open" if self.network and self.kind != "none" else "")
 
-    def order(self, python: Path, folder: Path, readable: tuple[Path, ...], gpu: bool) -> dict[str, Any]:
+    def order(
+        self, python: Path, folder: Path, readable: tuple[Path, ...], gpu: bool
+    ) -> dict[str, Any]:
         """The part of a request to server.py that says how the program is confined."""
-        limits, roots, gpu = self.limits, [*interpreter_roots(python), *map(str, readable)], gpu and bool(_gpu_devices())
+        limits, roots, gpu = (
+            self.limits,
+            [*interpreter_roots(python), *map(str, readable)],
+            gpu and bool(_gpu_devices()),
+        )
         data = limits.memory if self.kind != "none" and not gpu else 0
         bwrap = self._bwrap(str(folder), roots, gpu) if self.kind == "bwrap" else []
         return {
-            "kind": self.kind, "network": self.network, "limits": asdict(limits), "data_bytes": data, "bwrap": bwrap,
-            "file_bytes": max(limits.disk, limits.memory),  # the kernel counts shared memory as a file
-            "scratch": SCRATCH, "read": [*roots, *self._system(), "/proc", "/sys" if gpu else "/sys/devices/system"],
-            "write": [str(folder), "/dev/shm"], "devices": [*_DEVICES, *(_gpu_devices() if gpu else [])],
-        }  # fmt: skip
+            "kind": self.kind,
+            "network": self.network,
+            "limits": asdict(limits),
+            "data_bytes": data,
+            "bwrap": bwrap,
+            "file_bytes": max(
+                limits.disk, limits.memory
+            ),  # the kernel counts shared memory as a file
+            "scratch": SCRATCH,
+            "read": [*roots, *self._system(), "/proc", "/sys" if gpu else "/sys/devices/system"],
+            "write": [str(folder), "/dev/shm"],
+            "devices": [*_DEVICES, *(_gpu_devices() if gpu else [])],
+        }
 
     def _system(self) -> list[str]:
         files = [f"/etc/{name}" for name in (*_ETC, *(["resolv.conf"] if self.network else []))]
@@ -81,25 +127,56 @@ class Sandbox:
 
     def _bwrap(self, folder: str, roots: list[str], gpu: bool) -> list[str]:
         """The command up to its `--`. What comes later is mounted over what came before."""
-        command = [bwrap_path(), "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-                   *(["--disable-userns"] if _disables_userns() else []), *([] if self.network else ["--unshare-net"]),
-                   "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "sandbox", "--clearenv"]  # fmt: skip
+        command = [
+            bwrap_path(),
+            "--unshare-user",
+            "--unshare-pid",
+            "--unshare-ipc",
+            "--unshare-uts",
+            "--unshare-cgroup-try",
+            *(["--disable-userns"] if _disables_userns() else []),
+            *([] if self.network else ["--unshare-net"]),
+            "--die-with-parent",
+            "--new-session",
+            "--cap-drop",
+            "ALL",
+            "--hostname",
+            "sandbox",
+            "--clearenv",
+        ]
         for place in self._system():
             link = Path(place).is_symlink() and place in _SYSTEM
-            command += ["--symlink", str(Path(place).readlink()), place] if link else ["--ro-bind", place, place]
+            command += (
+                ["--symlink", str(Path(place).readlink()), place]
+                if link
+                else ["--ro-bind", place, place]
+            )
         command += ["--proc", "/proc"] if self.own_proc else ["--ro-bind", "/proc", "/proc"]
         for name in _KERNEL if self.own_proc else ():
             command += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
-        command += ["--ro-bind", "/sys", "/sys"] if gpu else ["--ro-bind-try", "/sys/devices/system", "/sys/devices/system"]
+        command += (
+            ["--ro-bind", "/sys", "/sys"]
+            if gpu
+            else ["--ro-bind-try", "/sys/devices/system", "/sys/devices/system"]
+        )
         command += ["--dev", "/dev"]
         for place in SCRATCH:
-            command += ["--size", str(max(2**20, self.limits.memory // 2)), "--perms", "1777", "--tmpfs", place]
+            command += [
+                "--size",
+                str(max(2**20, self.limits.memory // 2)),
+                "--perms",
+                "1777",
+                "--tmpfs",
+                place,
+            ]
         for device in _gpu_devices() if gpu else []:
             command += ["--dev-bind", device, device]
         for root in roots:
             command += ["--ro-bind", root, root]
         command += ["--bind", folder, folder]
-        for code in sorted(Path(folder).glob("*.py")):  # main.py and protocol.py: not even the run itself changes them
+        for code in sorted(
+            Path(folder).glob("*.py")
+        ):  # main.py and protocol.py: not even the run itself changes them
             if code.is_file() and not code.is_symlink():
                 command += ["--ro-bind", str(code), str(code)]
         return [*command, "--remount-ro", "/dev", "--remount-ro", "/"]
@@ -112,7 +189,9 @@ def bwrap_path() -> str:
 @lru_cache
 def _disables_userns() -> bool:
     """bubblewrap has this option since 0.8."""
-    done = subprocess.run([bwrap_path(), "--help"], capture_output=True, text=True, check=False, env={})
+    done = subprocess.run(
+        [bwrap_path(), "--help"], capture_output=True, text=True, check=False, env={}
+    )
     return "--disable-userns" in done.stdout + done.stderr
 
 
@@ -120,17 +199,33 @@ def _disables_userns() -> bool:
 def interpreter_roots(python: Path) -> tuple[str, ...]:
     """Folders outside /usr that an interpreter needs: its environment's, and that of the Python it was made from."""
     code = "import sys, os, json; print(json.dumps([f(p) for p in (sys.prefix, sys.base_prefix) for f in (str, os.path.realpath)]))"
-    done = subprocess.run([str(python), "-I", "-c", code], capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"})
+    done = subprocess.run(
+        [str(python), "-I", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin"},
+    )
     found = json.loads(done.stdout) if done.returncode == 0 else [str(python.parent.parent)]
-    return tuple(sorted({place for place in found if place != "/usr" and not place.startswith("/usr/")}))
+    return tuple(
+        sorted({place for place in found if place != "/usr" and not place.startswith("/usr/")})
+    )
 
 
 def _gpu_devices() -> list[str]:
     """All devices of GPUs that there are: NVIDIA's, WSL's, AMD's. Not covered: giving a program some of them."""
-    patterns = ("nvidia*", "dxg", *(("kfd", "dri") if Path("/dev/kfd").exists() else ()))  # /dev/dri alone is a desktop's
+    patterns = (
+        "nvidia*",
+        "dxg",
+        *(("kfd", "dri") if Path("/dev/kfd").exists() else ()),
+    )  # /dev/dri alone is a desktop's
     return sorted(str(path) for pattern in patterns for path in Path("/dev").glob(pattern))
 
 
 def total_memory() -> int:
     """Bytes of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 8 * GIB
+    return (
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if hasattr(os, "sysconf")
+        else 8 * GIB
+    )

@@ -39,10 +39,30 @@ from agent.util.errors import UserError
 from agent.util.secrets import redact
 from agent.util.text import visible
 
-LARGEST_FIRST = ("effect", "low", "high", "best", "change", "runs", "failed", "time_ratio", "parameter_ratio", "tokens", "cost", "began",
-                 "ended", "seconds")  # fmt: skip
+LARGEST_FIRST = (
+    "effect",
+    "low",
+    "high",
+    "best",
+    "change",
+    "runs",
+    "failed",
+    "time_ratio",
+    "parameter_ratio",
+    "tokens",
+    "cost",
+    "began",
+    "ended",
+    "seconds",
+)
 SMALLEST_FIRST = ("name", "state", "title", "data", "epochs", "model", "baseline", "p_value", "q")
-HEADINGS = {"experiment": "name", "verdict": "state", "interval": "low", "time": "time_ratio", "params": "parameter_ratio"}
+HEADINGS = {
+    "experiment": "name",
+    "verdict": "state",
+    "interval": "low",
+    "time": "time_ratio",
+    "params": "parameter_ratio",
+}
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -51,15 +71,38 @@ def row(one: Summary) -> dict[str, Any]:
     low, high = effect.get("ci95", (None, None))
     change = None if one.best is None or one.baseline is None else one.best - one.baseline
     return {
-        "name": one.name, "folder": str(one.archive.folder), "state": one.state, "note": one.note, "title": one.title,
-        "data": one.data, "epochs": one.epochs, "model": one.model, "metric": one.metric, "self_reported": one.open,
-        "baseline": one.baseline, "best": one.best, "change": change,
-        "runs": one.runs if known else None, "failed": one.failed if known else None, "effect": effect.get("delta"), "low": low,
-        "high": high, "p_value": effect.get("p_value"), "q": one.q, "idea_seeds": effect.get("n_cand"),
-        "control_seeds": effect.get("n_base"), "time_ratio": one.time_ratio, "parameter_ratio": one.parameter_ratio,
-        "qualifiers": list(one.qualifiers), "tokens": one.tokens if known else None, "cost": one.cost, "stopped": one.stopped,
-        "began": one.began, "ended": one.ended, "seconds": one.seconds if known else None,
-    }  # fmt: skip
+        "name": one.name,
+        "folder": str(one.archive.folder),
+        "state": one.state,
+        "note": one.note,
+        "title": one.title,
+        "data": one.data,
+        "epochs": one.epochs,
+        "model": one.model,
+        "metric": one.metric,
+        "self_reported": one.open,
+        "baseline": one.baseline,
+        "best": one.best,
+        "change": change,
+        "runs": one.runs if known else None,
+        "failed": one.failed if known else None,
+        "effect": effect.get("delta"),
+        "low": low,
+        "high": high,
+        "p_value": effect.get("p_value"),
+        "q": one.q,
+        "idea_seeds": effect.get("n_cand"),
+        "control_seeds": effect.get("n_base"),
+        "time_ratio": one.time_ratio,
+        "parameter_ratio": one.parameter_ratio,
+        "qualifiers": list(one.qualifiers),
+        "tokens": one.tokens if known else None,
+        "cost": one.cost,
+        "stopped": one.stopped,
+        "began": one.began,
+        "ended": one.ended,
+        "seconds": one.seconds if known else None,
+    }
 
 
 def as_json(found: Iterable[Summary]) -> str:
@@ -88,7 +131,11 @@ def chosen(found: list[Summary], classes: set[str]) -> list[Summary]:
 
 def states_of(asked: list[str]) -> set[str]:
     """`--verdict`, repeated or comma separated. Raises UserError for what is no state of an experiment."""
-    names = {name.strip().lower().replace("-", "_").replace(" ", "_") for one in asked for name in one.split(",")}
+    names = {
+        name.strip().lower().replace("-", "_").replace(" ", "_")
+        for one in asked
+        for name in one.split(",")
+    }
     if unknown := sorted(names.difference(STATES)):
         raise UserError(f"--verdict {unknown[0]}: no such class; there are {', '.join(STATES)}")
     return names
@@ -100,9 +147,17 @@ def ordered(found: list[Summary], column: str | None) -> list[Summary]:
         return found
     column = HEADINGS.get(column, column)
     if column not in LARGEST_FIRST + SMALLEST_FIRST:
-        raise UserError(f"--sort {column}: no such column; there are {', '.join(sorted(LARGEST_FIRST + SMALLEST_FIRST))}")
-    keyed = [(STATES.index(one.state) if column == "state" else row(one)[column], one) for one in found]
-    known = sorted((pair for pair in keyed if pair[0] is not None), key=lambda pair: pair[0], reverse=column in LARGEST_FIRST)
+        raise UserError(
+            f"--sort {column}: no such column; there are {', '.join(sorted(LARGEST_FIRST + SMALLEST_FIRST))}"
+        )
+    keyed = [
+        (STATES.index(one.state) if column == "state" else row(one)[column], one) for one in found
+    ]
+    known = sorted(
+        (pair for pair in keyed if pair[0] is not None),
+        key=lambda pair: pair[0],
+        reverse=column in LARGEST_FIRST,
+    )
     return [one for _, one in known] + [one for value, one in keyed if value is None]
 
 

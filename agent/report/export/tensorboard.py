@@ -30,9 +30,19 @@ def export(archives: list[Archive], target: Path) -> int:
     for archive in archives:
         name = f"{archive.folder.parent.name}/{archive.folder.name}"
         try:
-            made = [_export(folder, target / name / folder.folder.name, write) for folder in _runs(archive)]
-            say(f"{name}: {sum(made)} runs written, {len(made) - sum(made)} were there or have no curves")
-        except (Fault, KeyError, TypeError, AttributeError) as error:  # of an archive that was edited by hand
+            made = [
+                _export(folder, target / name / folder.folder.name, write)
+                for folder in _runs(archive)
+            ]
+            say(
+                f"{name}: {sum(made)} runs written, {len(made) - sum(made)} were there or have no curves"
+            )
+        except (
+            Fault,
+            KeyError,
+            TypeError,
+            AttributeError,
+        ) as error:  # of an archive that was edited by hand
             say(f"{name}: not written: {error}")
             code = 1
     say(f"tensorboard --logdir {target}")
@@ -41,9 +51,21 @@ def export(archives: list[Archive], target: Path) -> int:
 
 def _runs(archive: Archive) -> list[RunFolder]:
     """The baseline, every attempt, and every fresh seed of both arms."""
-    seeds = [event.get("folder") for event in read_events(archive.events) if event.get("event") == "confirmed"]
-    folders = [archive.run(0), *archive.attempts(), *(RunFolder(archive.folder / str(name)) for name in seeds)]
-    return [folder for folder in folders if folder.result.is_file() and _RUN.fullmatch(folder.folder.name)]
+    seeds = [
+        event.get("folder")
+        for event in read_events(archive.events)
+        if event.get("event") == "confirmed"
+    ]
+    folders = [
+        archive.run(0),
+        *archive.attempts(),
+        *(RunFolder(archive.folder / str(name)) for name in seeds),
+    ]
+    return [
+        folder
+        for folder in folders
+        if folder.result.is_file() and _RUN.fullmatch(folder.folder.name)
+    ]
 
 
 def _export(folder: RunFolder, target: Path, write: Any) -> bool:
@@ -66,7 +88,11 @@ def _points(folder: RunFolder) -> list[tuple[int, str, float]]:
             continue
         for name, value in row.items():
             if len(tags) < MOST_TAGS and name not in tags and _TAG.fullmatch(name):
-                tags[name] = f"{name}_on_training_images" if training_images and name.startswith("val_") else name
+                tags[name] = (
+                    f"{name}_on_training_images"
+                    if training_images and name.startswith("val_")
+                    else name
+                )
             if name in tags and abs(value) < LARGEST:
                 points.append((int(epoch), tags[name], value))
     return points
@@ -87,7 +113,9 @@ def _writer() -> Any:
         records.write(Event(wall_time=time, file_version="brain.Event:2").SerializeToString())
         for step, tag, value in points:
             summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
-            records.write(Event(wall_time=time + step, step=step, summary=summary).SerializeToString())
+            records.write(
+                Event(wall_time=time + step, step=step, summary=summary).SerializeToString()
+            )
         return file.getvalue()
 
     return write

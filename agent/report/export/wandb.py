@@ -23,7 +23,16 @@ from agent.util.text import clean
 KEY = "WANDB_API_KEY"
 SECONDS = 120  # for one run; a server that is away must not hold up the queue
 LOGS = "logs"  # in a run's folder
-_PASSED_ON = (KEY, "WANDB_BASE_URL", "WANDB_ENTITY", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+_PASSED_ON = (
+    KEY,
+    "WANDB_BASE_URL",
+    "WANDB_ENTITY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+)
 
 
 def upload(archive: Archive, python: Path) -> list[str]:
@@ -33,13 +42,19 @@ def upload(archive: Archive, python: Path) -> list[str]:
         if problem := _foreign(path, archive) or _sync(path, python):
             problems.append(problem)
         else:
-            append_line(archive.uploads, {"time": round(time.time(), 3), "run": _name(path, archive)})
+            append_line(
+                archive.uploads, {"time": round(time.time(), 3), "run": _name(path, archive)}
+            )
     return problems
 
 
 def left(archive: Archive) -> list[Path]:
     """The W&B folders that its finished attempts left. Raises Fault("archive", ...) for a damaged archive."""
-    return [path for folder in archive.attempts() for path in sorted(folder.work.glob("wandb/offline-run-*"))]
+    return [
+        path
+        for folder in archive.attempts()
+        for path in sorted(folder.work.glob("wandb/offline-run-*"))
+    ]
 
 
 def waiting(archive: Archive) -> list[Path]:
@@ -54,11 +69,21 @@ def _name(path: Path, archive: Archive) -> str:
 
 def _foreign(run: Path, archive: Archive) -> str:
     """Why this folder is not uploaded, or '': a link in it, or on the way to it, would take along a file of the user's."""
-    way = [path for path in run.parents if path.is_relative_to(archive.folder) and path != archive.folder]
+    way = [
+        path
+        for path in run.parents
+        if path.is_relative_to(archive.folder) and path != archive.folder
+    ]
     for path in chain(way, [run], run.rglob("*")):
         mode = path.lstat().st_mode
-        if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode) and run / LOGS not in (path, *path.parents):
-            return clean(f"W&B: {run} was not uploaded: {path} is a link, or no plain file").replace("\n", " ")
+        if (
+            not stat.S_ISDIR(mode)
+            and not stat.S_ISREG(mode)
+            and run / LOGS not in (path, *path.parents)
+        ):
+            return clean(
+                f"W&B: {run} was not uploaded: {path} is a link, or no plain file"
+            ).replace("\n", " ")
     return ""
 
 
@@ -69,15 +94,34 @@ def _sync(path: Path, python: Path) -> str:
         copy = Path(home) / path.name
         command = [str(python), "-I", "-m", "wandb", "sync", str(copy)]
         try:
-            shutil.copytree(path, copy, symlinks=True, ignore=lambda folder, _: [LOGS] if Path(folder) == path else [])
-            done = subprocess.run(command, cwd=home, env=clean_environment(HOME=home, **variables), capture_output=True,
-                                  text=True, errors="replace", timeout=SECONDS, check=False)  # fmt: skip
+            shutil.copytree(
+                path,
+                copy,
+                symlinks=True,
+                ignore=lambda folder, _: [LOGS] if Path(folder) == path else [],
+            )
+            done = subprocess.run(
+                command,
+                cwd=home,
+                env=clean_environment(HOME=home, **variables),
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=SECONDS,
+                check=False,
+            )
         except subprocess.TimeoutExpired:
             return f"W&B: {path} was not uploaded within {SECONDS} s"
         except OSError as error:
-            return clean(f"W&B: {path} was not uploaded: it could not be copied: {error}").replace("\n", " ")[:300]
+            return clean(f"W&B: {path} was not uploaded: it could not be copied: {error}").replace(
+                "\n", " "
+            )[:300]
         if list(copy.glob("*.wandb.synced")):  # its exit code is 0 in any case
             return ""
     said = clean(f"{done.stdout}\n{done.stderr}").split("\n")
-    errors = [line for line in said if "error" in line.lower()] or [line for line in said if line.strip()] or ["it said nothing"]
+    errors = (
+        [line for line in said if "error" in line.lower()]
+        or [line for line in said if line.strip()]
+        or ["it said nothing"]
+    )
     return f"W&B: {path} was not uploaded: {errors[-1][:300]}"

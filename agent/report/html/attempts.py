@@ -49,16 +49,28 @@ class Attempt:
 
 def load_attempts(archive: Archive, excerpts: Excerpts, chosen: str | None) -> list[Attempt]:
     """Every attempt in the order in which it was made. One that is damaged says so. chosen: the folder of the run that was confirmed."""
-    edits = [event for event in read_events(archive.events) if event["event"] == "edit" and event["attempt"]]
+    edits = [
+        event
+        for event in read_events(archive.events)
+        if event["event"] == "edit" and event["attempt"]
+    ]
     folders = archive.attempts()
     pairs = list(zip(zip([archive.run(0), *folders], folders, strict=False), edits, strict=False))
     # The run that the verdict is about comes first while the page has room.
     order = sorted(range(len(pairs)), key=lambda index: folders[index].folder.name != chosen)
-    loaded = {index: _load(archive, *pairs[index], excerpts, chosen) for index in order[:MOST_ATTEMPTS]}
+    loaded = {
+        index: _load(archive, *pairs[index], excerpts, chosen) for index in order[:MOST_ATTEMPTS]
+    }
     return [loaded[index] for index in sorted(loaded)]
 
 
-def _load(archive: Archive, pair: tuple[RunFolder, RunFolder], edit: dict[str, Any], excerpts: Excerpts, chosen: str | None) -> Attempt:
+def _load(
+    archive: Archive,
+    pair: tuple[RunFolder, RunFolder],
+    edit: dict[str, Any],
+    excerpts: Excerpts,
+    chosen: str | None,
+) -> Attempt:
     last, folder = pair
     damage = list[str]()
 
@@ -71,36 +83,69 @@ def _load(archive: Archive, pair: tuple[RunFolder, RunFolder], edit: dict[str, A
 
     run: Run = tried(lambda: load_run(folder), None) or _lost(folder, edit)
     report = tried(lambda: read_json(folder.gate), {}) if folder.gate.is_file() else {}
-    judgement = tried(lambda: Judgement.from_dict(read_json(folder.judgement)), None) if folder.judgement.is_file() else None
+    judgement = (
+        tried(lambda: Judgement.from_dict(read_json(folder.judgement)), None)
+        if folder.judgement.is_file()
+        else None
+    )
     return Attempt(
-        run, edit, (report.get("checks") or [])[:MOST_CHECKS], report.get("facts") or {}, judgement,
-        _comparisons(folder, _others(archive, last, edit["number"]), excerpts, folder.folder.name == chosen),
-        excerpts.text(run.message), excerpts.head(folder.prompt, PROMPT_BYTES), excerpts.head(folder.reply, REPLY_BYTES, code=True),
-        [(path.name, text) for path in (folder.stdout, folder.stderr) if (text := excerpts.tail(path, LOG_BYTES))], tuple(damage),
-    )  # fmt: skip
+        run,
+        edit,
+        (report.get("checks") or [])[:MOST_CHECKS],
+        report.get("facts") or {},
+        judgement,
+        _comparisons(
+            folder, _others(archive, last, edit["number"]), excerpts, folder.folder.name == chosen
+        ),
+        excerpts.text(run.message),
+        excerpts.head(folder.prompt, PROMPT_BYTES),
+        excerpts.head(folder.reply, REPLY_BYTES, code=True),
+        [
+            (path.name, text)
+            for path in (folder.stdout, folder.stderr)
+            if (text := excerpts.tail(path, LOG_BYTES))
+        ],
+        tuple(damage),
+    )
 
 
 def _lost(folder: RunFolder, edit: dict[str, Any]) -> Run:
     """What the events say of an attempt whose result cannot be read."""
-    return Run(edit["number"], RunStatus.NO_RESULT, folder.folder.name, message="its result.json cannot be read")
+    return Run(
+        edit["number"],
+        RunStatus.NO_RESULT,
+        folder.folder.name,
+        message="its result.json cannot be read",
+    )
 
 
 def _others(archive: Archive, last: RunFolder, number: int) -> list[tuple[RunFolder, str]]:
     """What an attempt is compared with: the attempt before, for a repair is lost in the whole change; the run before; the scaffold."""
     before, scaffold = archive.run(number - 1), archive.run(0)
-    found = {last.folder.name: (last, f"against {last.folder.name}"), before.folder.name: (before, f"against {before.folder.name}")}
+    found = {
+        last.folder.name: (last, f"against {last.folder.name}"),
+        before.folder.name: (before, f"against {before.folder.name}"),
+    }
     return list((found | {scaffold.folder.name: (scaffold, "against the scaffold")}).values())
 
 
-def _comparisons(folder: RunFolder, others: list[tuple[RunFolder, str]], excerpts: Excerpts, chosen: bool) -> list[Comparison]:
+def _comparisons(
+    folder: RunFolder, others: list[tuple[RunFolder, str]], excerpts: Excerpts, chosen: bool
+) -> list[Comparison]:
     found = []
     for other, title in others:
         for name in (MAIN, REQUIREMENTS):
             old, new = (_read(one.code / name) for one in (other, folder))
             if name == MAIN or old != new:
                 sides = side_by_side(old, new)
-                fits = excerpts.spend(sum(ROW_BYTES + len(row.before) + len(row.after) for row in sides.rows))
-                found.append(Comparison(title, name, sides if fits else None, chosen and other is others[-1][0]))
+                fits = excerpts.spend(
+                    sum(ROW_BYTES + len(row.before) + len(row.after) for row in sides.rows)
+                )
+                found.append(
+                    Comparison(
+                        title, name, sides if fits else None, chosen and other is others[-1][0]
+                    )
+                )
     return found
 
 

@@ -22,7 +22,9 @@ class Excerpts:
         data = read_untrusted(path, most + 1)
         if data is None:
             return ""
-        return self.text(data[:most].decode("utf-8", "replace"), code=code, cut=len(data) > most, place=path)
+        return self.text(
+            data[:most].decode("utf-8", "replace"), code=code, cut=len(data) > most, place=path
+        )
 
     def tail(self, path: Path, most: int) -> str:
         """The end of a log, without the halves of a line and of a character it may begin with."""
@@ -32,7 +34,15 @@ class Excerpts:
             text = text.partition("\n")[2]
         return self.text(text, cut=len(data) > most, place=path, end=True)
 
-    def text(self, text: str, *, code: bool = False, cut: bool = False, place: Path | None = None, end: bool = False) -> str:
+    def text(
+        self,
+        text: str,
+        *,
+        code: bool = False,
+        cut: bool = False,
+        place: Path | None = None,
+        end: bool = False,
+    ) -> str:
         lines = (visible if code else clean)(text).split("\n")
         shown = "\n".join(_narrow(line) for line in lines)
         if (size := len(shown.encode("utf-8", "replace"))) > self.left:
@@ -53,4 +63,8 @@ class Excerpts:
 
 
 def _narrow(line: str) -> str:
-    return line if len(line) <= MAX_COLUMNS else f"{line[:MAX_COLUMNS]} [... {len(line) - MAX_COLUMNS:,} characters]"
+    return (
+        line
+        if len(line) <= MAX_COLUMNS
+        else f"{line[:MAX_COLUMNS]} [... {len(line) - MAX_COLUMNS:,} characters]"
+    )

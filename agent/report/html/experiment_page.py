@@ -12,7 +12,7 @@ from jinja2 import UndefinedError
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from agent.archive.commentary import load_reading
+from agent.archive.commentary import load_commentary
 from agent.archive.judgement import Criteria
 from agent.archive.paths import Archive, RunFolder
 from agent.archive.run import Metric, Run, load_run
@@ -20,7 +20,7 @@ from agent.archive.verdict import load_verdict
 from agent.report.curves import drawn, load_curves
 from agent.report.html.attempts import MOST_ATTEMPTS, load_attempts
 from agent.report.html.excerpts import Excerpts
-from agent.report.html.line_styles import looks, swatch
+from agent.report.html.line_styles import line_styles, swatch
 from agent.report.summary import MISSHAPEN, Summary, summarise
 from agent.report.terminal.verdict_text import headline, verdict_block
 from agent.task.contract import MAIN
@@ -34,7 +34,13 @@ from agent.verdict.chance import sampling_noise
 DAMAGE = (Fault, *MISSHAPEN, UndefinedError)
 ARMS = ("idea", "control", "scaffold")
 IDEA_BYTES, PATCH_BYTES = 100_000, 20_000
-MEASURED = (("train_loss", 3), ("val_loss", 3), ("parameters", 0), ("peak_memory_mb", 0), ("images_per_second", 0))
+MEASURED = (
+    ("train_loss", 3),
+    ("val_loss", 3),
+    ("parameters", 0),
+    ("peak_memory_mb", 0),
+    ("images_per_second", 0),
+)
 
 
 @dataclass(frozen=True)
@@ -67,36 +73,74 @@ class Page:
 
     def sections(self) -> list[Section]:
         parts: list[tuple[str, str, Callable[[], Markup]]] = [
-            ("verdict", "Verdict", self.verdict), ("seeds", "All seeds", self.seeds), ("runs", "Runs", self.runs),
-            ("curves", "Curves", self.curves), ("attempts", "Attempts", self.attempts), ("criteria", "Criteria", self.criteria),
-            ("idea", "The idea", self.idea), ("provenance", "Provenance", self.provenance), ("files", "Files", self.files),
-        ]  # fmt: skip
-        return [section for name, title, make in parts if (section := self._section(name, title, make)).html]
+            ("verdict", "Verdict", self.verdict),
+            ("seeds", "All seeds", self.seeds),
+            ("runs", "Runs", self.runs),
+            ("curves", "Curves", self.curves),
+            ("attempts", "Attempts", self.attempts),
+            ("criteria", "Criteria", self.criteria),
+            ("idea", "The idea", self.idea),
+            ("provenance", "Provenance", self.provenance),
+            ("files", "Files", self.files),
+        ]
+        return [
+            section
+            for name, title, make in parts
+            if (section := self._section(name, title, make)).html
+        ]
 
     def _section(self, name: str, title: str, make: Callable[[], Markup]) -> Section:
         try:
             return Section(name, title, make())
         except DAMAGE as error:
-            said = self.excerpts.text(error.detail if isinstance(error, Fault) else f"{type(error).__name__}: {error}")
-            return Section(name, title, Markup('<p class="warning">This part of the archive is damaged: {}</p>').format(said))
+            said = self.excerpts.text(
+                error.detail if isinstance(error, Fault) else f"{type(error).__name__}: {error}"
+            )
+            return Section(
+                name,
+                title,
+                Markup('<p class="warning">This part of the archive is damaged: {}</p>').format(
+                    said
+                ),
+            )
 
     def headline(self) -> str:
         """The verdict's first line without its class, which stands beside it as a badge."""
         try:
             stored = self.stored if self.summary.finished else None
-            return headline(stored).removeprefix(stored["verdict"].upper().replace("_", " ")).strip("; ") if stored else ""
+            return (
+                headline(stored)
+                .removeprefix(stored["verdict"].upper().replace("_", " "))
+                .strip("; ")
+                if stored
+                else ""
+            )
         except DAMAGE:
             return ""
 
     def verdict(self) -> Markup:
         stored = self.stored
-        return _draw("verdict", stored, verdict_block(stored), load_reading(self.archive), *self._asked()) if stored else Markup()
+        return (
+            _draw(
+                "verdict",
+                stored,
+                verdict_block(stored),
+                load_commentary(self.archive),
+                *self._asked(),
+            )
+            if stored
+            else Markup()
+        )
 
     def _asked(self) -> tuple[str, bool]:
         """The set-up, with what the idea's page asks for where that is another; and whether the idea names its smallest effect."""
         config = self.config
         front, epochs, data = config["front_matter"], config["budget"]["epochs"], config["dataset"]
-        name, images = (data["name"], f", {data['train_count']:,} training images") if data else ("its own data", "")
+        name, images = (
+            (data["name"], f", {data['train_count']:,} training images")
+            if data
+            else ("its own data", "")
+        )
         asked = front.get("dataset", config["asked"]["dataset"]), front.get("epochs", epochs)
         other = asked != (config["asked"]["dataset"], epochs)
         page = f"; the idea's own page asks for {asked[0]}, {_epochs(asked[1])}" if other else ""
@@ -107,16 +151,32 @@ class Page:
         if stored is None or not (stored["candidate"]["acc"] or stored["baseline"]["acc"]):
             return Markup()
         runs = [load_run(folder) for folder in self._confirmed(*ARMS)]
-        failed = [(run.folder, run.status.value.replace("_", " "), self.excerpts.text(run.message)) for run in runs if not run.ok]
-        return _draw("seeds", stored, _charts().seeds_picture(stored) if stored["effect"] else None, failed)
+        failed = [
+            (run.folder, run.status.value.replace("_", " "), self.excerpts.text(run.message))
+            for run in runs
+            if not run.ok
+        ]
+        return _draw(
+            "seeds", stored, _charts().seeds_picture(stored) if stored["effect"] else None, failed
+        )
 
     def runs(self) -> Markup:
         config, chosen = self.config, self._chosen()
-        runs = [load_run(folder) for folder in (self.archive.run(0), *self.archive.attempts()) if folder.result.is_file()]
+        runs = [
+            load_run(folder)
+            for folder in (self.archive.run(0), *self.archive.attempts())
+            if folder.result.is_file()
+        ]
         baseline = runs[0].value if runs and runs[0].number == 0 else None
         confirmed = [load_run(folder) for folder in self._confirmed("idea")]
-        rows = [_row(run, baseline, chosen) for run in runs] + [_row(run, None, chosen, anchor="seeds") for run in confirmed]
-        noise = None if config["open"] else sampling_noise(baseline, (config["dataset"] or {}).get("val_count", 0))
+        rows = [_row(run, baseline, chosen) for run in runs] + [
+            _row(run, None, chosen, anchor="seeds") for run in confirmed
+        ]
+        noise = (
+            None
+            if config["open"]
+            else sampling_noise(baseline, (config["dataset"] or {}).get("val_count", 0))
+        )
         return _draw("runs", rows, Metric(**config["metric"]).name, config["open"], noise)
 
     def curves(self) -> Markup:
@@ -126,17 +186,31 @@ class Page:
         for number, (metric, title) in enumerate(drawn(found).items()):
             name = f"m{number}"
             pictures[name] = picture = _charts().curve_picture(found, metric, title, name)
-            data[name] = {"box": picture.box, "span": picture.span, "points": {i: one.of(metric) for i, one in enumerate(found)}}
-        legend = [{"number": number, "name": one.run, "group": one.group, "swatch": swatch(look)}
-                  for number, (one, look) in enumerate(zip(found, looks(found), strict=True))]  # fmt: skip
-        return _draw("curves", pictures, legend, {"runs": [one.run for one in found], "pictures": data})
+            data[name] = {
+                "box": picture.box,
+                "span": picture.span,
+                "points": {i: one.of(metric) for i, one in enumerate(found)},
+            }
+        legend = [
+            {"number": number, "name": one.run, "group": one.group, "swatch": swatch(look)}
+            for number, (one, look) in enumerate(zip(found, line_styles(found), strict=True))
+        ]
+        return _draw(
+            "curves", pictures, legend, {"runs": [one.run for one in found], "pictures": data}
+        )
 
     def attempts(self) -> Markup:
         chosen = self._chosen()
-        return _draw("attempts", load_attempts(self.archive, self.excerpts, chosen), chosen, MOST_ATTEMPTS)
+        return _draw(
+            "attempts", load_attempts(self.archive, self.excerpts, chosen), chosen, MOST_ATTEMPTS
+        )
 
     def criteria(self) -> Markup:
-        fixed = Criteria.from_dict(read_json(self.archive.criteria)) if self.archive.criteria.is_file() else Criteria()
+        fixed = (
+            Criteria.from_dict(read_json(self.archive.criteria))
+            if self.archive.criteria.is_file()
+            else Criteria()
+        )
         stored = self.stored
         judged = stored is None or "judge absent" not in stored["qualifiers"]
         return _draw("criteria", fixed, judged) if fixed.items else Markup()
@@ -149,24 +223,70 @@ class Page:
         config = self.config
         made, base = dict(config["provenance"]), config["baseline_key"]
         packages, patch = made.pop("environment")["packages"], made.pop("uncommitted") or ""
-        asked = {name: config[name] for name in ("key", "idea_sha", "model", "judge", "budget", "seeds", "limits", "metric", "asked")}
-        data = {name: value for name, value in (config["dataset"] or {}).items() if name not in ("mean", "deviation")}
-        about = asked | {name: base[name] for name in ("device", "environment", "scaffold")} | {"data": data, "Assay": made}
-        commands = [{name: value for name, value in event.items() if name not in ("event", "addable")} for event in self._events("sitting")]
-        return _draw("provenance", about, packages, self.excerpts.text(patch[:PATCH_BYTES], code=True), commands,
-                     read_events(self.archive.reproductions), self.summary.name)  # fmt: skip
+        asked = {
+            name: config[name]
+            for name in (
+                "key",
+                "idea_sha",
+                "model",
+                "judge",
+                "budget",
+                "seeds",
+                "limits",
+                "metric",
+                "asked",
+            )
+        }
+        data = {
+            name: value
+            for name, value in (config["dataset"] or {}).items()
+            if name not in ("mean", "deviation")
+        }
+        about = (
+            asked
+            | {name: base[name] for name in ("device", "environment", "scaffold")}
+            | {"data": data, "Assay": made}
+        )
+        commands = [
+            {name: value for name, value in event.items() if name not in ("event", "addable")}
+            for event in self._events("sitting")
+        ]
+        return _draw(
+            "provenance",
+            about,
+            packages,
+            self.excerpts.text(patch[:PATCH_BYTES], code=True),
+            commands,
+            read_events(self.archive.reproductions),
+            self.summary.name,
+        )
 
     def files(self) -> Markup:
-        whole = [(self.archive.events, "every step, as it happened"), (self.archive.config, "what was asked for, versions, data"),
-                 (self.archive.verdict, "the verdict, for programs"), (self.archive.write_up, "the skeleton of a write-up"),
-                 (self.archive.chat, "the conversation with the model"), (self.archive.session, "every reply: can be played again"),
-                 (self.archive.idea, "the idea")]  # fmt: skip
+        whole = [
+            (self.archive.events, "every step, as it happened"),
+            (self.archive.config, "what was asked for, versions, data"),
+            (self.archive.verdict, "the verdict, for programs"),
+            (self.archive.write_up, "the skeleton of a write-up"),
+            (self.archive.chat, "the conversation with the model"),
+            (self.archive.session, "every reply: can be played again"),
+            (self.archive.idea, "the idea"),
+        ]
         for folder in [self.archive.run(0), *self.archive.attempts()]:
             whole += [(folder.code / MAIN, "the program"), (folder.diff, "what changed")]
             whole += [(folder.metrics, "curves"), (folder.stdout, "log")]
         for folder in self._confirmed(*ARMS):
-            whole += [(folder.result, "a seed that was compared"), (folder.score, "which images it got right")]
-        return _draw("files", [(path.relative_to(self.archive.folder).as_posix(), what) for path, what in whole if path.is_file()])
+            whole += [
+                (folder.result, "a seed that was compared"),
+                (folder.score, "which images it got right"),
+            ]
+        return _draw(
+            "files",
+            [
+                (path.relative_to(self.archive.folder).as_posix(), what)
+                for path, what in whole
+                if path.is_file()
+            ],
+        )
 
     def _chosen(self) -> str | None:
         """The folder of the run that was confirmed."""
@@ -184,7 +304,13 @@ def experiment_page(archive: Archive, **frame: Any) -> str:
     """HTML, whole in one file. frame: what every page has (agent/report/html/pages.py)."""
     summary = summarise(archive)
     page = Page(archive, summary, Excerpts(archive.folder))
-    return render_page("experiment.html.j2", summary=summary, headline=page.headline(), sections=page.sections(), **frame)
+    return render_page(
+        "experiment.html.j2",
+        summary=summary,
+        headline=page.headline(),
+        sections=page.sections(),
+        **frame,
+    )
 
 
 def _epochs(count: int) -> str:
@@ -207,14 +333,29 @@ def _row(run: Run, baseline: float | None, chosen: str | None, anchor: str = "")
     """For the table of runs: name, status, and its numbers, each with the digits to show."""
     value = run.value if run.ok else None
     change = value - baseline if value is not None and baseline is not None and run.number else None
-    metrics = run.metrics | ({"val_loss": None} if anchor else {})  # of training images: a confirming run is shown no others
-    cells = [(value, 4), (change, "change"), *((finite(metrics.get(name)), digits) for name, digits in MEASURED), (run.seconds, 1)]
+    metrics = run.metrics | (
+        {"val_loss": None} if anchor else {}
+    )  # of training images: a confirming run is shown no others
+    cells = [
+        (value, 4),
+        (change, "change"),
+        *((finite(metrics.get(name)), digits) for name, digits in MEASURED),
+        (run.seconds, 1),
+    ]
     name = run.folder if run.number else "run_0, the baseline"
-    return {"name": name, "status": run.status.value.replace("_", " "), "ok": run.ok, "cells": cells,
-            "chosen": bool(chosen) and name == chosen, "anchor": anchor or (name if run.number else "")}  # fmt: skip
+    return {
+        "name": name,
+        "status": run.status.value.replace("_", " "),
+        "ok": run.ok,
+        "cells": cells,
+        "chosen": bool(chosen) and name == chosen,
+        "anchor": anchor or (name if run.number else ""),
+    }
 
 
 def _prose(text: str) -> Markup:
     """Markdown as HTML: its own HTML is shown as text, and no picture is fetched."""
     body = text.partition("\n---\n")[2] if text.startswith("---\n") else text
-    return Markup(MarkdownIt("commonmark", {"html": False}).disable("image").enable("table").render(body))
+    return Markup(
+        MarkdownIt("commonmark", {"html": False}).disable("image").enable("table").render(body)
+    )

@@ -26,13 +26,21 @@ from agent.verdict.chance import expected_false_wins
 
 HERE = Path(__file__).resolve().parent
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-MOST_TITLE, MOST_NOTE, MOST_QUALIFIERS = 300, 3000, 20  # characters, and how many: 50 experiments must fit into 10 MB
+MOST_TITLE, MOST_NOTE, MOST_QUALIFIERS = (
+    300,
+    3000,
+    20,
+)  # characters, and how many: 50 experiments must fit into 10 MB
 OUTLIER = 8  # times the usual end of an interval: from there it is drawn as an arrow, for it would press the others flat
 
 
 def write_pages(run: Path | None, runs: Path) -> int:
     """`launch.py report`: the page of one experiment, or of all whose page is older than they are; and that of them all."""
-    found = [find(run, runs)] if run else [archive for archive in some_experiments(runs) if outdated(archive)]
+    found = (
+        [find(run, runs)]
+        if run
+        else [archive for archive in some_experiments(runs) if outdated(archive)]
+    )
     for archive in found:
         with progress(f"report of {archive.folder.name}"):
             say(f"{write_page(archive)}")
@@ -74,15 +82,26 @@ def queue_page(runs: Path) -> str:
     compared = [one for one in found if one.effect]
     counts = Counter(one.state for one in found)
     return render_page(
-        "queue.html.j2", rows=[_row(one, runs) for one in found], counts=[(state, counts[state]) for state in STATES if counts[state]],
-        compared=len(compared), wins=counts["supported"], false_wins=expected_false_wins(len(compared)), scale=_scale(compared), **_frame(),
-    )  # fmt: skip
+        "queue.html.j2",
+        rows=[_row(one, runs) for one in found],
+        counts=[(state, counts[state]) for state in STATES if counts[state]],
+        compared=len(compared),
+        wins=counts["supported"],
+        false_wins=expected_false_wins(len(compared)),
+        scale=_scale(compared),
+        **_frame(),
+    )
 
 
 def _row(one: Summary, runs: Path) -> dict[str, Any]:
     page = one.archive.report.relative_to(runs).as_posix() if one.archive.report.is_file() else ""
-    said = {"title": one.title[:MOST_TITLE], "model": one.model[:MOST_TITLE], "data": one.data[:MOST_TITLE], "note": one.note[:MOST_NOTE],
-            "qualifiers": [qualifier[:MOST_TITLE] for qualifier in one.qualifiers[:MOST_QUALIFIERS]]}  # fmt: skip
+    said = {
+        "title": one.title[:MOST_TITLE],
+        "model": one.model[:MOST_TITLE],
+        "data": one.data[:MOST_TITLE],
+        "note": one.note[:MOST_NOTE],
+        "qualifiers": [qualifier[:MOST_TITLE] for qualifier in one.qualifiers[:MOST_QUALIFIERS]],
+    }
     return asdict(one) | said | {"name": one.name, "rank": STATES.index(one.state), "page": page}
 
 
@@ -101,4 +120,10 @@ def _frame() -> dict[str, Any]:
     digest = base64.b64encode(hashlib.sha256(js.encode()).digest()).decode()
     policy = f"{POLICY}; script-src 'sha256-{digest}'"
     made = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    return {"css": Markup(css), "js": Markup(js), "policy": policy, "made": made, "commit": commit()}
+    return {
+        "css": Markup(css),
+        "js": Markup(js),
+        "policy": policy,
+        "made": made,
+        "commit": commit(),
+    }

@@ -31,7 +31,9 @@ def meant(archive: Archive, name: str, metric: Metric, *, best: bool) -> tuple[R
         exact = [one for one in ("run_0", *names) if one == wanted]
         near = [one for one in names if one.startswith(f"{wanted}.failed_")]
         if not (found := exact or near):
-            raise UserError(f"{archive.folder}: no attempt {name!r}; there are {', '.join(names) or 'none yet'}")
+            raise UserError(
+                f"{archive.folder}: no attempt {name!r}; there are {', '.join(names) or 'none yet'}"
+            )
         return archive.named(found[-1]), ""
     if not names:
         raise UserError(f"{archive.folder}: nothing was attempted yet")
@@ -69,20 +71,37 @@ def _called(folder: RunFolder) -> str:
 def show_log(out: Console, folder: RunFolder, why: str) -> None:
     """What its programs wrote: of the training, the prediction, and the gate's short runs, where there was more than nothing."""
     out.print(Text(f"{clean(folder.folder.name)}{why}", style="bold"))
-    logs = [folder.smoke(arm) / name for arm in ("control", "idea") for name in ("stdout.log", "stderr.log")]
-    logs += [folder.stdout, folder.stderr, folder.folder / "predict_stdout.log", folder.folder / "predict_stderr.log"]
+    logs = [
+        folder.smoke(arm) / name
+        for arm in ("control", "idea")
+        for name in ("stdout.log", "stderr.log")
+    ]
+    logs += [
+        folder.stdout,
+        folder.stderr,
+        folder.folder / "predict_stdout.log",
+        folder.folder / "predict_stderr.log",
+    ]
     written = [(path, data) for path in logs if (data := read_untrusted(path, MAX_LOG_BYTES))]
     for path, data in written:
         _print_log(out, path, clean(data.decode("utf-8", "replace")).rstrip("\n"))
     if not written:
-        out.print(Text("its programs wrote nothing" if any(path.is_file() for path in logs) else "no program of it was run"))
+        out.print(
+            Text(
+                "its programs wrote nothing"
+                if any(path.is_file() for path in logs)
+                else "no program of it was run"
+            )
+        )
 
 
 def _print_log(out: Console, path: Path, text: str) -> None:
     lines = text.split("\n")
     out.print(Text(f"{clean(str(path))}:", style="italic"), soft_wrap=True)
     if out.is_terminal and len(lines) > TAIL_LINES:
-        out.print(Text(f"[... {len(lines) - TAIL_LINES:,} lines left out; in a pipe all are shown ...]"))
+        out.print(
+            Text(f"[... {len(lines) - TAIL_LINES:,} lines left out; in a pipe all are shown ...]")
+        )
         lines = lines[-TAIL_LINES:]
     out.print(Text("\n".join(lines)), soft_wrap=True)
 

@@ -18,22 +18,19 @@ from agent.util.text import clean
 PATIENCE = 2.0  # seconds before a progress line appears
 
 
-
-class Output(Console):
+class PipeConsole(Console):
     """One whose reader may go, as `| head` does: rich would end the program with exit code 1."""
 
     def on_broken_pipe(self) -> None:
         raise  # the BrokenPipeError, for launch.py
 
 
-
 def console() -> Console:
     """Standard output: coloured on a terminal, plain and never wrapped in a pipe."""
-    made = Output(highlight=False)
+    made = PipeConsole(highlight=False)
     if not made.is_terminal:
-        made = Output(highlight=False, width=200, color_system=None)
+        made = PipeConsole(highlight=False, width=200, color_system=None)
     return made
-
 
 
 def say(text: str, *, error: bool = False) -> None:
@@ -42,10 +39,8 @@ def say(text: str, *, error: bool = False) -> None:
     out.print(escape(clean(text)), soft_wrap=True)
 
 
-
 def show(grid: Grid) -> None:
     console().print(grid, crop=False)
-
 
 
 @contextmanager
@@ -65,7 +60,6 @@ def progress(label: str, folder: Path | None = None) -> Iterator[None]:
         follower.join()
 
 
-
 def _follow(out: Console, label: str, folder: Path | None, ended: Event) -> None:
     started = time.monotonic()
     if ended.wait(PATIENCE):
@@ -77,7 +71,12 @@ def _follow(out: Console, label: str, folder: Path | None, ended: Event) -> None
         TimeElapsedColumn,
     )
 
-    columns = (TextColumn("  {task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[left]}"))
+    columns = (
+        TextColumn("  {task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
     with Progress(*columns, console=out, transient=True, auto_refresh=False) as bar:
         task = bar.add_task(escape(label), total=1.0 if folder else None, left="")
         while not ended.wait(0.5):
@@ -85,4 +84,3 @@ def _follow(out: Console, label: str, folder: Path | None, ended: Event) -> None
                 left = (time.monotonic() - started) * (1 - done) / done
                 bar.update(task, completed=done, left=f"{left // 60:.0f}:{left % 60:02.0f} left")
             bar.refresh()
-

@@ -42,17 +42,27 @@ class Grid:
     columns: list[Column]
     title: str = ""
     caption: str = ""
-    styles: list[str] = field(default_factory=list)  # one a row, '' for none; colour says nothing that a word does not
+    styles: list[str] = field(
+        default_factory=list
+    )  # one a row, '' for none; colour says nothing that a word does not
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = options.max_width if options.is_terminal else 10**6
-        columns, widths = fit([_cleaned(column) for column in self.columns if any(column.cells)], width)
+        columns, widths = fit(
+            [_cleaned(column) for column in self.columns if any(column.cells)], width
+        )
         if self.title:
             yield from _lines(self.title, width, BOLD)
         yield from _line(_row([column.name for column in columns], columns, widths), BOLD)
-        yield from _line(("-" if options.ascii_only else RULE) * min(sum(widths) + GAP * (len(widths) - 1), LONGEST_RULE))
+        yield from _line(
+            ("-" if options.ascii_only else RULE)
+            * min(sum(widths) + GAP * (len(widths) - 1), LONGEST_RULE)
+        )
         for index, cells in enumerate(zip(*(column.cells for column in columns), strict=True)):
-            yield from _line(_row(cells, columns, widths), Style.parse(self.styles[index]) if self.styles else None)
+            yield from _line(
+                _row(cells, columns, widths),
+                Style.parse(self.styles[index]) if self.styles else None,
+            )
         legends = [column.legend for column in columns if column.legend]
         yield from _lines("; ".join(filter(None, [self.caption, *legends])), width, PALE)
         yield Segment.line()
@@ -65,7 +75,9 @@ def fit(columns: list[Column], width: int) -> tuple[list[Column], list[int]]:
             break
         columns = [column for column in columns if column.leave_out != least]
     widths = [_natural(column) for column in columns]
-    for index in sorted(range(len(columns)), key=lambda place: columns[place].tail):  # names last: they are typed again
+    for index in sorted(
+        range(len(columns)), key=lambda place: columns[place].tail
+    ):  # names last: they are typed again
         surplus = sum(widths) + GAP * (len(widths) - 1) - width
         widths[index] -= max(0, min(surplus, widths[index] - _least(columns[index])))
     return columns, widths
@@ -87,7 +99,11 @@ def cells_of(text: str) -> int:
 
 def _cleaned(column: Column) -> Column:
     hidden = secret_values()
-    return replace(column, name=_plain(column.name, hidden), cells=[_plain(cell, hidden) for cell in column.cells])
+    return replace(
+        column,
+        name=_plain(column.name, hidden),
+        cells=[_plain(cell, hidden) for cell in column.cells],
+    )
 
 
 def _plain(text: str, hidden: list[str]) -> str:

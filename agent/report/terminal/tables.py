@@ -25,22 +25,58 @@ def experiment_table(archive: Archive, problems: list[str] | None = None) -> Gri
     Raises Fault where a result is gone or damaged; with a list of problems it is noted there, and shown as damaged.
     """
     config = read_json(archive.config)
-    folders = [folder for folder in (archive.run(0),) if folder.result.is_file()] + archive.attempts()
+    folders = [
+        folder for folder in (archive.run(0),) if folder.result.is_file()
+    ] + archive.attempts()
     runs = [_load(folder, problems) for folder in folders]
     baseline = next((run for run in runs if run and run.number == 0), None)
     metric, reference = Metric(**config["metric"]), baseline.value if baseline else None
     columns = [
         Column("run", [folder.folder.name for folder in folders]),
-        Column("status", ["damaged" if not run else run.status.value.replace("_", " ") if run.number else "baseline" for run in runs]),
+        Column(
+            "status",
+            [
+                "damaged"
+                if not run
+                else run.status.value.replace("_", " ")
+                if run.number
+                else "baseline"
+                for run in runs
+            ],
+        ),
         Column(metric.name, [number(run and run.value, 4) for run in runs], right=True),
-        Column("change", [change(run.value if run and run.number else None, reference) for run in runs], right=True),
-        *(Column(name, [number(run and run.metrics.get(key), digits) for run in runs], right=True, leave_out=order)
-          for name, key, digits, order in (("train loss", "train_loss", 3, 4), ("val loss", "val_loss", 3, 4),
-                                           ("images/s", "images_per_second", 0, 3), ("params", "parameters", 0, 2))),
-        Column("seconds", [number(run and run.seconds, 1) for run in runs], right=True, leave_out=1),
-    ]  # fmt: skip
-    title = f"{config['idea']}: {metric.name}" + (", self-reported" if config["open"] else " on validation data")
-    return Grid(columns, title, _noise_caption(config, baseline), ["" if run and run.ok else "dim" for run in runs])
+        Column(
+            "change",
+            [change(run.value if run and run.number else None, reference) for run in runs],
+            right=True,
+        ),
+        *(
+            Column(
+                name,
+                [number(run and run.metrics.get(key), digits) for run in runs],
+                right=True,
+                leave_out=order,
+            )
+            for name, key, digits, order in (
+                ("train loss", "train_loss", 3, 4),
+                ("val loss", "val_loss", 3, 4),
+                ("images/s", "images_per_second", 0, 3),
+                ("params", "parameters", 0, 2),
+            )
+        ),
+        Column(
+            "seconds", [number(run and run.seconds, 1) for run in runs], right=True, leave_out=1
+        ),
+    ]
+    title = f"{config['idea']}: {metric.name}" + (
+        ", self-reported" if config["open"] else " on validation data"
+    )
+    return Grid(
+        columns,
+        title,
+        _noise_caption(config, baseline),
+        ["" if run and run.ok else "dim" for run in runs],
+    )
 
 
 def verdict_table(shown: list[Summary], among: list[Summary]) -> Grid | None:
@@ -53,9 +89,20 @@ def verdict_table(shown: list[Summary], among: list[Summary]) -> Grid | None:
     columns = [
         _names(decided),
         Column("verdict", [_words(one.state) for one in decided]),
-        Column("effect", [points(one.effect["delta"]) if one.effect else "" for one in decided], right=True, legend=POINTS),
+        Column(
+            "effect",
+            [points(one.effect["delta"]) if one.effect else "" for one in decided],
+            right=True,
+            legend=POINTS,
+        ),
         Column("95 % interval", [interval(one) for one in decided], right=True),
-        Column("q", ["" if one.q is None else f"{one.q:.3f}" for one in decided], right=True, leave_out=3, legend=Q),
+        Column(
+            "q",
+            ["" if one.q is None else f"{one.q:.3f}" for one in decided],
+            right=True,
+            leave_out=3,
+            legend=Q,
+        ),
         Column("time", [ratio(one.time_ratio) for one in decided], right=True, leave_out=1),
         Column("params", [ratio(one.parameter_ratio) for one in decided], right=True, leave_out=2),
         Column("with", [", ".join(one.qualifiers) for one in decided], leave_out=4, shortest=16),
@@ -67,14 +114,24 @@ def overview_table(shown: list[Summary], among: list[Summary]) -> Grid:
     """One row an experiment, whatever became of it."""
     columns = [
         _names(shown),
-        Column("data", [one.data or ("" if one.state in (OLD, DAMAGED) else "its own") for one in shown], leave_out=4, shortest=8),
+        Column(
+            "data",
+            [one.data or ("" if one.state in (OLD, DAMAGED) else "its own") for one in shown],
+            leave_out=4,
+            shortest=8,
+        ),
         Column("baseline", [number(one.baseline, 4) for one in shown], right=True),
         Column("best", [number(one.best, 4) for one in shown], right=True),
         Column("change", [change(one.best, one.baseline) for one in shown], right=True),
         Column("runs", [_known(one, f"{one.runs}") for one in shown], right=True, leave_out=2),
         Column("failed", [_known(one, f"{one.failed}") for one in shown], right=True, leave_out=2),
         Column("tokens", [_known(one, f"{one.tokens}") for one in shown], right=True, leave_out=3),
-        Column("cost $", [_known(one, "unknown" if one.cost is None else f"{one.cost:.2f}") for one in shown], right=True, leave_out=1),
+        Column(
+            "cost $",
+            [_known(one, "unknown" if one.cost is None else f"{one.cost:.2f}") for one in shown],
+            right=True,
+            leave_out=1,
+        ),
         Column("ended", [ending(one) for one in shown], shortest=14),
     ]
     part = f"{len(shown):,} of {len(among):,} experiments" if len(shown) < len(among) else ""
@@ -134,7 +191,11 @@ def _noise_caption(config: dict[str, Any], baseline: Run | None) -> str:
         return ""
     count = config["dataset"]["val_count"]
     noise = sampling_noise(baseline.value, count)
-    return f"one run each: {count:,} images alone explain differences up to {noise:.4f}; seeds come on top" if noise else ""
+    return (
+        f"one run each: {count:,} images alone explain differences up to {noise:.4f}; seeds come on top"
+        if noise
+        else ""
+    )
 
 
 def _names(shown: list[Summary]) -> Column:

@@ -17,14 +17,24 @@ if TYPE_CHECKING:
 
 def verdict_block(verdict: dict[str, Any]) -> str:
     """A dozen lines; the first is the class with its effect and its price, so that a win cannot be quoted without it."""
-    return clean(render("verdict.txt.j2", v=verdict, headline=headline(verdict), time_limit=TIME_RATIO, parameter_limit=PARAMETER_RATIO))
+    return clean(
+        render(
+            "verdict.txt.j2",
+            v=verdict,
+            headline=headline(verdict),
+            time_limit=TIME_RATIO,
+            parameter_limit=PARAMETER_RATIO,
+        )
+    )
 
 
 def headline(verdict: dict[str, Any]) -> str:
     """`SUPPORTED +1.90 pp [+0.60, +3.20] at 1.4x time, 1.1x parameters`, and what else has to be said with it."""
     words = [verdict["verdict"].upper().replace("_", " ")]
     if effect := verdict["effect"]:
-        words.append(f"{100 * effect['delta']:+.2f} pp [{100 * effect['ci95'][0]:+.2f}, {100 * effect['ci95'][1]:+.2f}]")
+        words.append(
+            f"{100 * effect['delta']:+.2f} pp [{100 * effect['ci95'][0]:+.2f}, {100 * effect['ci95'][1]:+.2f}]"
+        )
         words.append(_price(verdict))
     said = [qualifier for qualifier in verdict["qualifiers"] if not qualifier.startswith("at ")]
     return " ".join(filter(None, words)) + (f"; {', '.join(said)}" if said else "")
@@ -43,13 +53,18 @@ def detectable_line(baseline: ControlSeeds, runs: Sequence[Run], confirm_seeds: 
     if len(accuracies) < 2 or confirm_seeds < 2:
         return f"{seen}; with a single seed nothing can be confirmed"
     smallest = detectable(stdev(accuracies), confirm_seeds, len(accuracies))
-    return (f"{seen} +- {stdev(values):.4f}; {confirm_seeds} fresh seeds against these find a true effect of "
-            f"{100 * smallest:.2f} pp or more in 4 of 5 cases")  # fmt: skip
+    return (
+        f"{seen} +- {stdev(values):.4f}; {confirm_seeds} fresh seeds against these find a true effect of "
+        f"{100 * smallest:.2f} pp or more in 4 of 5 cases"
+    )
 
 
 def _ratios(verdict: dict[str, Any]) -> list[str]:
     time, (control, idea) = verdict["budget"]["time_ratio"], verdict["budget"]["params"]
-    return ["" if not time else f"{time:.1f}x", "" if not control or not idea else f"{idea / control:.1f}x"]
+    return [
+        "" if not time else f"{time:.1f}x",
+        "" if not control or not idea else f"{idea / control:.1f}x",
+    ]
 
 
 def _price(verdict: dict[str, Any]) -> str:

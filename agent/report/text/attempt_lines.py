@@ -14,7 +14,7 @@ CHARACTERS = 160  # of what the coder or a program says in such a line
 
 
 @dataclass(frozen=True)
-class Told:
+class AttemptLine:
     """One attempt."""
 
     run: Run
@@ -26,15 +26,19 @@ class Told:
         return self.run.status.value.replace("_", " ")
 
 
-def tell(archive: Archive) -> list[Told]:
+def tell(archive: Archive) -> list[AttemptLine]:
     """Every attempt in the order of making. Raises Fault("archive", ...) where one is damaged."""
     return [_tell(folder) for folder in archive.attempts()]
 
 
-def _tell(folder: RunFolder) -> Told:
+def _tell(folder: RunFolder) -> AttemptLine:
     run = load_run(folder)
     said = (read_untrusted(folder.reply, 2**16) or b"").decode("utf-8", "replace").strip()
-    return Told(run, bounded_line(_opening(said), CHARACTERS), "" if run.ok else bounded_line(gist(run.message), CHARACTERS))
+    return AttemptLine(
+        run,
+        bounded_line(_opening(said), CHARACTERS),
+        "" if run.ok else bounded_line(gist(run.message), CHARACTERS),
+    )
 
 
 def _opening(said: str) -> str:

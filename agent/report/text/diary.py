@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from agent.archive.commentary import load_reading
+from agent.archive.commentary import load_commentary
 from agent.archive.paths import Archive
 from agent.archive.spending import spent
 from agent.report.summary import Summary
@@ -33,16 +33,36 @@ def enter(runs: Path, one: Summary, verdict: dict[str, Any]) -> None:
         with disk_faults(path):
             before = path.read_bytes() if path.exists() else OPENING.encode()
         if mark.encode() not in before:
-            write_bytes(path, before.rstrip(b"\n") + b"\n\n" + entry(one, verdict, mark).encode("utf-8", "replace"))
+            write_bytes(
+                path,
+                before.rstrip(b"\n")
+                + b"\n\n"
+                + entry(one, verdict, mark).encode("utf-8", "replace"),
+            )
 
 
 def entry(one: Summary, verdict: dict[str, Any], mark: str) -> str:
     archive: Archive = one.archive
     cost, tokens = spent(archive)
-    return render_markdown("diary.md.j2", marker=Markup(mark), date=moment(one.ended), one=one, v=verdict, headline=headline(verdict),
-                           reasons="; ".join(verdict["reasons"]), tried=tell(archive), reading=load_reading(archive), cost=cost,
-                           tokens=tokens, path=Markup(one.name))  # fmt: skip
+    return render_markdown(
+        "diary.md.j2",
+        marker=Markup(mark),
+        date=moment(one.ended),
+        one=one,
+        v=verdict,
+        headline=headline(verdict),
+        reasons="; ".join(verdict["reasons"]),
+        tried=tell(archive),
+        reading=load_commentary(archive),
+        cost=cost,
+        tokens=tokens,
+        path=Markup(one.name),
+    )
 
 
 def moment(time: float | None) -> str:
-    return datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%d %H:%M UTC") if time else "no date"
+    return (
+        datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+        if time
+        else "no date"
+    )

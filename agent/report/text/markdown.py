@@ -25,7 +25,12 @@ def render_markdown(template: str, **variables: Any) -> str:
 
 def escape(text: str) -> Markup:
     """As one line that shows the text."""
-    return Markup(_SPECIAL.sub(lambda match: _MEANING.get(match[0].lower(), f"\\{match[0]}"), re.sub(r"\s+", " ", clean(text))))
+    return Markup(
+        _SPECIAL.sub(
+            lambda match: _MEANING.get(match[0].lower(), f"\\{match[0]}"),
+            re.sub(r"\s+", " ", clean(text)),
+        )
+    )
 
 
 def code(text: str, lines: int, characters: int, language: str = "") -> Markup:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.archive.commentary import load_reading
+from agent.archive.commentary import load_commentary
 from agent.archive.paths import Archive, RunFolder
 from agent.archive.run import load_run
 from agent.report.summary import Summary
 from agent.report.terminal.tables import data_line, number
 from agent.report.terminal.verdict_text import verdict_block
-from agent.report.text.attempt_lines import Told, tell
+from agent.report.text.attempt_lines import AttemptLine, tell
 from agent.report.text.markdown import code, render_markdown
 from agent.util.diff import diff
 from agent.util.files import read_json, read_untrusted, write_text
@@ -40,32 +40,62 @@ def write_up(one: Summary, verdict: dict[str, Any]) -> None:
 
 
 def compose(one: Summary, verdict: dict[str, Any]) -> str:
-    archive, config, chosen = one.archive, read_json(one.archive.config), verdict["selection"]["chosen"]
+    archive, config, chosen = (
+        one.archive,
+        read_json(one.archive.config),
+        verdict["selection"]["chosen"],
+    )
     baseline = archive.run(0)
-    tried = [Told(load_run(baseline), "the scaffold as it is", "")] if baseline.result.is_file() else []
+    tried = (
+        [AttemptLine(load_run(baseline), "the scaffold as it is", "")]
+        if baseline.result.is_file()
+        else []
+    )
     idea = (read_untrusted(archive.idea) or b"").decode("utf-8", "replace")
     packages = config["provenance"]["environment"]["packages"]
     changed = _diff(archive, archive.run(chosen)) if chosen else ""
     return render_markdown(
-        "report.md.j2", one=one, v=verdict, config=config, idea=code(idea, LINES, CHARACTERS), number=number, path=one.name,
-        data=data_line(config["dataset"]).removeprefix("data: ") if config["dataset"] else "its own", tried=[*tried, *tell(archive)],
-        versions=", ".join(f"{name} {packages[name]}" for name in VERSIONS if name in packages) or "no packages of its own",
-        block=code(verdict_block(verdict), LINES, CHARACTERS), reading=load_reading(archive), diff=changed,
-        chosen=f"run_{chosen}", limitations=limitations(one, verdict),
-    )  # fmt: skip
+        "report.md.j2",
+        one=one,
+        v=verdict,
+        config=config,
+        idea=code(idea, LINES, CHARACTERS),
+        number=number,
+        path=one.name,
+        data=data_line(config["dataset"]).removeprefix("data: ")
+        if config["dataset"]
+        else "its own",
+        tried=[*tried, *tell(archive)],
+        versions=", ".join(f"{name} {packages[name]}" for name in VERSIONS if name in packages)
+        or "no packages of its own",
+        block=code(verdict_block(verdict), LINES, CHARACTERS),
+        reading=load_commentary(archive),
+        diff=changed,
+        chosen=f"run_{chosen}",
+        limitations=limitations(one, verdict),
+    )
 
 
 def limitations(one: Summary, verdict: dict[str, Any]) -> list[str]:
     """What the verdict has to be read with, each as a sentence."""
     found = []
     for qualifier in verdict["qualifiers"]:
-        meaning = next((meaning for begin, meaning in _MEANING.items() if qualifier.startswith(begin)), "To be said with it")
+        meaning = next(
+            (meaning for begin, meaning in _MEANING.items() if qualifier.startswith(begin)),
+            "To be said with it",
+        )
         found.append(f"{meaning} ({qualifier}).")
     if effect := verdict["effect"]:
         missed = "found in 4 of 5 cases; a smaller one less often"
-        found.append(f"With as many seeds, a true effect of {100 * effect['mde80']:.2f} pp is {missed}.")
-        found.append("The interval holds the spread over seeds and the sampling of the test, and nothing else.")
-    found.append(f"One data set ({one.data or 'its own'}), one scaffold and one budget: nothing is said about others.")
+        found.append(
+            f"With as many seeds, a true effect of {100 * effect['mde80']:.2f} pp is {missed}."
+        )
+        found.append(
+            "The interval holds the spread over seeds and the sampling of the test, and nothing else."
+        )
+    found.append(
+        f"One data set ({one.data or 'its own'}), one scaffold and one budget: nothing is said about others."
+    )
     return found
 
 

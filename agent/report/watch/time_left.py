@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.archive.progress import share_done
 from agent.archive.run import RunStatus, load_run
-from agent.report.watch.steps import CODER, GATE, JUDGE, STARTING, TRAINING, Step, Story
+from agent.report.watch.steps import CODER, GATE, JUDGE, STARTING, TRAINING, ExperimentState, Step
 from agent.util.files import read_untrusted
 from agent.util.text import finite
 
@@ -23,7 +23,7 @@ SHOWN = 2  # metrics of the run under way
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """Of the training under way, in its program's own words."""
 
     share: float | None = None  # 0 to 1
@@ -33,7 +33,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Left:
+class TimeLeft:
     """Seconds until the verdict, and what that rests on."""
 
     seconds: float
@@ -41,19 +41,24 @@ class Left:
     rests_on: str
 
 
-def progress_of(story: Story, step: Step) -> Progress:
+def progress_of(story: ExperimentState, step: Step) -> TrainingProgress:
     """Nothing for a step in which no program trains."""
     if step.folder is None:
-        return Progress()
-    epochs, share = int(story.config["budget"]["epochs"]), share_done(step.folder.work / "progress.json")
+        return TrainingProgress()
+    epochs, share = (
+        int(story.config["budget"]["epochs"]),
+        share_done(step.folder.work / "progress.json"),
+    )
     row = last_row(step.folder.work / "metrics.csv")
     after = int(row["epoch"]) if 0 < row.get("epoch", 0) <= 10**6 else None
     name = story.config["metric"]["name"]
-    names = dict.fromkeys([name, *(["val_acc"] if name == "val_accuracy" else []), "val_loss", "train_loss"])
+    names = dict.fromkeys(
+        [name, *(["val_acc"] if name == "val_accuracy" else []), "val_loss", "train_loss"]
+    )
     metrics = tuple((name, row[name]) for name in names if name in row)[:SHOWN]
     by_protocol = not story.config["open"]  # an open scaffold may know no epochs
     epoch = min(epochs, max(int(share * epochs), after or 0) + 1) if by_protocol else after
-    return Progress(share or None, epoch, after, metrics)
+    return TrainingProgress(share or None, epoch, after, metrics)
 
 
 def last_row(path: Path) -> dict[str, float]:
@@ -66,7 +71,11 @@ def last_row(path: Path) -> dict[str, float]:
         head, cells = (next(csv.reader([line.rstrip("\r")]), []) for line in (lines[0], lines[-1]))
     except (csv.Error, IndexError):
         return {}
-    return {name: value for name, cell in zip(head, cells, strict=False) if (value := _number(cell)) is not None}
+    return {
+        name: value
+        for name, cell in zip(head, cells, strict=False)
+        if (value := _number(cell)) is not None
+    }
 
 
 def _number(text: str) -> float | None:
@@ -76,7 +85,9 @@ def _number(text: str) -> float | None:
         return None
 
 
-def time_left(story: Story, step: Step, progress: Progress, now: float) -> Left | None:
+def time_left(
+    story: ExperimentState, step: Step, progress: TrainingProgress, now: float
+) -> TimeLeft | None:
     """None where nothing was trained yet that it could rest on, and before the coder is there. now: seconds since 1970.
 
     An estimate: failed attempts are counted as often as they were seen so far; runs that get slower are not foreseen.
@@ -89,12 +100,16 @@ def time_left(story: Story, step: Step, progress: Progress, now: float) -> Left 
     if not trained and not by_pace:
         return None
     # A program may say what it likes; the harness ends it at the time limit.
-    total = min(spent / progress.share, story.config["budget"]["timeout"]) if by_pace and progress.share else 0.0
+    total = (
+        min(spent / progress.share, story.config["budget"]["timeout"])
+        if by_pace and progress.share
+        else 0.0
+    )
     training = median(trained) if trained else total
     cycle = _cycle_seconds(story.events)
     this = _of_this_step(step, spent, total if by_pace else training, training, cycle or training)
     seconds = this + step.cycles * (cycle or training) + step.trainings * training
-    return Left(seconds, step.at_most, _rests_on(step, by_pace, training, cycle))
+    return TimeLeft(seconds, step.at_most, _rests_on(step, by_pace, training, cycle))
 
 
 def _of_this_step(step: Step, spent: float, total: float, training: float, cycle: float) -> float:
@@ -106,8 +121,16 @@ def _of_this_step(step: Step, spent: float, total: float, training: float, cycle
 def _rests_on(step: Step, by_pace: bool, training: float, cycle: float | None) -> str:
     said = list[str]()
     if step.what == TRAINING:
-        said.append("this training by its program's word" if by_pace else f"this training of {duration(training)}")
-    whole = f"{duration(cycle)} with coder and gate" if cycle else f"{duration(training)} without the coder"
+        said.append(
+            "this training by its program's word"
+            if by_pace
+            else f"this training of {duration(training)}"
+        )
+    whole = (
+        f"{duration(cycle)} with coder and gate"
+        if cycle
+        else f"{duration(training)} without the coder"
+    )
     if runs := step.cycles + (step.what in (CODER, GATE, JUDGE)):
         said.append(f"{_several(runs, 'run')} of {whole}")
     if step.trainings:
@@ -134,10 +157,14 @@ def _cycle_seconds(events: list[dict[str, Any]]) -> float | None:
     return total / succeeded if succeeded else None
 
 
-def _trained_baseline(story: Story) -> list[float]:
+def _trained_baseline(story: ExperimentState) -> list[float]:
     """Seconds of the baseline's seeds that are there already."""
     baseline = story.baseline
-    return [load_run(baseline.run(seed)).seconds for seed in baseline.seeds if seed not in baseline.missing]
+    return [
+        load_run(baseline.run(seed)).seconds
+        for seed in baseline.seeds
+        if seed not in baseline.missing
+    ]
 
 
 def duration(seconds: float) -> str:

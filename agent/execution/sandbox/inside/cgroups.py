@@ -13,11 +13,16 @@ from pathlib import Path
 
 PREFIX = "assay-"
 # controller -> the file that sets its limit, and that which counts how often it was hit
-FILES = {2: {"memory": ("memory.max", "memory.events"), "pids": ("pids.max", "pids.events")},
-         1: {"memory": ("memory.limit_in_bytes", "memory.oom_control"), "pids": ("pids.max", "pids.events")}}  # fmt: skip
+FILES = {
+    2: {"memory": ("memory.max", "memory.events"), "pids": ("pids.max", "pids.events")},
+    1: {
+        "memory": ("memory.limit_in_bytes", "memory.oom_control"),
+        "pids": ("pids.max", "pids.events"),
+    },
+}
 
 
-class Group:
+class ControlGroup:
     """The groups of one program: one folder, or with version 1 one for each controller."""
 
     def __init__(self, memory: int, threads: int):
@@ -25,7 +30,9 @@ class Group:
         self._events: Path | None = None
         for version, controller, parent in _parents():
             for left in parent.glob(f"{PREFIX}*"):
-                if not Path(f"/proc/{left.name.removeprefix(PREFIX)}").exists():  # its keeper was killed
+                if not Path(
+                    f"/proc/{left.name.removeprefix(PREFIX)}"
+                ).exists():  # its keeper was killed
                     _remove(left)
             folder = parent / f"{PREFIX}{os.getpid()}"
             limit, events = FILES[version][controller]
@@ -62,16 +69,30 @@ class Group:
 def _parents() -> list[tuple[int, str, Path]]:
     """(version, controller, folder in which a group can be made) for memory and pids, where there is one."""
     groups = Path("/proc/self/cgroup")
-    own = [line.split(":", 2) for line in groups.read_text().splitlines()] if groups.exists() else []
+    own = (
+        [line.split(":", 2) for line in groups.read_text().splitlines()] if groups.exists() else []
+    )
     found: list[tuple[int, str, Path]] = []
     for mount in Path("/proc/self/mounts").read_text().splitlines() if own else []:
         _, place, kind, options, *_ = mount.split()
         for _, controllers, path in own:
             here = Path(place) / path.lstrip("/")
-            if kind == "cgroup" and controllers and set(controllers.split(",")) <= set(options.split(",")):
-                found += [(1, name, here) for name in ("memory", "pids") if name in controllers.split(",") and os.access(here, os.W_OK)]
+            if (
+                kind == "cgroup"
+                and controllers
+                and set(controllers.split(",")) <= set(options.split(","))
+            ):
+                found += [
+                    (1, name, here)
+                    for name in ("memory", "pids")
+                    if name in controllers.split(",") and os.access(here, os.W_OK)
+                ]
             elif kind == "cgroup2" and not controllers:
-                found += [(2, name, parent) for name in ("memory", "pids") if (parent := _distributing(name, here, Path(place)))]
+                found += [
+                    (2, name, parent)
+                    for name in ("memory", "pids")
+                    if (parent := _distributing(name, here, Path(place)))
+                ]
     return found
 
 
@@ -84,7 +105,11 @@ def _distributing(controller: str, here: Path, top: Path) -> Path | None:
             handed = (parent / "cgroup.subtree_control").read_text().split()
         except OSError:
             continue
-        if controller in handed and os.access(parent, os.W_OK) and os.access(parent / "cgroup.procs", os.W_OK):
+        if (
+            controller in handed
+            and os.access(parent, os.W_OK)
+            and os.access(parent / "cgroup.procs", os.W_OK)
+        ):
             return parent
     return None
 

@@ -42,7 +42,9 @@ def execute(path: str) -> int:
         return 1
     except BaseException as error:
         trace = error.__traceback__
-        while trace and trace.tb_frame.f_code.co_filename != path:  # our own frames are not the program's
+        while (
+            trace and trace.tb_frame.f_code.co_filename != path
+        ):  # our own frames are not the program's
             trace = trace.tb_next
         traceback.print_exception(type(error), error, trace)
         return 1

@@ -41,14 +41,18 @@ PROCESSES_FACTOR = 4  # the kernel counts threads
 
 def beside(name: str) -> types.ModuleType:
     """A module that lies beside this file, whose folder must not be on the path: it has names of the standard library."""
-    spec = importlib.util.spec_from_file_location(f"assay_{name}", Path(__file__).with_name(f"{name}.py"))
+    spec = importlib.util.spec_from_file_location(
+        f"assay_{name}", Path(__file__).with_name(f"{name}.py")
+    )
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-made_at_import: list[Path] = []  # folders for temporary files, of libraries that believe they still have them
+made_at_import: list[
+    Path
+] = []  # folders for temporary files, of libraries that believe they still have them
 cgroups = beside("cgroups")
 main_program = beside("main_program")
 namespaces = beside("namespaces")
@@ -64,7 +68,9 @@ def serve(control: socket.socket, warm: bool) -> None:
         ready, _, _ = select.select([control], [], [], 0.2 if keepers else None)
         while keepers and (ended := os.waitpid(-1, os.WNOHANG)[0]):
             keepers.discard(ended)
-            for stray in set(watchdog.children_of().get(os.getpid(), [])) - keepers:  # of a keeper that was killed
+            for stray in (
+                set(watchdog.children_of().get(os.getpid(), [])) - keepers
+            ):  # of a keeper that was killed
                 watchdog.kill_all(stray)
         if not ready:
             continue
@@ -92,27 +98,49 @@ def keep(order: dict, warm: bool, answer: int, out: int, err: int) -> None:
     adopt_orphans()
     folders = [order["folder"], *scratch_folders(order)]
     try:
-        box = namespaces.Box(order["bwrap"], watchdog.descendants) if order["bwrap"] else None
-        group = cgroups.Group(order["limits"]["memory"], PROCESSES_FACTOR * order["limits"]["processes"])
+        box = (
+            namespaces.Namespaces(order["bwrap"], watchdog.descendants) if order["bwrap"] else None
+        )
+        group = cgroups.ControlGroup(
+            order["limits"]["memory"], PROCESSES_FACTOR * order["limits"]["processes"]
+        )
         main, scratch = start(order, warm, box, group, out, err)
     except (OSError, ValueError) as error:
         reply(answer, {"refused": str(error)})
     os.close(out)
     os.close(err)
-    dog = watchdog.Watchdog(os.getpid(), folders, order["limits"], scratch, box.own if box else set(), lambda: group.out_of_memory)
+    dog = watchdog.Watchdog(
+        os.getpid(),
+        folders,
+        order["limits"],
+        scratch,
+        box.own if box else set(),
+        lambda: group.out_of_memory,
+    )
     status, seconds, limit = wait(main, answer, dog)
     if box:
         watchdog.send(signal.SIGKILL, box.holders)
     last_status, more_seconds = end_all(main)
     status = last_status if status is None else status
     if group.out_of_memory:  # before anybody could look at how much it was
-        limit, dog.used["memory"] = limit or "memory", max(dog.used["memory"], order["limits"]["memory"])
+        limit, dog.used["memory"] = (
+            limit or "memory",
+            max(dog.used["memory"], order["limits"]["memory"]),
+        )
     group.close()
     dog.used["disk"] = max(dog.used["disk"], dog.on_disk())
     for private in folders[1:]:
         shutil.rmtree(private, ignore_errors=True)
     code = os.waitstatus_to_exitcode(status) if status is not None else -signal.SIGKILL
-    reply(answer, {"exit_code": code, "cpu_seconds": round(seconds + more_seconds, 3), "limit": limit, "used": dog.used})
+    reply(
+        answer,
+        {
+            "exit_code": code,
+            "cpu_seconds": round(seconds + more_seconds, 3),
+            "limit": limit,
+            "used": dog.used,
+        },
+    )
 
 
 def wait(main: int, answer: int, dog: Any) -> tuple[int | None, float, str]:
@@ -161,10 +189,14 @@ def reply(answer: int, value: dict) -> None:
     os._exit(0)
 
 
-def start(order: dict, warm: bool, box: Any, group: Any, out: int, err: int) -> tuple[int, list[int]]:
+def start(
+    order: dict, warm: bool, box: Any, group: Any, out: int, err: int
+) -> tuple[int, list[int]]:
     """Fork the program, inside the box where there is one: its pid, and descriptors of the memory file systems in there."""
     if box:
-        started: tuple[int, list[int]] = box.start(order["scratch"], privileges.enter, group.join, lambda: become(order, warm, out, err))
+        started: tuple[int, list[int]] = box.start(
+            order["scratch"], privileges.enter, group.join, lambda: become(order, warm, out, err)
+        )
         return started
     if (main := os.fork()) == 0:
         group.join()
@@ -185,7 +217,11 @@ def become(order: dict, warm: bool, out: int, err: int) -> None:
         os.chdir(order["folder"])
         give_up_rights(order)
         if not warm:
-            os.execve(order["python"], [order["python"], "main.py", *order["arguments"]], order["environment"])
+            os.execve(
+                order["python"],
+                [order["python"], "main.py", *order["arguments"]],
+                order["environment"],
+            )
         os.environ.clear()
         os.environ.update(order["environment"])
         tempfile.tempdir = None  # else it is the server's
@@ -211,7 +247,11 @@ def die_first() -> None:
 def give_up_rights(order: dict) -> None:
     """Limits in any case; in a sandbox, capabilities, places and system calls too."""
     others = 0 if order["kind"] == "bwrap" else watchdog.threads_of_user()
-    privileges.limit(others + PROCESSES_FACTOR * order["limits"]["processes"], order["file_bytes"], order["data_bytes"])
+    privileges.limit(
+        others + PROCESSES_FACTOR * order["limits"]["processes"],
+        order["file_bytes"],
+        order["data_bytes"],
+    )
     if order["kind"] == "none":
         return
     privileges.drop_privileges()

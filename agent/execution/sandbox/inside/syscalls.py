@@ -42,7 +42,10 @@ MODES = {"x86_64": {90: (1,), 91: (1,), 268: (2,), 452: (2,), 85: (1,), 133: (1,
          "aarch64": {52: (1,), 53: (2,), 452: (2,), 33: (2,), 56: (3, 2)}}  # fmt: skip
 SETS_OWNER, CREATES = 0o6000, 0o100 | 0o20000000
 CLONE, NEW_SPACES = {"x86_64": 56, "aarch64": 220}, 0x7E020000  # all CLONE_NEW flags
-UNREADABLE = (435, 437)  # clone3, openat2: what they ask for lies in memory, where a filter cannot look; libraries then use the older call
+UNREADABLE = (
+    435,
+    437,
+)  # clone3, openat2: what they ask for lies in memory, where a filter cannot look; libraries then use the older call
 TRUNCATE = {"x86_64": 76, "aarch64": 45}
 SOCKET = {"x86_64": 41, "aarch64": 198}
 ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -51,7 +54,10 @@ LOAD, EQUAL, AT_LEAST, HAS, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # of BPF
 NUMBER, MACHINE, ARGUMENTS = 0, 4, 16  # where they stand in what the filter is given
 ALLOW, KILL, ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 EPERM, ENOSYS, EAFNOSUPPORT = 1, 38, 97
-UNIX, NETWORK = 1, (2, 10, 16)  # worker processes of a DataLoader pass tensors through AF_UNIX; AF_INET, AF_INET6, AF_NETLINK
+UNIX, NETWORK = (
+    1,
+    (2, 10, 16),
+)  # worker processes of a DataLoader pass tensors through AF_UNIX; AF_INET, AF_INET6, AF_NETLINK
 
 Steps = list[tuple[int, int, int, int]]
 
@@ -63,7 +69,12 @@ def filter_calls(shared: bool, network: bool, old: bool) -> None:
     network: of the machine it may use. old: Landlock is one that does not see a file cut short by its path.
     """
     machine = platform.machine()
-    steps: Steps = [(LOAD, 0, 0, MACHINE), (EQUAL, 1, 0, ARCHITECTURE[machine]), (RETURN, 0, 0, KILL), (LOAD, 0, 0, NUMBER)]
+    steps: Steps = [
+        (LOAD, 0, 0, MACHINE),
+        (EQUAL, 1, 0, ARCHITECTURE[machine]),
+        (RETURN, 0, 0, KILL),
+        (LOAD, 0, 0, NUMBER),
+    ]
     if machine == "x86_64":  # the x32 calls have numbers of their own
         steps += [(AT_LEAST, 0, 1, 0x40000000), (RETURN, 0, 0, ERROR | EPERM)]
     for number in (*REFUSED[machine].values(), *([TRUNCATE[machine]] if old else [])):
@@ -73,13 +84,22 @@ def filter_calls(shared: bool, network: bool, old: bool) -> None:
     for number in PRETENDED[machine].values() if shared else ():
         steps += [(EQUAL, 0, 1, number), (RETURN, 0, 0, ERROR)]
     for number, arguments in OWN_ONLY[machine].items() if shared else ():
-        steps += _when(number, [step for place in arguments for step in _unless(place, (0,), EPERM)])
+        steps += _when(
+            number, [step for place in arguments for step in _unless(place, (0,), EPERM)]
+        )
     for number, (mode, *flags) in MODES[machine].items():
-        made = [step for place in flags for step in [(LOAD, 0, 0, ARGUMENTS + 8 * place), (HAS, 0, 3, CREATES)]]
+        made = [
+            step
+            for place in flags
+            for step in [(LOAD, 0, 0, ARGUMENTS + 8 * place), (HAS, 0, 3, CREATES)]
+        ]
         steps += _when(number, [*made, *_unless_it_has(mode, SETS_OWNER)])
     steps += _when(CLONE[machine], _unless_it_has(0, NEW_SPACES))
     # A network name space holds these families; others (vsock, Bluetooth, the kernel's crypto) reach past it.
-    steps += _when(SOCKET[machine], _unless(0, (UNIX, *(() if shared and not network else NETWORK)), EAFNOSUPPORT))
+    steps += _when(
+        SOCKET[machine],
+        _unless(0, (UNIX, *(() if shared and not network else NETWORK)), EAFNOSUPPORT),
+    )
     _install([*steps, (RETURN, 0, 0, ALLOW)])
 
 
@@ -96,7 +116,11 @@ def _unless(argument: int, values: tuple[int, ...], error: int) -> Steps:
 
 def _unless_it_has(argument: int, bits: int) -> Steps:
     """Refuse where an argument's lower half has one of these bits."""
-    return [(LOAD, 0, 0, ARGUMENTS + 8 * argument), (HAS, 0, 1, bits), (RETURN, 0, 0, ERROR | EPERM)]
+    return [
+        (LOAD, 0, 0, ARGUMENTS + 8 * argument),
+        (HAS, 0, 1, bits),
+        (RETURN, 0, 0, ERROR | EPERM),
+    ]
 
 
 def _install(steps: Steps) -> None:

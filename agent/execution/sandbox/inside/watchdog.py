@@ -14,8 +14,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-LOOK_SECONDS, SHARE, LONGEST = 0.1, 20, 1.0  # a look's cost, times SHARE, is waited; never longer, however dear a program makes it
-DEEPEST = 200  # folders inside folders; no honest program nests so, and deeper ones cannot be counted
+LOOK_SECONDS, SHARE, LONGEST = (
+    0.1,
+    20,
+    1.0,
+)  # a look's cost, times SHARE, is waited; never longer, however dear a program makes it
+DEEPEST = (
+    200  # folders inside folders; no honest program nests so, and deeper ones cannot be counted
+)
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -80,9 +86,22 @@ class Watchdog:
     killed: whether the kernel has killed one for memory, after which the rest of the program is not what it was meant to be.
     """
 
-    def __init__(self, root: int, folders: list[str], limits: dict[str, int], scratch: list[int], not_its_own: set[int],
-                 killed: Callable[[], bool]):  # fmt: skip
-        self.root, self.folders, self.limits, self.scratch, self.not_its_own = root, folders, limits, scratch, not_its_own
+    def __init__(
+        self,
+        root: int,
+        folders: list[str],
+        limits: dict[str, int],
+        scratch: list[int],
+        not_its_own: set[int],
+        killed: Callable[[], bool],
+    ):
+        self.root, self.folders, self.limits, self.scratch, self.not_its_own = (
+            root,
+            folders,
+            limits,
+            scratch,
+            not_its_own,
+        )
         self.killed = killed
         self.used = {"processes": 0, "memory": 0, "disk": 0}
         self._next = self._next_disk = 0.0
@@ -98,14 +117,22 @@ class Watchdog:
             return "processes"  # at once: a look at so many takes long
         if self.killed():
             return "memory"
-        held, on_disk = _unlinked(pids, {os.fstat(place).st_dev for place in self.scratch}, Path(self.folders[0]).stat().st_dev)
+        held, on_disk = _unlinked(
+            pids,
+            {os.fstat(place).st_dev for place in self.scratch},
+            Path(self.folders[0]).stat().st_dev,
+        )
         seen = {"memory": held + _memory(pids, self.scratch)}
         measured = time.monotonic()
         if started >= self._next_disk:
             seen["disk"] = on_disk + self.on_disk()
-            self._next_disk = time.monotonic() + max(5 * LOOK_SECONDS, min(5 * LONGEST, SHARE * (time.monotonic() - measured)))
+            self._next_disk = time.monotonic() + max(
+                5 * LOOK_SECONDS, min(5 * LONGEST, SHARE * (time.monotonic() - measured))
+            )
         self.used = {name: max(most, seen.get(name, 0)) for name, most in self.used.items()}
-        self._next = time.monotonic() + max(LOOK_SECONDS, min(LONGEST, SHARE * (measured - started)))
+        self._next = time.monotonic() + max(
+            LOOK_SECONDS, min(LONGEST, SHARE * (measured - started))
+        )
         return next((name for name, value in seen.items() if value > self.limits[name]), "")
 
     def on_disk(self) -> int:
@@ -118,10 +145,17 @@ def _memory(pids: list[int], scratch: list[int]) -> int:
     own = shared = 0
     for pid in pids:
         try:
-            found = dict(line.split(":") for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
+            found = dict(
+                line.split(":")
+                for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+            )
             own += _kib(found["Pss_Anon"])
             shared += _kib(found["Pss_Shmem"])
-        except (OSError, KeyError, ValueError):  # ended; or it forbids to be looked at, which statm ignores
+        except (
+            OSError,
+            KeyError,
+            ValueError,
+        ):  # ended; or it forbids to be looked at, which statm ignores
             own += _resident(pid)
     files = [os.fstatvfs(place) for place in scratch]
     return own + max(shared, sum((file.f_blocks - file.f_bfree) * file.f_frsize for file in files))
@@ -152,7 +186,11 @@ def _unlinked(pids: list[int], counted: set[int], disk: int) -> tuple[int, int]:
                 status = descriptor.stat()
             except OSError:
                 continue
-            if stat.S_ISREG(status.st_mode) and status.st_nlink == 0 and status.st_dev not in counted:
+            if (
+                stat.S_ISREG(status.st_mode)
+                and status.st_nlink == 0
+                and status.st_dev not in counted
+            ):
                 found[status.st_dev, status.st_ino] = status.st_blocks * 512
     on_disk = sum(size for (device, _), size in found.items() if device == disk)
     return sum(found.values()) - on_disk, on_disk
