@@ -1,1 +1,1 @@
-"""Assay: takes a research idea written in Markdown and returns results a sceptical researcher can check."""
+"""Assay's own code, in rooms: imports point down, from `cli` on top to `util` at the bottom."""

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import launch as launch_module
+from agent.cli import review
 from tests.conftest import REPOSITORY
 from tests.replies import edit, scores
 
@@ -260,7 +261,7 @@ def test_a_bug_of_ours_leaves_its_traceback_in_a_file_not_on_the_terminal(monkey
     def broken(arguments):
         raise KeyError("a bug")
 
-    monkeypatch.setattr(launch_module, "review", broken)
+    monkeypatch.setattr(review, "command", broken)
     assert launch_module.main(["review"]) == 1
     said = capsys.readouterr().err
     assert "Traceback" not in said and "report it with" in said
