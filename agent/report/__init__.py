@@ -1,1 +1,4 @@
-"""What people see: progress, tables, diffs. Reads archives, never writes them."""
+"""What people see, made from archives only: tables, pages, texts, curves, exports.
+
+Nothing here changes an experiment.
+"""

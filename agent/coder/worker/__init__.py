@@ -1,1 +1,1 @@
-"""TODO."""
+"""What runs in the coder's process. Only here aider and litellm are imported."""

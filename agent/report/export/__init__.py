@@ -1,1 +1,1 @@
-"""TODO."""
+"""Archives for other programs: rows for scripts, TensorBoard, W&B."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The pages: of one experiment and of all, with their charts, styles and script."""

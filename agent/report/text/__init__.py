@@ -1,1 +1,1 @@
-"""TODO."""
+"""Markdown for people: the diary and the write-up of one experiment."""
