@@ -9,12 +9,12 @@ from agent.util.errors import Fault
 from agent.util.files import (
     copy_files,
     disk_faults,
-    new_stamped,
     read_events,
     sync,
     sync_tree,
     write_bytes,
 )
+from agent.util.stamped import new_stamped
 
 FAILED, INTERRUPTED, PENDING, FOREIGN = "failed", "interrupted", "pending", "foreign"
 
