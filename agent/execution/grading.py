@@ -22,7 +22,7 @@ from agent.execution.request import Request
 from agent.task.contract import CHECKPOINT, IMAGES, PREDICTIONS
 from agent.task.dataset import Dataset
 from agent.task.scoring import _read_scores
-from agent.util.files import copy_files, disk_faults, read_untrusted, remove
+from agent.util.files import copy_files, disk_faults, read_untrusted, read_untrusted_text, remove
 
 
 class Grade(NamedTuple):
@@ -66,14 +66,9 @@ def predict_and_grade(
     ):  # copies, and rows in an order that nobody knows any more
         remove(folder.predict / spent)
     if not execution.ok:
-        output = [
-            (read_untrusted(log) or b"").decode("utf-8", "replace")
-            for log in (request.stdout, request.stderr)
-        ]
-        problem = (
-            f"Predicting with the trained model failed:\n{explain(execution, output[0], output[1])}"
-        )
-        return Grade(None, problem, *used)
+        stdout, stderr = map(read_untrusted_text, (request.stdout, request.stderr))
+        reason = explain(execution, stdout, stderr)
+        return Grade(None, f"Predicting with the trained model failed:\n{reason}", *used)
     scores, problem = _read_scores(data, (len(labels), dataset.info["classes"]))
     if scores is None:
         return Grade(None, problem, *used)

@@ -19,7 +19,7 @@ from agent.archive.run import load_run
 from agent.archive.spending import READING
 from agent.coder.base import Answer
 from agent.util.errors import Fault
-from agent.util.files import read_untrusted
+from agent.util.files import read_untrusted_text
 from agent.util.templates import render
 from agent.util.text import bound, bounded_line, clean, fence, one_line
 from agent.verdict.numbers import readable, unfounded
@@ -162,7 +162,7 @@ def _runs(archive: Archive, verdict: dict[str, Any]) -> list[str]:
 
 def _idea(archive: Archive) -> str:
     """Its text as it was given; '' where that is gone, which is no reason to lose an experiment."""
-    text = (read_untrusted(archive.idea) or b"").decode("utf-8", "replace")
+    text = read_untrusted_text(archive.idea)
     return fence(bound(clean(text), IDEA_LINES, IDEA_CHARACTERS))
 
 
