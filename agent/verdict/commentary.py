@@ -16,7 +16,7 @@ from typing import Any
 from agent.archive.commentary import CHARACTERS, Commentary
 from agent.archive.paths import Archive
 from agent.archive.run import load_run
-from agent.archive.spending import READING
+from agent.archive.session import READING
 from agent.coder.base import Answer
 from agent.util.errors import Fault
 from agent.util.files import read_untrusted_text
