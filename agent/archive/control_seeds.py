@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent.archive.paths import RunFolder
+from agent.util.hashes import short_hash
 
 FOLDER = "_baselines"
 
@@ -26,7 +26,7 @@ class ControlSeeds:
     @property
     def folder(self) -> Path:
         """The folder of the set-up, which holds a run folder for each seed."""
-        key = hashlib.sha256(json.dumps(self.parts, sort_keys=True).encode()).hexdigest()[:12]
+        key = short_hash(json.dumps(self.parts, sort_keys=True), 12)
         return self.runs / FOLDER / key
 
     def run(self, seed: int) -> RunFolder:

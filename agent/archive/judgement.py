@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from agent.util.hashes import short_hash
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,7 @@ class Criteria:
             "criteria": [[item.id, item.text] for item in self.items],
             "varies": sorted(self.varies),
         }
-        text = json.dumps(fixed, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return short_hash(json.dumps(fixed, sort_keys=True, separators=(",", ":")))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the criteria as they are stored."""

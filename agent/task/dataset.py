@@ -25,6 +25,7 @@ from agent.task.sources import Arrays, load
 from agent.util.cache import cache_folder
 from agent.util.errors import Fault, UserError
 from agent.util.files import disk_faults, read_json
+from agent.util.hashes import short_hash
 from agent.util.locks import locked
 
 TORCHVISION = ("cifar10", "cifar100", "mnist", "fashion_mnist")
@@ -164,7 +165,7 @@ def prepare(
 def _dataset(name: str, train_size: int | None) -> Dataset:
     content = file_hash(Path(name)) if name.endswith(".npz") else name
     key = f"{content} {train_size} {SPLIT_SEED} {VERSION}"
-    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+    digest = short_hash(key, 12)
     return Dataset(name, cache_folder() / "datasets" / f"{Path(name).stem}-{digest}")
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 
 import numpy as np
 
 from agent.archive.score import Score
 from agent.task.contract import PREDICTIONS
+from agent.util.hashes import short_hash
 
 
 def read_scores(data: bytes | None, shape: tuple[int, int]) -> tuple[np.ndarray | None, str]:
@@ -43,4 +43,4 @@ def grade(scores: np.ndarray, order: np.ndarray, labels: dict[str, np.ndarray]) 
     right = ordered.argmax(1) == np.concatenate(list(labels.values()))
     bounds = np.cumsum([len(part) for part in labels.values()])[:-1]
     correct = dict(zip(labels, np.split(right, bounds), strict=True))
-    return Score(correct, hashlib.sha256(ordered.tobytes()).hexdigest()[:16])
+    return Score(correct, short_hash(ordered.tobytes()))
