@@ -42,7 +42,9 @@ class Facts:
     @property
     def shown(self) -> dict[str, Any]:
         """The facts that a judge sees: all but the lines."""
-        return {name: value for name, value in asdict(self).items() if name != "lines"}
+        facts = asdict(self)
+        del facts["lines"]
+        return facts
 
 
 @dataclass(frozen=True)
@@ -73,4 +75,6 @@ class GateReport:
 
 def load_facts(folder: RunFolder) -> dict[str, Any] | None:
     """Return the facts of an archived gate report; None where there are none."""
-    return read_json(folder.gate).get("facts") if folder.gate.is_file() else None
+    if not folder.gate.is_file():
+        return None
+    return read_json(folder.gate).get("facts")

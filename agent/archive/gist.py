@@ -1,4 +1,4 @@
-"""Of the message about a failed attempt, tables and verdicts show a line, which is found here."""
+"""A long message about a failed attempt is cut down here to the line that tables show."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ def gist(message: str) -> str:
     """
     stripped = (line.strip("- ") for line in message.split("\n"))
     lines = [line for line in stripped if line]
+    if not lines:
+        return ""
+    first = lines[0]
+    last = lines[-1]
     if TRACEBACK in lines:
-        return lines[-1] if lines[0] == TRACEBACK else f"{lines[0]} {lines[-1]}"
-    if len(lines) < 2 or not lines[0].endswith(":"):
-        return lines[0] if lines else ""
-    detail = lines[-1] if lines[0].endswith(LAST_LINES) else lines[1]
-    return f"{lines[0]} {detail}"
+        return last if first == TRACEBACK else f"{first} {last}"
+    if len(lines) == 1 or not first.endswith(":"):
+        return first
+    detail = last if first.endswith(LAST_LINES) else lines[1]
+    return f"{first} {detail}"

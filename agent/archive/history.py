@@ -23,10 +23,11 @@ class History:
         """Return the history that these events tell."""
         reasons = [event["reason"] for event in events if event["event"] == "stopped"]
         timed = [event for event in events if finite(event.get("time")) is not None]
+        times = [event["time"] for event in timed]
         return cls(
             stopped=reasons[-1] if reasons else None,
-            began=timed[0]["time"] if timed else None,
-            ended=timed[-1]["time"] if timed else None,
+            began=times[0] if times else None,
+            ended=times[-1] if times else None,
             seconds=sum(map(_duration, _sittings(timed))),
         )
 

@@ -34,7 +34,8 @@ class Criteria:
             "criteria": [[item.id, item.text] for item in self.items],
             "varies": sorted(self.varies),
         }
-        return short_hash(json.dumps(fixed, sort_keys=True, separators=(",", ":")))
+        text = json.dumps(fixed, sort_keys=True, separators=(",", ":"))
+        return short_hash(text)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the criteria as they are stored."""
@@ -43,9 +44,14 @@ class Criteria:
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Criteria:
         """Return the criteria that were stored so; an empty dict gives no criteria."""
-        kept = {name: stored[name] for name in ("source", "model", "why") if name in stored}
-        items = tuple(Criterion(item["id"], item["text"]) for item in stored.get("items", ()))
-        return cls(items, varies=tuple(stored.get("varies", ())), **kept)
+        names = ("source", "model", "why")
+        kept = {name: stored[name] for name in names if name in stored}
+        items = stored.get("items", ())
+        return cls(
+            tuple(Criterion(item["id"], item["text"]) for item in items),
+            varies=tuple(stored.get("varies", ())),
+            **kept,
+        )
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,8 @@ class Judgement:
         """Return the judgement that was stored so."""
         names = ("model", "votes_asked", "votes_readable", "criteria", "absent")
         kept = {name: stored[name] for name in names if name in stored}
-        return cls(tuple(map(_finding, stored.get("findings", ()))), **kept)
+        findings = map(_finding, stored.get("findings", ()))
+        return cls(tuple(findings), **kept)
 
 
 def _finding(stored: dict[str, Any]) -> Finding:

@@ -39,7 +39,8 @@ class Archive:
         One that lost its config, or may not be read, has other things to show.
         """
         try:
-            return self.config.exists() or self.session.exists() or self.run(0).folder.exists()
+            signs = (self.config, self.session, self.run(0).folder)
+            return any(path.exists() for path in signs)
         except PermissionError:
             return True
 

@@ -65,7 +65,9 @@ def _gpu() -> str:
         check=False,
         timeout=60,
     )
-    return done.stdout.split("\n")[0].strip() if done.returncode == 0 else ""
+    if done.returncode != 0:
+        return ""
+    return done.stdout.split("\n")[0].strip()
 
 
 def _processor() -> str:

@@ -58,7 +58,10 @@ def load_queue(folder: Path) -> QueueState:
 
 
 def _entry(stored: dict[str, Any]) -> QueueEntry:
-    fields: dict[str, Any] = {name: str(value) for name, value in stored.items()}
+    fields: dict[str, Any] = {}
+    for name, value in stored.items():
+        fields[name] = str(value)
+    code = stored.get("code")
     if "code" in stored:
-        fields["code"] = None if stored["code"] is None else int(stored["code"])
+        fields["code"] = None if code is None else int(code)
     return QueueEntry(**fields)

@@ -25,8 +25,11 @@ class Score:
 
     def save(self, folder: RunFolder) -> None:
         """Write the score into a run folder."""
-        splits = {split: self._record(split) for split in self.correct}
-        write_json(folder.score, {"splits": splits, "fingerprint": self.fingerprint})
+        record = {
+            "splits": {split: self._record(split) for split in self.correct},
+            "fingerprint": self.fingerprint,
+        }
+        write_json(folder.score, record)
 
     def _record(self, split: str) -> dict[str, Any]:
         correct = self.correct[split]
@@ -48,5 +51,7 @@ def load_score(folder: RunFolder) -> Score:
 
 
 def _correct(part: dict[str, Any]) -> np.ndarray:
-    packed = np.frombuffer(bytes.fromhex(part["correct"]), np.uint8)
-    return np.unpackbits(packed, count=int(part["count"])).astype(bool)
+    data = bytes.fromhex(part["correct"])
+    packed = np.frombuffer(data, np.uint8)
+    bits = np.unpackbits(packed, count=int(part["count"]))
+    return bits.astype(bool)

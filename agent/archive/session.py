@@ -32,7 +32,8 @@ def load_replies(path: Path) -> list[dict]:
     if path.suffix == ".jsonl":
         replies = [_reply(record) for record in _records(path) if "purpose" not in record]
     else:
-        replies = [_reply({"reply": reply}) for reply in split_history(_text(path))]
+        history = split_history(_text(path))
+        replies = [_reply({"reply": reply}) for reply in history]
     if not replies:
         problem = f"{path}: holds no reply: expected a session.jsonl or an Aider chat history"
         raise UserError(problem)
@@ -52,7 +53,8 @@ def answers_in(records: list[dict]) -> dict[str, dict]:
     answers = dict[str, dict]()
     for record in records:
         if "purpose" in record and "reply" in record:
-            answer = _reply(record) | {"asked": str(record.get("asked") or "")}
+            answer = _reply(record)
+            answer["asked"] = str(record.get("asked") or "")
             answers.setdefault(str(record["purpose"]), answer)
     return answers
 
@@ -63,12 +65,17 @@ def spent(archive: Archive, *, reading: bool = True) -> tuple[float | None, int]
     Those of unfinished turns, of the judge and empty ones count too.
     reading False: only what came before the verdict, so that it is the same whenever computed.
     """
-    records = [record for record in read_events(archive.session) if _is_paid(record)]
-    if not reading:
-        records = [record for record in records if not _is_reading(record)]
-    costs = [record.get("cost") for record in records]
-    tokens = sum(map(_token_count, records))
-    return None if None in costs else float(sum(filter(None, costs))), tokens
+    records = filter(_is_paid, read_events(archive.session))
+    costs = []
+    tokens = 0
+    for record in records:
+        if reading or not _is_reading(record):
+            costs.append(record.get("cost"))
+            tokens += record.get("prompt_tokens") or 0
+            tokens += record.get("completion_tokens") or 0
+    if None in costs:
+        return None, tokens
+    return float(sum(filter(None, costs))), tokens
 
 
 def _is_paid(record: dict[str, Any]) -> bool:
@@ -79,12 +86,11 @@ def _is_reading(record: dict[str, Any]) -> bool:
     return str(record.get("purpose", "")).startswith(READING)
 
 
-def _token_count(record: dict[str, Any]) -> int:
-    return (record.get("prompt_tokens") or 0) + (record.get("completion_tokens") or 0)
-
-
 def _reply(record: dict) -> dict:
-    return {"reply": str(record["reply"]), "finish_reason": record.get("finish_reason") or "stop"}
+    return {
+        "reply": str(record["reply"]),
+        "finish_reason": record.get("finish_reason") or "stop",
+    }
 
 
 def _records(path: Path) -> list[dict]:

@@ -1,4 +1,4 @@
-"""verdict.json is read here, and it is said which version of it is understood.
+"""This record is verdict.json: its version, its classes and how it is read.
 
 Imports little: tables of a thousand experiments wait for it.
 """

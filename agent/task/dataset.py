@@ -72,7 +72,8 @@ class Dataset:
     def labelled(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Return images and labels of "val" or "test", for the harness to grade."""
         folder = self.hidden if split == "test" else self.arrays
-        images, labels = (np.load(folder / f"{split}_{kind}.npy") for kind in KINDS)
+        images = np.load(folder / f"{split}_images.npy")
+        labels = np.load(folder / f"{split}_labels.npy")
         return images, labels
 
     @property
@@ -124,13 +125,17 @@ def check_intact(dataset: Dataset) -> None:
 def find_prepared(name: str, train_size: int | None = None) -> Dataset | None:
     """Return the data set, if it was prepared before."""
     dataset = _dataset(name, train_size)
-    if (dataset.arrays / "info.json").is_file() and dataset.hidden.is_dir():
+    info = dataset.arrays / "info.json"
+    if info.is_file() and dataset.hidden.is_dir():
         return dataset
     return None
 
 
 def prepare(
-    name: str, python: Path, data_dir: Path | None = None, train_size: int | None = None
+    name: str,
+    python: Path,
+    data_dir: Path | None = None,
+    train_size: int | None = None,
 ) -> Dataset:
     """Return the data set, made on first need and found again.
 
@@ -148,18 +153,24 @@ def prepare(
         root.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=root))
     try:
-        splits, dropped = _split(load(name, python, data_dir, aside, cache_folder()))
-        _store(name, _cut(name, splits, train_size), dropped, aside)
+        arrays = load(name, python, data_dir, aside, cache_folder())
+        splits, dropped = _split(arrays)
+        splits = _cut(name, splits, train_size)
+        _store(name, splits, dropped, aside)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)  # half a data set, of no use to anyone
         raise
     with locked(root / f"{key}.lock", wait=True), disk_faults(dataset.folder):
         hidden_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
-        for source, target in ((aside / "hidden", dataset.hidden), (aside, dataset.folder)):
-            if not target.exists():  # another process may have been quicker
-                shutil.move(source, target)
+        _move(aside / "hidden", dataset.hidden)
+        _move(aside, dataset.folder)
     shutil.rmtree(aside, ignore_errors=True)
     return dataset
+
+
+def _move(source: Path, target: Path) -> None:
+    if not target.exists():  # another process may have been quicker
+        shutil.move(source, target)
 
 
 def _dataset(name: str, train_size: int | None) -> Dataset:
@@ -176,9 +187,12 @@ def _split(arrays: Arrays) -> tuple[Splits, int]:
     order = np.random.default_rng(SPLIT_SEED).permutation(len(labels))
     if "test_images" in arrays:
         test = arrays["test_images"], arrays["test_labels"]
-        val, train = np.split(order, [len(order) // 10])
+        tenth = len(order) // 10
+        val, train = np.split(order, [tenth])
     else:
-        hidden, val, train = np.split(order, [len(order) // 5, 2 * len(order) // 5])
+        fifth = len(order) // 5
+        two_fifths = 2 * len(order) // 5
+        hidden, val, train = np.split(order, [fifth, two_fifths])
         test = images[hidden], labels[hidden]
     splits = {"test": test}
     seen = {image.tobytes() for image in test[0]}
@@ -197,19 +211,20 @@ def _cut(name: str, splits: Splits, train_size: int | None) -> Splits:
     images, labels = splits["train"]
     if train_size and train_size > len(labels):
         raise UserError(f"--train-size {train_size}: {name} has {len(labels)} training images")
-    splits = splits | {"train": (images[:train_size], labels[:train_size])}
+    train = images[:train_size], labels[:train_size]
+    splits = splits | {"train": train}
     empty = [part for part, (_, kept) in splits.items() if len(kept) == 0]
     if empty:
+        parts = " and ".join(empty)
         raise Fault(
             "data",
-            f"{name}: no image is left in {' and '.join(empty)} "
-            "once duplicates across the splits are dropped",
+            f"{name}: no image is left in {parts} once duplicates across the splits are dropped",
         )
     return splits
 
 
 def _store(name: str, splits: Splits, dropped: int, aside: Path) -> None:
-    """Write the arrays, and links to those that a prediction and a confirm run see too."""
+    """Write the arrays, with links to those that a prediction and a confirm run see too."""
     arrays = aside / "arrays"
     unlabelled = aside / "unlabelled"
     confirming = aside / "confirming"
@@ -218,16 +233,19 @@ def _store(name: str, splits: Splits, dropped: int, aside: Path) -> None:
     with disk_faults(aside):
         for folder in (arrays, unlabelled, confirming, hidden):
             folder.mkdir(mode=0o700, exist_ok=True)
-        for part, folder in (("train", arrays), ("val", arrays), ("test", hidden)):
+        for part in ("train", "val", "test"):
+            folder = hidden if part == "test" else arrays
             for kind, array in zip(KINDS, splits[part], strict=True):
                 digest.update(np.ascontiguousarray(array).tobytes())
                 _save(folder / f"{part}_{kind}.npy", array)
+        val_count = len(splits["val"][1])
         for kind, array in zip(KINDS, splits["train"], strict=True):
-            _save(confirming / f"val_{kind}.npy", array[: len(splits["val"][1])])
+            _save(confirming / f"val_{kind}.npy", array[:val_count])
         info = _describe(splits, dropped, mirror=name in MIRRORED)
         info["name"] = Path(name).stem
         info["split"] = digest.hexdigest()[:16]
-        info["files"] = {file.name: file_hash(file) for file in sorted(arrays.glob("*.npy"))}
+        files = sorted(arrays.glob("*.npy"))
+        info["files"] = {file.name: file_hash(file) for file in files}
         (arrays / "info.json").write_text(json.dumps(info, indent=2))
         train = ("train_images.npy", "train_labels.npy")
         _link(arrays, unlabelled, (*train, "val_images.npy", "info.json"))
@@ -250,6 +268,7 @@ def _describe(splits: Splits, dropped: int, mirror: bool) -> dict[str, Any]:
     images, labels = splits["train"]
     pixels = images.reshape(-1, images.shape[-1])
     unit = 255.0 if images.dtype == np.uint8 else 1.0
+    mean = pixels.mean(0, dtype=np.float64) / unit
     deviation = pixels.std(0, dtype=np.float64) / unit
     highest = max(part_labels.max() for _, part_labels in splits.values())
     return {
@@ -261,6 +280,6 @@ def _describe(splits: Splits, dropped: int, mirror: bool) -> dict[str, Any]:
         "val_count": len(splits["val"][1]),
         "test_count": len(splits["test"][1]),
         "duplicates_dropped": dropped,
-        "mean": (pixels.mean(0, dtype=np.float64) / unit).tolist(),
+        "mean": mean.tolist(),
         "deviation": np.maximum(deviation, 1e-3).tolist(),
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from itertools import product
 from pathlib import Path
 
 from agent.task.contract import MAIN, PROTOCOL, REQUIREMENTS
@@ -44,21 +43,23 @@ class Scaffold:
         digest = hashlib.sha256()
         for path in sorted(self.folder.rglob("*")):
             name = path.relative_to(self.folder)
-            if path.is_file() and _is_code(name):
+            if path.is_file() and not any(map(_is_left_behind, name.parts)):
                 digest.update(f"{name}\0{path.stat().st_size}\0".encode())
                 digest.update(path.read_bytes())
         return digest.hexdigest()[:16]
 
 
-def _is_code(name: Path) -> bool:
-    return not any(fnmatch(part, pattern) for part, pattern in product(name.parts, NOT_CODE))
+def _is_left_behind(part: str) -> bool:
+    return any(fnmatch(part, pattern) for pattern in NOT_CODE)
 
 
 def find_scaffold(folder: Path) -> Scaffold:
     """Return the scaffold in a folder. Raises UserError where there is none to be used."""
-    if not (folder / MAIN).is_file():
+    main = folder / MAIN
+    requirements = folder / REQUIREMENTS
+    if not main.is_file():
         raise UserError(f"scaffold {folder}: has no {MAIN}")
-    if (folder / MAIN).is_symlink() or (folder / REQUIREMENTS).is_symlink():
+    if main.is_symlink() or requirements.is_symlink():
         problem = f"{MAIN} and {REQUIREMENTS} must be files of their own, not links"
         raise UserError(f"scaffold {folder}: {problem}")
     return Scaffold(folder)
@@ -73,7 +74,8 @@ class Workspace:
     @property
     def editable(self) -> list[str]:
         """The names of the files that the coder may edit."""
-        return [name for name in (MAIN, REQUIREMENTS) if (self.folder / name).is_file()]
+        names = (MAIN, REQUIREMENTS)
+        return [name for name in names if (self.folder / name).is_file()]
 
     def create(self, scaffold: Scaffold, dataset: dict | None) -> None:
         """Copy the scaffold.
@@ -84,11 +86,13 @@ class Workspace:
         from agent.util.templates import render_text
 
         copy_files(scaffold.folder, self.folder)
-        main = self.folder / MAIN
         if not scaffold.open:
-            write_text(main, render_text(main.read_text(encoding="utf-8"), dataset=dataset))
-        if not (self.folder / REQUIREMENTS).is_file():
-            write_text(self.folder / REQUIREMENTS, "")
+            main = self.folder / MAIN
+            template = main.read_text(encoding="utf-8")
+            write_text(main, render_text(template, dataset=dataset))
+        requirements = self.folder / REQUIREMENTS
+        if not requirements.is_file():
+            write_text(requirements, "")
 
     def fingerprint(self) -> str:
         """Return a hash over the editable files.
@@ -97,7 +101,8 @@ class Workspace:
         """
         digest = hashlib.sha256()
         for name in self.editable:
-            digest.update(f"{name}\0".encode() + (self.folder / name).read_bytes())
+            digest.update(f"{name}\0".encode())
+            digest.update((self.folder / name).read_bytes())
         return digest.hexdigest()[:16]
 
     def read(self) -> dict[str, str]:
@@ -105,9 +110,11 @@ class Workspace:
         return {name: self._text(name) for name in self.editable}
 
     def _text(self, name: str) -> str:
-        return (self.folder / name).read_bytes().decode("utf-8", "surrogateescape")
+        data = (self.folder / name).read_bytes()
+        return data.decode("utf-8", "surrogateescape")
 
     def write(self, files: dict[str, str]) -> None:
         """Set the editable files to what read() gave earlier."""
         for name, text in files.items():
-            write_bytes(self.folder / name, text.encode("utf-8", "surrogateescape"))
+            data = text.encode("utf-8", "surrogateescape")
+            write_bytes(self.folder / name, data)

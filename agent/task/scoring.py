@@ -11,7 +11,10 @@ from agent.task.contract import PREDICTIONS
 from agent.util.hashes import short_hash
 
 
-def read_scores(data: bytes | None, shape: tuple[int, int]) -> tuple[np.ndarray | None, str]:
+def read_scores(
+    data: bytes | None,
+    shape: tuple[int, int],
+) -> tuple[np.ndarray | None, str]:
     """Return finite float32 scores of exactly this shape, or what is wrong. Never unpickles."""
     if data is None:
         problem = f"The prediction wrote no {PREDICTIONS}: protocol.run(Model), called last, does."
@@ -27,8 +30,9 @@ def read_scores(data: bytes | None, shape: tuple[int, int]) -> tuple[np.ndarray 
         return None, f"{PREDICTIONS} holds {scores.dtype} {scores.shape}; {expected}."
     scores = scores.astype(np.float32)
     finite = np.isfinite(scores).all(1)
-    if not finite.all():
-        return None, f"{int((~finite).sum())} of {shape[0]} predictions are not finite."
+    bad = int((~finite).sum())
+    if bad:
+        return None, f"{bad} of {shape[0]} predictions are not finite."
     return scores, ""
 
 
@@ -40,7 +44,11 @@ def grade(scores: np.ndarray, order: np.ndarray, labels: dict[str, np.ndarray]) 
     """
     ordered = np.empty_like(scores)
     ordered[order] = scores
-    right = ordered.argmax(1) == np.concatenate(list(labels.values()))
-    bounds = np.cumsum([len(part) for part in labels.values()])[:-1]
-    correct = dict(zip(labels, np.split(right, bounds), strict=True))
+    predicted = ordered.argmax(1)
+    correct = {}
+    begin = 0
+    for split, expected in labels.items():
+        end = begin + len(expected)
+        correct[split] = predicted[begin:end] == expected
+        begin = end
     return Score(correct, short_hash(ordered.tobytes()))

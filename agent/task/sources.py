@@ -30,7 +30,13 @@ _OTHER_NAMES = {
 }
 
 
-def load(name: str, python: Path, data_dir: Path | None, aside: Path, cache: Path) -> Arrays:
+def load(
+    name: str,
+    python: Path,
+    data_dir: Path | None,
+    aside: Path,
+    cache: Path,
+) -> Arrays:
     """Return train_images, train_labels and, for an official test, test_images, test_labels.
 
     python: an interpreter with torchvision. aside: a folder for what is in the making. cache: where
@@ -56,18 +62,30 @@ def _load_digits() -> Arrays:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
+    images = np.round(digits.images * (255 / 16))
     return {
-        "train_images": np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None],
+        "train_images": images.astype(np.uint8)[..., None],
         "train_labels": digits.target.astype(np.int64),
     }
 
 
 def _read_with_torchvision(
-    name: str, python: Path, data_dir: Path | None, aside: Path, cache: Path
+    name: str,
+    python: Path,
+    data_dir: Path | None,
+    aside: Path,
+    cache: Path,
 ) -> Path:
     out = aside / "raw.npz"
     root = data_dir or os.environ.get("ASSAY_DATA")
-    command = [str(python), "-I", str(READER), name, str(out), str(cache / "torchvision")]
+    command = [
+        str(python),
+        "-I",
+        str(READER),
+        name,
+        str(out),
+        str(cache / "torchvision"),
+    ]
     if root:
         command.append(str(root))
     done = subprocess.run(
@@ -118,14 +136,15 @@ def _checked_images(file: Path, images: np.ndarray) -> np.ndarray:
     """Return images as uint8 or float32 in 0..1, [n, size, size, channels]."""
     if images.ndim == 3:
         images = images[..., None]
-    if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] not in (1, 3):
+    if not _is_square(images.shape):
         raise Fault(
             "data",
             f"{file}: images of shape {images.shape}; expected [n, size, size, 1 or 3 channels]",
         )
     if images.dtype == np.uint8:
         return images
-    if images.dtype.kind != "f" or not (images.min() >= 0 and images.max() <= 1):
+    fits = images.dtype.kind == "f" and images.min() >= 0 and images.max() <= 1
+    if not fits:
         raise Fault(
             "data",
             f"{file}: images of {images.dtype} that are not all in 0..1; "
@@ -134,11 +153,19 @@ def _checked_images(file: Path, images: np.ndarray) -> np.ndarray:
     return images.astype(np.float32)
 
 
+def _is_square(shape: tuple[int, ...]) -> bool:
+    if len(shape) != 4:
+        return False
+    _, height, width, channels = shape
+    return height == width and channels in (1, 3)
+
+
 def _check_labels(file: Path, images: np.ndarray, labels: np.ndarray) -> None:
-    if len(images) != len(labels) or len(labels) < 30 or labels.dtype.kind not in "iu":
+    count = len(labels)
+    if count != len(images) or count < 30 or labels.dtype.kind not in "iu":
         raise Fault(
             "data",
-            f"{file}: {len(images)} images, {len(labels)} labels of {labels.dtype}; "
+            f"{file}: {len(images)} images, {count} labels of {labels.dtype}; "
             "expected as many whole-number labels as images, at least 30",
         )
 
@@ -146,11 +173,13 @@ def _check_labels(file: Path, images: np.ndarray, labels: np.ndarray) -> None:
 def _numbered(file: Path, arrays: Arrays) -> Arrays:
     """Return the labels of each part as numbers of the classes that the training data has."""
     classes = np.unique(arrays["train_labels"])
-    numbered = {}
+    numbered = Arrays()
     for name in ("train_labels", "test_labels"):
         if name not in arrays:
             continue
-        if not np.isin(arrays[name], classes).all():
+        labels = arrays[name]
+        if not np.isin(labels, classes).all():
             raise Fault("data", f"{file}: the test has labels that the training data has not")
-        numbered[name] = np.searchsorted(classes, arrays[name]).astype(np.int64)
+        numbers = np.searchsorted(classes, labels)
+        numbered[name] = numbers.astype(np.int64)
     return numbered

@@ -56,6 +56,7 @@ def arrays(kind: type, root: Path, *, download: bool) -> dict:
 if __name__ == "__main__":
     name, out, cache, *root = sys.argv[1:]
     try:
-        np.savez(out, **load(name, Path(cache), Path(root[0]) if root else None))
+        parts = load(name, Path(cache), Path(root[0]) if root else None)
+        np.savez(out, **parts)
     except (RuntimeError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")

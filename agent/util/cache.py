@@ -10,4 +10,5 @@ def cache_folder() -> Path:
     """Return $ASSAY_CACHE, else the folder assay under the user's cache folder."""
     if folder := os.environ.get("ASSAY_CACHE"):
         return Path(folder).expanduser().resolve()
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")).expanduser() / "assay"
+    parent = os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")
+    return Path(parent).expanduser() / "assay"

@@ -91,7 +91,8 @@ def append_event(path: Path, event: str, **fields: Any) -> None:
 
     Its time is for people: no decision reads it.
     """
-    append_line(path, {"time": round(time.time(), 3), "event": event, **fields})
+    now = round(time.time(), 3)
+    append_line(path, {"time": now, "event": event, **fields})
 
 
 def append_line(path: Path, value: dict[str, Any]) -> None:
@@ -99,7 +100,8 @@ def append_line(path: Path, value: dict[str, Any]) -> None:
 
     A line that the disk cannot take whole is taken back.
     """
-    line = (redact(json.dumps(value)) + "\n").encode("utf-8", "replace")
+    text = redact(json.dumps(value)) + "\n"
+    line = text.encode("utf-8", "replace")
     with disk_faults(path):
         is_new = not path.exists()
         with open(path, "ab+", buffering=0) as file:
@@ -135,8 +137,8 @@ def read_events(path: Path) -> list[dict[str, Any]]:
     except OSError as error:
         raise Fault("archive", f"{path}: {error.strerror}") from error
     events = []
-    lines = data[: _whole(data)].split(b"\n")[:-1]
-    for number, line in enumerate(lines, 1):
+    whole = data[: _whole(data)]
+    for number, line in enumerate(whole.split(b"\n")[:-1], 1):
         try:
             event = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -182,7 +184,8 @@ def read_untrusted(path: Path, limit: int = MAX_TEXT_BYTES) -> bytes | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode) or path.parent.is_symlink():
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode) or path.parent.is_symlink():
         os.close(descriptor)
         return None
     with open(descriptor, "rb") as file:
@@ -191,7 +194,8 @@ def read_untrusted(path: Path, limit: int = MAX_TEXT_BYTES) -> bytes | None:
 
 def read_untrusted_text(path: Path, limit: int = MAX_TEXT_BYTES) -> str:
     """Return what read_untrusted() reads as text, '' for None. Not yet made fit to be shown."""
-    return (read_untrusted(path, limit) or b"").decode("utf-8", "replace")
+    data = read_untrusted(path, limit) or b""
+    return data.decode("utf-8", "replace")
 
 
 def copy_files(source: Path, target: Path) -> None:

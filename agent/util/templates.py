@@ -47,7 +47,8 @@ def render_page(template: str, **variables: Any) -> str:
 
 def render_through(show: Callable[[Any], Any], template: str, **variables: Any) -> str:
     """Render a template each of whose values is shown as show() gives it."""
-    return _environment().overlay(finalize=show).get_template(template).render(**variables)
+    environment = _environment().overlay(finalize=show)
+    return environment.get_template(template).render(**variables)
 
 
 def page_macros(template: str) -> Any:

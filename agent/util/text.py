@@ -32,8 +32,12 @@ def clean(text: str, hidden: list[str] | None = None) -> str:
     if text.isascii() and text.isprintable():
         return redact(text, hidden)
     lines = _TERMINAL.sub("", text).split("\n")
-    shown = "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
+    shown = "\n".join(map(_last_state, lines))
     return redact(_CONTROL.sub("", shown), hidden)
+
+
+def _last_state(line: str) -> str:
+    return line.rstrip("\r").rsplit("\r", 1)[-1]
 
 
 def visible(text: str) -> str:
@@ -73,7 +77,8 @@ def bound(text: str, lines: int = MAX_LINES, characters: int = MAX_CHARACTERS) -
 
 def fence(text: str) -> str:
     """Return text between backticks that it cannot close itself."""
-    longest = max(map(len, re.findall(r"`+", text)), default=0)
+    runs = re.findall(r"`+", text)
+    longest = max(map(len, runs), default=0)
     ticks = "`" * max(3, longest + 1)
     return f"{ticks}\n{text}\n{ticks}"
 
