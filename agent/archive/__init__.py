@@ -1,4 +1,4 @@
-"""What is kept of an experiment: one module for each file on disk, every path, every record.
+"""This room keeps an experiment: every path, every record, one module for each file on disk.
 
 Nothing here runs, asks or decides anything.
 """

@@ -1,4 +1,4 @@
-"""TODO: docstring."""
+"""This record is reading.json: a model's words on a verdict, or why there are none."""
 
 from __future__ import annotations
 
@@ -10,38 +10,37 @@ from agent.util.files import read_json
 from agent.util.text import bounded_line
 
 NO_MODEL = "no model is at hand"  # the reason where there was nobody to ask
-CHARACTERS = 500  # of a reading
+CHARACTERS = 500  # of a commentary
 
 
 @dataclass(frozen=True)
 class Commentary:
-    """The model's words, or why there are none."""
+    """A model's words on a verdict, or why there are none."""
 
     text: str = ""
-    model: str = ""  # that was asked
-    refused: str = ""  # what was wrong with what it said
-    absent: str = ""  # why it said nothing
+    model: str = ""  # the model that was asked
+    refused: str = ""  # why its reply was not taken
+    absent: str = ""  # why there was no reply
 
     @property
     def note(self) -> str:
-        """What is to be said where there is no text; '' where there was nobody to ask."""
+        """The sentence that stands where there is no text; '' where there was nobody to ask."""
         if self.refused:
             return f"the model's reading was refused: {self.refused}"
-        return (
-            f"no model's reading: {self.absent}" if self.absent and self.absent != NO_MODEL else ""
-        )
+        if self.absent and self.absent != NO_MODEL:
+            return f"no model's reading: {self.absent}"
+        return ""
 
 
 def load_commentary(archive: Archive) -> Commentary:
-    """Never raises: without a readable one there is none."""
+    """Return the stored commentary, an empty one where none can be read."""
     try:
         stored = read_json(archive.reading)
     except Fault:
         return Commentary()
-    return Commentary(
-        **{
-            name: bounded_line(value, CHARACTERS)
-            for name in Commentary.__dataclass_fields__
-            if isinstance(value := stored.get(name), str)
-        }
-    )
+    fields = {}
+    for name in Commentary.__dataclass_fields__:
+        value = stored.get(name)
+        if isinstance(value, str):
+            fields[name] = bounded_line(value, CHARACTERS)
+    return Commentary(**fields)

@@ -1,37 +1,36 @@
-"""Where the control seeds of a set-up lie: trainings of the scaffold as it is, shared by all experiments with the same key."""
+"""Control seeds are trainings of the scaffold as it is, shared by all experiments of a set-up."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent.archive.paths import RunFolder
+from agent.util.hashes import short_hash
 
 FOLDER = "_baselines"
 
 
 @dataclass(frozen=True)
 class ControlSeeds:
-    """The run folders runs/_baselines/<key>/seed_<n>/ of one set-up.
-
-    parts: all that decides the numbers: scaffold, data and split, epochs, device, versions. The key is a hash of them.
-    """
+    """The run folders runs/_baselines/<key>/seed_<n>/ of a set-up."""
 
     runs: Path
+    # All that decides the numbers: scaffold, data and split, epochs, device, versions. The key is
+    # a hash of it.
     parts: dict[str, Any]
     seeds: tuple[int, ...]
 
     @property
     def folder(self) -> Path:
-        """The folder of the set-up, which holds one run folder for each seed."""
-        key = hashlib.sha256(json.dumps(self.parts, sort_keys=True).encode()).hexdigest()[:12]
+        """The folder of the set-up, which holds a run folder for each seed."""
+        key = short_hash(json.dumps(self.parts, sort_keys=True), 12)
         return self.runs / FOLDER / key
 
     def run(self, seed: int) -> RunFolder:
-        """The run folder of one seed."""
+        """Return the run folder of a seed."""
         return RunFolder(self.folder / f"seed_{seed}")
 
     @property

@@ -1,4 +1,4 @@
-"""TODO: docstring."""
+"""A running program tells in progress.json how much of its work is done."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agent.util.text import finite
 
 
 def share_done(path: Path) -> float:
-    """How much of a run is done, 0 to 1, as its program says."""
+    """Return how much of a run is done, 0 to 1, as its program says."""
     try:
         done = finite(json.loads(read_untrusted(path, 4096) or b"{}")["done"])
     except (ValueError, TypeError, KeyError, RecursionError):

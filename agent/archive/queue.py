@@ -1,4 +1,4 @@
-"""TODO: docstring."""
+"""This record is queue.json: which ideas a command works on, and how each ended."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from agent.util.errors import Fault
 from agent.util.files import read_json
 from agent.util.text import finite
 
-FOLDER, STATE, LOCK = "_queue", "queue.json", ".lock"
+FOLDER = "_queue"
+STATE = "queue.json"
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
 class QueueEntry:
-    """One idea of a command."""
+    """An idea of a command."""
 
     title: str
     slug: str
     source: str
-    key: str = ""  # of its experiment, once that is known
-    code: int | None = None  # as an exit code; None: not ended
-    stopped_by: str = ""  # where its code is not 0
+    key: str = ""  # the key of its experiment, once that is known
+    code: int | None = None  # the exit code that its end stands for; None: not ended
+    stopped_by: str = ""  # the reason where its code is not 0
 
 
 @dataclass(frozen=True)
@@ -34,28 +36,32 @@ class QueueState:
 
     @property
     def position(self) -> int:
-        """Of the idea that is being worked on; their number where all have ended."""
-        return next(
-            (number for number, entry in enumerate(self.entries) if entry.code is None),
-            len(self.entries),
-        )
+        """The position of the idea that is being worked on; their number if all have ended."""
+        for number, entry in enumerate(self.entries):
+            if entry.code is None:
+                return number
+        return len(self.entries)
 
 
 def load_queue(folder: Path) -> QueueState:
-    """Raises Fault("archive", ...) for a damaged one."""
-    stored = read_json(folder / STATE)
+    """Return the state of a command. Raises Fault("archive", ...) for a damaged one."""
+    path = folder / STATE
+    stored = read_json(path)
     try:
-        entries = tuple(
-            QueueEntry(**{name: _known(name, value) for name, value in entry.items()})
-            for entry in stored["ideas"]
-        )
+        entries = tuple(map(_entry, stored["ideas"]))
         began = finite(stored["began"])
     except (KeyError, TypeError, AttributeError) as error:
-        raise Fault("archive", f"{folder / STATE}: not a queue of this version: {error}") from error
+        raise Fault("archive", f"{path}: not a queue of this version: {error}") from error
     if began is None:
-        raise Fault("archive", f"{folder / STATE}: says no time")
+        raise Fault("archive", f"{path}: says no time")
     return QueueState(began, entries)
 
 
-def _known(name: str, value: Any) -> Any:
-    return (None if value is None else int(value)) if name == "code" else str(value)
+def _entry(stored: dict[str, Any]) -> QueueEntry:
+    fields: dict[str, Any] = {}
+    for name, value in stored.items():
+        fields[name] = str(value)
+    code = stored.get("code")
+    if "code" in stored:
+        fields["code"] = None if code is None else int(code)
+    return QueueEntry(**fields)

@@ -1,6 +1,7 @@
-"""One attempt to train main.py: its request to the runner, and what is read of what it left.
+"""This record is result.json: an attempt to train main.py.
 
-What a run leaves was written by a model's program: read as regular files only, bounded, never executed or unpickled.
+A model's program wrote what a run leaves: it is read as regular files only, bounded, never executed
+or unpickled.
 """
 
 from __future__ import annotations
@@ -19,28 +20,27 @@ NAME = re.compile(r"[\w./ -]{1,80}")  # of a number that a run tells of; anythin
 
 
 class RunStatus(str, Enum):
-    """How an attempt ended. Everything but SUCCESS is a failed attempt and does not count as a run."""
+    """The end of an attempt. All but SUCCESS are failed attempts and do not count as a run."""
 
     SUCCESS = "success"
     NO_EDIT = "no_edit"  # the reply changed nothing
-    GUARD_FAILED = "guard_failed"  # a file was edited that may not be, or main.py does what belongs to protocol.py
+    # A file was edited that may not be, or main.py does what belongs to protocol.py.
+    GUARD_FAILED = "guard_failed"
     LINT_FAILED = "lint_failed"
-    SMOKE_FAILED = (
-        "smoke_failed"  # a few steps already crash, hang, or give a loss that is not a number
-    )
+    # A few steps already crash, hang, or give a loss that is not a number.
+    SMOKE_FAILED = "smoke_failed"
     NOT_LIVE = "not_live"  # switching the idea on changes nothing
-    REQUIREMENTS_FAILED = (
-        "requirements_failed"  # requirements.txt names what may not, or cannot, be installed
-    )
-    RECIPE_CHANGED = (
-        "recipe_changed"  # another learning rate, batch size, ... of which the idea says nothing
-    )
+    # requirements.txt names what may not, or cannot, be installed.
+    REQUIREMENTS_FAILED = "requirements_failed"
+    # Another learning rate, batch size, ... of which the idea says nothing.
+    RECIPE_CHANGED = "recipe_changed"
     CRASH = "crash"
     TIMEOUT = "timeout"
-    MEMORY_LIMIT = "memory_limit"  # these three: it took more than it may, and was stopped
+    # With these three the program took more than it may, and was stopped.
+    MEMORY_LIMIT = "memory_limit"
     PROCESS_LIMIT = "process_limit"
     DISK_LIMIT = "disk_limit"
-    NO_RESULT = "no_result"  # it ended well and left no readable result
+    NO_RESULT = "no_result"  # the program ended well and left no readable result
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,15 @@ class Metric:
     direction: str = "max"
 
     def best(self, values: list[float]) -> float | None:
-        return (max if self.direction == "max" else min)(values, default=None)
+        """Return the best of these values, None for none."""
+        if self.direction == "max":
+            return max(values, default=None)
+        return min(values, default=None)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What every run of an experiment gets alike."""
+    """The resources that every run of an experiment gets alike."""
 
     epochs: int
     seed: int
@@ -67,34 +70,35 @@ class Budget:
 
 @dataclass(frozen=True)
 class Run:
-    """One attempt, complete."""
+    """An attempt, complete."""
 
     number: int  # 0 is the baseline
     status: RunStatus
     folder: str  # its name in the archive
-    metrics: dict[str, Any] = field(
-        default_factory=dict
-    )  # final_info.json, plain numbers and texts only
+    # final_info.json, plain numbers and texts only.
+    metrics: dict[str, Any] = field(default_factory=dict)
     value: float | None = None  # of the metric that runs are compared by
-    message: str = ""  # what went wrong, for the coder
-    seconds: float = 0.0  # wall clock of the training process, and of the prediction: work may be moved from one to the other
-    cpu_seconds: float = 0.0  # of the same, with all that they started
+    message: str = ""  # the reason of a failure, for the coder
+    # Wall clock of the training process, and of the prediction: work may be moved from one to the
+    # other.
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0  # of the same, with all processes that they started
     self_reported: bool = False  # the number comes from code that the coder edits
     environment: str = ""  # key of what it ran with; the packages are in its environment.json
-    variables: dict[str, str] = field(
-        default_factory=dict
-    )  # how the harness's decisions reached the program
-    used: dict[str, int] = field(
-        default_factory=dict
-    )  # the most at one time: memory (bytes), processes, disk (bytes)
-    sandbox: str = "none"  # that it was trained in
-    network: bool = False  # it could use the network
+    # How the harness's decisions reached the program.
+    variables: dict[str, str] = field(default_factory=dict)
+    # The most at one time: memory (bytes), processes, disk (bytes).
+    used: dict[str, int] = field(default_factory=dict)
+    sandbox: str = "none"  # the sandbox that it was trained in
+    network: bool = False  # the program could use the network
 
     @property
     def ok(self) -> bool:
+        """True for a success."""
         return self.status is RunStatus.SUCCESS
 
     def save(self) -> dict[str, Any]:
+        """Return the run as it is stored."""
         return asdict(self) | {"status": self.status.value}
 
 
@@ -102,44 +106,39 @@ _ADDED = ("environment", "used", "sandbox", "network")  # which older archives l
 
 
 def load_run(folder: RunFolder) -> Run:
-    """Raises Fault("archive", ...) where the result is gone or damaged."""
+    """Return a stored run. Raises Fault("archive", ...) if the result is gone or damaged."""
     stored = read_json(folder.result)
+    names = [name for name in Run.__dataclass_fields__ if name != "status"]
     try:
-        kept = {
-            name: stored[name]
-            for name in Run.__dataclass_fields__
-            if name != "status" and (name in stored or name not in _ADDED)
-        }
-        return _typed(Run(**kept, status=RunStatus(stored["status"])))
+        fields = {name: stored[name] for name in names if name in stored or name not in _ADDED}
+        run = Run(**fields, status=RunStatus(stored["status"]))
+        _check_types(run)
     except (KeyError, TypeError, ValueError) as error:
         raise Fault("archive", f"{folder.result}: not a result of this version: {error}") from error
-
-
-def _typed(run: Run) -> Run:
-    """The same. Raises ValueError for what was edited by hand to another type than is computed with."""
-    texts, parts = (
-        (run.folder, run.message, run.environment, run.sandbox),
-        (run.metrics, run.variables, run.used),
-    )
-    numbers = (run.number, run.seconds, run.cpu_seconds, 0 if run.value is None else run.value)
-    if not all(isinstance(text, str) for text in texts) or not all(
-        isinstance(part, dict) for part in parts
-    ):
-        raise ValueError("a field has another type")
-    if any(finite(number) is None for number in numbers):
-        raise ValueError("a number is none")
     return run
 
 
+def _check_types(run: Run) -> None:
+    """Raise ValueError for what was edited by hand to another type than is computed with."""
+    texts = (run.folder, run.message, run.environment, run.sandbox)
+    parts = (run.metrics, run.variables, run.used)
+    of_type = [isinstance(text, str) for text in texts]
+    of_type += [isinstance(part, dict) for part in parts]
+    if not all(of_type):
+        raise ValueError("a field has another type")
+    numbers = [run.number, run.seconds, run.cpu_seconds]
+    if run.value is not None:
+        numbers.append(run.value)
+    if None in map(finite, numbers):
+        raise ValueError("a number is none")
+
+
 def own_values(run: Run, most: int = 12) -> str:
-    """What main.py logged besides the usual, as one line: `depth_share 0.50, ...`."""
-    found = {
-        key.removeprefix("logged/"): value
-        for key, value in run.metrics.items()
-        if key.startswith("logged/")
-    }
-    return ", ".join(
-        f"{name} {value:.4g}"
-        for name, value in list(found.items())[:most]
-        if isinstance(value, (int, float))
-    )
+    """Return in a line what main.py logged besides the usual: `depth_share 0.50, ...`."""
+    logged = [key for key in run.metrics if key.startswith("logged/")]
+    values = []
+    for key in logged[:most]:
+        value = run.metrics[key]
+        if isinstance(value, (int, float)):
+            values.append(f"{key.removeprefix('logged/')} {value:.4g}")
+    return ", ".join(values)

@@ -1,4 +1,7 @@
-"""verdict.json: what stands in it, and reading it again. Imports little: tables of a thousand experiments wait for it."""
+"""This record is verdict.json: its version, its classes and how it is read.
+
+Imports little: tables of a thousand experiments wait for it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from agent.util.files import read_json
 
 SCHEMA = 3  # another number with every field that comes or goes
 CLASSES = ("supported", "not_supported", "inconclusive", "not_implemented", "no_result", "invalid")
-TIME_RATIO, PARAMETER_RATIO = 1.5, 1.25  # from here a price is marked
+# From these ratios on a price is marked.
+TIME_RATIO = 1.5
+PARAMETER_RATIO = 1.25
 
 
 class OldFormat(Fault):
@@ -18,7 +23,10 @@ class OldFormat(Fault):
 
 
 def load_verdict(archive: Archive) -> dict[str, Any] | None:
-    """What was decided; None where nothing was yet. Raises Fault for a damaged one, OldFormat for one of another version."""
+    """Return what was decided; None where nothing was yet.
+
+    Raises Fault for a damaged one, OldFormat for one of another version.
+    """
     if not archive.verdict.is_file():
         return None
     remedy = f"`python launch.py verdict {archive.folder}` computes it again"

@@ -28,7 +28,8 @@ from agent.task.contract import REQUIREMENTS
 from agent.task.dataset import prepare
 from agent.task.scaffold import Scaffold
 from agent.util.errors import Fault, UserError
-from agent.util.files import append_line, new_stamped, read_events, read_json, write_json
+from agent.util.files import append_line, read_events, read_json, write_json
+from agent.util.stamped import new_stamped
 from agent.verdict.decide import decide
 
 DEVIATIONS = 3

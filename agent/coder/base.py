@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.archive.commentary import NO_MODEL
+from agent.util.hashes import short_hash
 
 COMPLETED = "ALL_COMPLETED"
 
@@ -109,4 +109,4 @@ class ModelConfig:
         """The same for the same model; for a recording it is the replies that count, not where they lie."""
         if self.replies is None:
             return self.name
-        return "replay:" + hashlib.sha256(json.dumps(self.replies).encode()).hexdigest()[:16]
+        return "replay:" + short_hash(json.dumps(self.replies))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from agent.archive.gist import _LAST, _START
+from agent.archive.gist import LAST_LINES, TRACEBACK
 from agent.task.contract import MAIN
 from agent.util.text import bound, clean
 
@@ -19,12 +19,14 @@ _FRAME = re.compile(r'  File "(?P<path>[^"]*)", line (?P<line>\d+)(, in (?P<wher
 def explain(execution: Execution, stdout: str, stderr: str) -> str:
     """The exception and the frames of main.py; else how it ended and its last lines. Bounded."""
     if execution.limit:
-        return f"{execution.stopped} {_LAST}\n{_last(stdout, stderr)}"
-    if _START in (errors := clean(stderr)):
-        return bound(_own_frames(errors[errors.rindex(_START) :]))
+        return f"{execution.stopped} {LAST_LINES}\n{_last(stdout, stderr)}"
+    if TRACEBACK in (errors := clean(stderr)):
+        return bound(_own_frames(errors[errors.rindex(TRACEBACK) :]))
     if execution.exit_code < 0:
-        return f"It was killed by signal {-execution.exit_code}. {_LAST}\n{_last(stdout, stderr)}"
-    return f"It ended with exit code {execution.exit_code}. {_LAST}\n{_last(stdout, stderr)}"
+        return (
+            f"It was killed by signal {-execution.exit_code}. {LAST_LINES}\n{_last(stdout, stderr)}"
+        )
+    return f"It ended with exit code {execution.exit_code}. {LAST_LINES}\n{_last(stdout, stderr)}"
 
 
 def _own_frames(traceback: str) -> str:

@@ -8,7 +8,6 @@ that finds the labels on the disk.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from typing import NamedTuple
 
@@ -21,8 +20,8 @@ from agent.execution.local import execute
 from agent.execution.request import Request
 from agent.task.contract import CHECKPOINT, IMAGES, PREDICTIONS
 from agent.task.dataset import Dataset
-from agent.task.scoring import _read_scores
-from agent.util.files import copy_files, disk_faults, read_untrusted, remove
+from agent.task.scoring import grade, read_scores
+from agent.util.files import copy_files, disk_faults, read_untrusted, read_untrusted_text, remove
 
 
 class Grade(NamedTuple):
@@ -66,20 +65,11 @@ def predict_and_grade(
     ):  # copies, and rows in an order that nobody knows any more
         remove(folder.predict / spent)
     if not execution.ok:
-        output = [
-            (read_untrusted(log) or b"").decode("utf-8", "replace")
-            for log in (request.stdout, request.stderr)
-        ]
-        problem = (
-            f"Predicting with the trained model failed:\n{explain(execution, output[0], output[1])}"
-        )
-        return Grade(None, problem, *used)
-    scores, problem = _read_scores(data, (len(labels), dataset.info["classes"]))
+        stdout, stderr = map(read_untrusted_text, (request.stdout, request.stderr))
+        reason = explain(execution, stdout, stderr)
+        return Grade(None, f"Predicting with the trained model failed:\n{reason}", *used)
+    scores, problem = read_scores(data, (len(labels), dataset.info["classes"]))
     if scores is None:
         return Grade(None, problem, *used)
-    ordered = np.empty_like(scores)
-    ordered[secret] = scores
-    right = ordered.argmax(1) == labels
-    bounds = np.cumsum([len(part[1]) for part in parts.values()])[:-1]
-    correct = dict(zip(parts, np.split(right, bounds), strict=True))
-    return Grade(Score(correct, hashlib.sha256(ordered.tobytes()).hexdigest()[:16]), "", *used)
+    labels_of = {split: part[1] for split, part in parts.items()}
+    return Grade(grade(scores, secret, labels_of), "", *used)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from agent.archive.paths import RunFolder
 from agent.archive.run import NAME, Budget, Metric, Run, RunStatus
 from agent.execution.failure import explain
-from agent.util.files import read_untrusted, write_bytes
+from agent.util.files import read_untrusted, read_untrusted_text, write_bytes
 from agent.util.text import clean, finite
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ def read_run(number: int, folder: RunFolder, execution: Execution, metric: Metri
         used=asdict(execution.used),
     )
     if not execution.ok:
-        message = explain(execution, _text(folder.stdout), _text(folder.stderr))
+        message = explain(
+            execution, read_untrusted_text(folder.stdout), read_untrusted_text(folder.stderr)
+        )
         limit = execution.limit or ("memory" if _OUT_OF_MEMORY.search(message) else "")
         return replace(run, status=_OF_LIMIT[limit], message=message)
     info, problem = _final_info(folder.work)
@@ -103,7 +105,3 @@ def _plain(value: Any) -> str | float | int | bool | None:
     if isinstance(value, str):
         return clean(value).replace("\n", " ")[:200]
     return value if isinstance(value, bool) or finite(value) is not None else None
-
-
-def _text(path: Path) -> str:
-    return (read_untrusted(path) or b"").decode("utf-8", "replace")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from contextlib import AbstractContextManager, nullcontext
@@ -25,6 +24,7 @@ from agent.task.dataset import Dataset, prepare
 from agent.task.scaffold import Workspace
 from agent.util.errors import Fault
 from agent.util.files import append_event, write_bytes, write_json
+from agent.util.hashes import short_hash
 from agent.util.observer import Observer
 
 
@@ -130,7 +130,7 @@ def experiment_key(settings: Settings, workbench: Workbench) -> str:
         budget,
         workbench.baseline_key,
     ]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return short_hash(json.dumps(parts, sort_keys=True, default=str))
 
 
 def create(settings: Settings, workbench: Workbench) -> Archive:
@@ -160,7 +160,7 @@ def _config(settings: Settings, workbench: Workbench) -> dict:
         "idea": idea.title,
         "slug": idea.slug,
         "source": str(idea.path),
-        "idea_sha": hashlib.sha256(idea.path.read_bytes()).hexdigest()[:16],
+        "idea_sha": short_hash(idea.path.read_bytes()),
         "front_matter": idea.settings,
         "model": settings.model.name,
         "judge": options.judge,

@@ -23,7 +23,7 @@ from agent.gate.liveness import Trace, changed_recipe, compare, not_live, read_t
 from agent.gate.syntax import unreadable
 from agent.task.contract import MAIN, REQUIREMENTS, environment_variables
 from agent.task.scaffold import Workspace
-from agent.util.files import copy_files, read_untrusted
+from agent.util.files import copy_files, read_untrusted_text
 from agent.util.flake8 import flake8
 from agent.util.text import bound, clean
 
@@ -204,8 +204,8 @@ def smoke_arm(
     variables |= environment.variables
     execution = execute(workbench.request(folder, logs, SMOKE_SECONDS, variables, threads))
     if not execution.ok:
-        output = [(read_untrusted(log) or b"").decode("utf-8", "replace") for log in logs]
-        return None, explain(execution, output[0], output[1]), execution.seconds
+        stdout, stderr = map(read_untrusted_text, logs)
+        return None, explain(execution, stdout, stderr), execution.seconds
     return *read_trace(folder / "trace.json"), execution.seconds
 
 

@@ -17,8 +17,9 @@ from typing import Any
 from agent.archive.queue import FOLDER, LOCK, STATE, QueueEntry, QueueState
 from agent.experiment.idea import Idea
 from agent.util.errors import Fault
-from agent.util.files import new_stamped, write_json
+from agent.util.files import write_json
 from agent.util.locks import locked
+from agent.util.stamped import new_stamped
 
 
 class Recorder:

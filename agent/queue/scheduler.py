@@ -12,7 +12,7 @@ from typing import Any
 from agent.archive.lookup import experiments
 from agent.archive.paths import Archive, experiment_lock
 from agent.archive.provenance import commit
-from agent.archive.spending import spent
+from agent.archive.session import spent
 from agent.coder.aider import AiderCoder
 from agent.execution.workbench import Workbench
 from agent.experiment.controls import train_missing

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from agent.archive.paths import Archive, RunFolder
 from agent.archive.run import NAME
-from agent.util.files import read_events, read_untrusted
+from agent.util.files import read_events, read_untrusted_text
 from agent.util.text import finite
 
 METRICS = {
@@ -109,7 +109,7 @@ def _read(folder: RunFolder, run: str, group: str, *, confirming: bool = False) 
 
 def read_rows(folder: RunFolder) -> list[dict[str, float]]:
     """The finite numbers of metrics.csv, a dictionary an epoch; [] where there is none that can be read."""
-    text = (read_untrusted(folder.metrics) or b"").decode("utf-8", "replace")
+    text = read_untrusted_text(folder.metrics)
     rows = []
     try:
         for row in csv.DictReader(io.StringIO(text.replace("\0", ""))):

@@ -15,7 +15,7 @@ from agent.archive.history import History
 from agent.archive.lookup import candidates
 from agent.archive.paths import Archive, experiment_lock
 from agent.archive.run import Metric
-from agent.archive.spending import spent
+from agent.archive.session import spent
 from agent.archive.verdict import CLASSES, OldFormat, load_verdict
 from agent.util.errors import Fault
 from agent.util.files import read_events, read_json

@@ -1,5 +1,4 @@
-"""What is measured: data, splits, hidden labels, scoring, the scaffold and the contract with its
-program.
+"""This room says what is measured: data, splits, hidden labels, scoring, scaffold and contract.
 
 It describes; programs are started elsewhere.
 """

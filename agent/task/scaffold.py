@@ -1,4 +1,4 @@
-"""The editable copy of the scaffold: made once, edited by the coder, copied for every run."""
+"""The scaffold is copied once; the coder edits the copy, which is copied again for every run."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ class Scaffold:
 
     @property
     def open(self) -> bool:
+        """True for a scaffold that reports its own numbers."""
         return not (self.folder / PROTOCOL).is_file()
 
     @property
     def requirements(self) -> Path:
-        """Its own requirements.txt, else those of the scaffold that comes with Assay."""
+        """Its own requirements.txt, else that of the scaffold that comes with Assay."""
         own = self.folder / REQUIREMENTS
         return own if own.is_file() else DEFAULT_SCAFFOLD / REQUIREMENTS
 
     @property
     def own_requirements(self) -> str:
-        """The text of its own requirements.txt, '' where it has none: what a workspace begins with."""
+        """The text of its own requirements.txt, with which a workspace begins; '' for none."""
         own = self.folder / REQUIREMENTS
         return own.read_text(encoding="utf-8") if own.is_file() else ""
 
@@ -41,66 +42,79 @@ class Scaffold:
         """A hash over the names and the bytes of all its files."""
         digest = hashlib.sha256()
         for path in sorted(self.folder.rglob("*")):
-            if path.is_file() and not any(
-                fnmatch(part, pattern)
-                for part in path.relative_to(self.folder).parts
-                for pattern in NOT_CODE
-            ):
-                digest.update(
-                    f"{path.relative_to(self.folder)}\0{path.stat().st_size}\0".encode()
-                    + path.read_bytes()
-                )
+            name = path.relative_to(self.folder)
+            if path.is_file() and not any(map(_is_left_behind, name.parts)):
+                digest.update(f"{name}\0{path.stat().st_size}\0".encode())
+                digest.update(path.read_bytes())
         return digest.hexdigest()[:16]
 
 
+def _is_left_behind(part: str) -> bool:
+    return any(fnmatch(part, pattern) for pattern in NOT_CODE)
+
+
 def find_scaffold(folder: Path) -> Scaffold:
-    if not (folder / MAIN).is_file():
+    """Return the scaffold in a folder. Raises UserError where there is none to be used."""
+    main = folder / MAIN
+    requirements = folder / REQUIREMENTS
+    if not main.is_file():
         raise UserError(f"scaffold {folder}: has no {MAIN}")
-    if (folder / MAIN).is_symlink() or (folder / REQUIREMENTS).is_symlink():
-        raise UserError(
-            f"scaffold {folder}: {MAIN} and {REQUIREMENTS} must be files of their own, not links"
-        )
+    if main.is_symlink() or requirements.is_symlink():
+        problem = f"{MAIN} and {REQUIREMENTS} must be files of their own, not links"
+        raise UserError(f"scaffold {folder}: {problem}")
     return Scaffold(folder)
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where the coder edits. No model-written process ever runs in here."""
+    """The folder in which the coder edits. No model-written process ever runs in here."""
 
     folder: Path
 
     @property
     def editable(self) -> list[str]:
-        return [name for name in (MAIN, REQUIREMENTS) if (self.folder / name).is_file()]
+        """The names of the files that the coder may edit."""
+        names = (MAIN, REQUIREMENTS)
+        return [name for name in names if (self.folder / name).is_file()]
 
     def create(self, scaffold: Scaffold, dataset: dict | None) -> None:
-        """Copy the scaffold; main.py of a scaffold with a protocol is a template and is rendered for the data set."""
-        from agent.util.templates import (
-            render_text,  # here: tables of many experiments do without jinja2
-        )
+        """Copy the scaffold.
+
+        Where it has a protocol, its main.py is a template and is rendered for the data set.
+        """
+        # Imported here: tables of many experiments do without jinja2.
+        from agent.util.templates import render_text
 
         copy_files(scaffold.folder, self.folder)
-        main = self.folder / MAIN
         if not scaffold.open:
-            write_text(main, render_text(main.read_text(encoding="utf-8"), dataset=dataset))
-        if not (self.folder / REQUIREMENTS).is_file():
-            write_text(self.folder / REQUIREMENTS, "")
+            main = self.folder / MAIN
+            template = main.read_text(encoding="utf-8")
+            write_text(main, render_text(template, dataset=dataset))
+        requirements = self.folder / REQUIREMENTS
+        if not requirements.is_file():
+            write_text(requirements, "")
 
     def fingerprint(self) -> str:
-        """A hash over the editable files: whether a turn changed anything is read here, not in a reply."""
+        """Return a hash over the editable files.
+
+        It shows if a turn changed anything; no reply is trusted to say so.
+        """
         digest = hashlib.sha256()
         for name in self.editable:
-            digest.update(f"{name}\0".encode() + (self.folder / name).read_bytes())
+            digest.update(f"{name}\0".encode())
+            digest.update((self.folder / name).read_bytes())
         return digest.hexdigest()[:16]
 
     def read(self) -> dict[str, str]:
-        """The editable files, name -> text."""
-        return {
-            name: (self.folder / name).read_bytes().decode("utf-8", "surrogateescape")
-            for name in self.editable
-        }
+        """Return the editable files, name -> text."""
+        return {name: self._text(name) for name in self.editable}
+
+    def _text(self, name: str) -> str:
+        data = (self.folder / name).read_bytes()
+        return data.decode("utf-8", "surrogateescape")
 
     def write(self, files: dict[str, str]) -> None:
         """Set the editable files to what read() gave earlier."""
         for name, text in files.items():
-            write_bytes(self.folder / name, text.encode("utf-8", "surrogateescape"))
+            data = text.encode("utf-8", "surrogateescape")
+            write_bytes(self.folder / name, data)

@@ -1,9 +1,10 @@
-"""Run as a program by the experiments' interpreter (the harness has no torch): a torchvision data set -> one npz file.
+"""This program reads one of torchvision's data sets into an npz file.
 
     python torchvision_reader.py NAME OUT.npz CACHE [ROOT]
 
-ROOT may be read-only. What lies there is used as it is where torchvision finds it whole; otherwise it is copied into
-CACHE, where torchvision checks the md5 sums, unpacks, and downloads what is missing or damaged.
+The experiments' interpreter runs it: the harness has no torch. ROOT may be read-only. What lies
+there is used as it is where torchvision finds it whole; otherwise it is copied into CACHE, where
+torchvision checks the md5 sums, unpacks, and downloads what is missing or damaged.
 """
 
 import shutil
@@ -23,6 +24,7 @@ CLASSES = {
 
 
 def load(name: str, cache: Path, root: "Path | None") -> dict:
+    """Return the arrays of a data set, from root if it lies there whole, else through cache."""
     kind, folder = CLASSES[name]
     if root is not None:
         try:
@@ -36,19 +38,25 @@ def load(name: str, cache: Path, root: "Path | None") -> dict:
 
 
 def arrays(kind: type, root: Path, *, download: bool) -> dict:
-    """Images as uint8 [n, size, size, channels], labels as int64 [n], of the official train and test sets."""
-    found = {}
+    """Return the official train and test sets.
+
+    Images are uint8 [n, size, size, channels], labels int64 [n].
+    """
+    parts = {}
     for part, train in (("train", True), ("test", False)):
         data = kind(str(root), train=train, download=download)
         images = np.asarray(data.data, dtype=np.uint8)
-        found[f"{part}_images"] = images if images.ndim == 4 else images[..., None]
-        found[f"{part}_labels"] = np.asarray(data.targets, dtype=np.int64)
-    return found
+        if images.ndim != 4:
+            images = images[..., None]
+        parts[f"{part}_images"] = images
+        parts[f"{part}_labels"] = np.asarray(data.targets, dtype=np.int64)
+    return parts
 
 
 if __name__ == "__main__":
     name, out, cache, *root = sys.argv[1:]
     try:
-        np.savez(out, **load(name, Path(cache), Path(root[0]) if root else None))
+        parts = load(name, Path(cache), Path(root[0]) if root else None)
+        np.savez(out, **parts)
     except (RuntimeError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")

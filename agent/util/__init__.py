@@ -1,4 +1,4 @@
-"""Errors, files, locks, texts, secrets, templates, the observer: what every room needs.
+"""This room holds what every room needs: errors, files, locks, texts, secrets, templates.
 
-Imports nothing of ours and knows no word of research.
+It imports nothing of ours and knows no word of research.
 """

@@ -1,4 +1,4 @@
-"""TODO: docstring."""
+"""This module says where downloads, data sets and environments are kept between experiments."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """$ASSAY_CACHE, else assay under the user's cache folder."""
+    """Return $ASSAY_CACHE, else the folder assay under the user's cache folder."""
     if folder := os.environ.get("ASSAY_CACHE"):
         return Path(folder).expanduser().resolve()
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")).expanduser() / "assay"
+    parent = os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")
+    return Path(parent).expanduser() / "assay"

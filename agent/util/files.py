@@ -1,8 +1,10 @@
-"""Reading and writing that survives kills and lies: whole files, append-only lines, untrusted files.
+"""Reading and writing here survive kills and lies: whole files, appended lines, untrusted files.
 
-Covered: a process killed, a disk filled or power lost at any point leaves whole files, and at most one torn last line in a
-.jsonl file, which is dropped when read and cut off before the next append. What was said to be written is on disk with its name.
-Not covered: a disk that loses what fsync promised; a file system whose folders cannot be synced (the names may then be lost).
+Covered: a process killed, a disk filled or power lost at any point leaves whole files, and at most
+one torn last line in a .jsonl file, which is dropped when read and cut off before the next append.
+What was reported as written is on disk with its name.
+Not covered: a disk that loses what fsync promised; a file system whose folders cannot be synced
+(the names may then be lost).
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
 from io import RawIOBase
 from pathlib import Path
 from typing import Any
@@ -39,18 +40,20 @@ NOT_CODE = (
     "wandb",
 )
 MAX_TEXT_BYTES = 4 * 2**20  # of a file that a run left, when it is read or copied
-STAMP = "%Y%m%dT%H%M%SZ"  # names of folders: in the order of time, and the same everywhere
-TAIL_BYTES = (
-    2**16
-)  # read of a .jsonl file to find its last whole line; more where that line is longer
+# So much of a .jsonl file is read to find its last whole line; more where that line is longer.
+TAIL_BYTES = 2**16
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write whole or not at all. A full or read-only disk becomes a Fault that names the path."""
+    """Write a text whole or not at all, without secrets. Raises Fault("disk", ...)."""
     write_bytes(path, redact(text).encode("utf-8", "replace"))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; it is on disk before this returns.
+
+    A full or read-only disk becomes a Fault that names the path.
+    """
     aside = path.with_name(f".{path.name}.part")
     with disk_faults(path):
         make_folder(path.parent)
@@ -67,53 +70,66 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, whole or not at all, without secrets."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """An object that we wrote. Raises Fault("archive", ...) where it is gone or damaged."""
+    """Return an object that we wrote. Raises Fault("archive", ...) if it is gone or damaged."""
     try:
         value = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise Fault("archive", f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise Fault("archive", f"{path}: {reason}") from error
     if not isinstance(value, dict):
         raise Fault("archive", f"{path}: not an object")
     return value
 
 
 def append_event(path: Path, event: str, **fields: Any) -> None:
-    """One line, on disk before this returns. Its time is for people: no decision reads it."""
-    append_line(path, {"time": round(time.time(), 3), "event": event, **fields})
+    """Append an event, on disk before this returns.
+
+    Its time is for people: no decision reads it.
+    """
+    now = round(time.time(), 3)
+    append_line(path, {"time": now, "event": event, **fields})
 
 
 def append_line(path: Path, value: dict[str, Any]) -> None:
-    """Append one JSON line; a torn last line, left by a killed process, is cut off first.
+    """Append a JSON line; a torn last line, left by a killed process, is cut off first.
 
     A line that the disk cannot take whole is taken back.
     """
-    line = (redact(json.dumps(value)) + "\n").encode("utf-8", "replace")
+    text = redact(json.dumps(value)) + "\n"
+    line = text.encode("utf-8", "replace")
     with disk_faults(path):
-        new = not path.exists()
+        is_new = not path.exists()
         with open(path, "ab+", buffering=0) as file:
-            fcntl.flock(
-                file, fcntl.LOCK_EX
-            )  # two processes may append at once: one would cut off the other's half
-            end = _end_of_whole_lines(file)
-            file.truncate(end)
-            try:
-                rest = memoryview(line)
-                while rest:
-                    rest = rest[file.write(rest) or 0 :]
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(end)
-                raise
-        if new:
+            # Two processes may append at once: one would cut off the other's half.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            _append_whole(file, line)
+        if is_new:
             sync(path.parent)
 
 
+def _append_whole(file: RawIOBase, line: bytes) -> None:
+    end = _end_of_whole_lines(file)
+    file.truncate(end)
+    try:
+        rest = memoryview(line)
+        while rest:
+            rest = rest[file.write(rest) or 0 :]
+        os.fsync(file.fileno())
+    except OSError:
+        file.truncate(end)
+        raise
+
+
 def read_events(path: Path) -> list[dict[str, Any]]:
-    """All whole lines; [] where there is no file. Raises Fault("archive", ...) for a damaged line and an unreadable file."""
+    """Return all whole lines of a .jsonl file; [] where there is no file.
+
+    Raises Fault("archive", ...) for a damaged line and an unreadable file.
+    """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -121,7 +137,8 @@ def read_events(path: Path) -> list[dict[str, Any]]:
     except OSError as error:
         raise Fault("archive", f"{path}: {error.strerror}") from error
     events = []
-    for number, line in enumerate(data[: _whole(data)].split(b"\n")[:-1], 1):
+    whole = data[: _whole(data)]
+    for number, line in enumerate(whole.split(b"\n")[:-1], 1):
         try:
             event = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -133,8 +150,12 @@ def read_events(path: Path) -> list[dict[str, Any]]:
 
 
 def _end_of_whole_lines(file: RawIOBase) -> int:
-    """Where the next line goes. Only the tail is read: these files grow long, and are appended to often."""
-    size, length = file.seek(0, os.SEEK_END), TAIL_BYTES
+    """Return where the next line goes.
+
+    Only the tail is read: these files grow long, and are appended to often.
+    """
+    size = file.seek(0, os.SEEK_END)
+    length = TAIL_BYTES
     while True:
         start = file.seek(max(0, size - length))
         tail = file.read(size - start) or b""
@@ -144,10 +165,10 @@ def _end_of_whole_lines(file: RawIOBase) -> int:
 
 
 def _whole(data: bytes) -> int:
-    """How many bytes of a .jsonl file, or of a tail of it that holds its last line, are whole lines.
+    """Return how many bytes of a .jsonl file are whole lines, or of a tail with its last line.
 
-    What follows the last newline is torn. So is a last line with a zero byte, as no JSON has one: the file had grown when
-    the power failed, and its content had not arrived.
+    What follows the last newline is torn. So is a last line with a zero byte, as no JSON has one:
+    the file had grown when the power failed, and its content had not arrived.
     """
     end = data.rfind(b"\n") + 1
     start = data.rfind(b"\n", 0, max(0, end - 1)) + 1
@@ -155,16 +176,26 @@ def _whole(data: bytes) -> int:
 
 
 def read_untrusted(path: Path, limit: int = MAX_TEXT_BYTES) -> bytes | None:
-    """The first `limit` bytes of a regular file that a run left; None where it is absent, a link or anything else."""
+    """Return the first `limit` bytes of a regular file that a run left.
+
+    None where it is absent, a link or anything else.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode) or path.parent.is_symlink():
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode) or path.parent.is_symlink():
         os.close(descriptor)
         return None
     with open(descriptor, "rb") as file:
         return file.read(limit)
+
+
+def read_untrusted_text(path: Path, limit: int = MAX_TEXT_BYTES) -> str:
+    """Return what read_untrusted() reads as text, '' for None. Not yet made fit to be shown."""
+    data = read_untrusted(path, limit) or b""
+    return data.decode("utf-8", "replace")
 
 
 def copy_files(source: Path, target: Path) -> None:
@@ -183,48 +214,26 @@ def copy_files(source: Path, target: Path) -> None:
 
 
 def free_bytes(folder: Path) -> int:
-    """That can still be written; 0 where no further file can be made. Not covered: quotas."""
+    """Return how much can still be written, 0 where no further file can be made.
+
+    Not covered: quotas.
+    """
     free = os.statvfs(folder)
-    return 0 if free.f_files and not free.f_favail else free.f_bavail * free.f_frsize
+    if free.f_files and not free.f_favail:
+        return 0
+    return free.f_bavail * free.f_frsize
 
 
 def make_folder(folder: Path) -> None:
-    """With its parents, each on disk."""
+    """Make a folder with its parents, each on disk."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in missing:
         sync(path.parent)
 
 
-def new_stamped(parent: Path) -> Path:
-    """Make parent/<UTC stamp>/, at least a second after every other one there: the order of the names is the order in which
-    they were made, also after the clock was set back.
-    """
-    with disk_faults(parent):
-        make_folder(parent)
-        while True:
-            made = [stamp for path in parent.iterdir() if (stamp := _stamp_of(path))]
-            now = datetime.now(timezone.utc)
-            folder = parent / max(
-                [now, *(stamp + timedelta(seconds=1) for stamp in made)]
-            ).strftime(STAMP)
-            try:
-                folder.mkdir()
-            except FileExistsError:  # another process was quicker
-                continue
-            sync(parent)
-            return folder
-
-
-def _stamp_of(path: Path) -> datetime | None:
-    try:
-        return datetime.strptime(path.name, STAMP).replace(tzinfo=timezone.utc)
-    except ValueError:
-        return None
-
-
 def sync_tree(folder: Path) -> None:
-    """sync() all in a folder, contents before names; nothing where it is absent or a link."""
+    """Bring all in a folder to the disk, contents before names; do nothing for a link."""
     if folder.is_symlink():
         return
     for path, _, names in os.walk(folder, topdown=False):
@@ -234,7 +243,10 @@ def sync_tree(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Bring a file's content, or a folder's list of names, to the disk. A link, or whatever is neither, is left alone."""
+    """Bring a file's content, or a folder's list of names, to the disk.
+
+    A link, or whatever is neither, is left alone.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
@@ -246,10 +258,8 @@ def sync(path: Path) -> None:
         if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
             os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (
-            errno.EINVAL,
-            errno.ENOTSUP,
-        ):  # some network file systems cannot sync a folder
+        # Some network file systems cannot sync a folder.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
         os.close(descriptor)
@@ -257,19 +267,22 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def disk_faults(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses while inside into a Fault("disk", ...) that names the path."""
     try:
         yield
     except OSError as error:
-        several = isinstance(error, shutil.Error) and isinstance(
-            error.args[0], list
-        )  # of a folder's files: [(from, to, why), ...]
-        raise Fault(
-            "disk", f"{path}: {error.args[0][0][2] if several else error.strerror or error}"
-        ) from error
+        raise Fault("disk", f"{path}: {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+        # Several of a folder's files could not be copied: [(from, to, why), ...].
+        return str(error.args[0][0][2])
+    return error.strerror or str(error)
 
 
 def remove(path: Path) -> None:
-    """A file, a link, or whatever a program made in its place; nothing where there is nothing."""
+    """Remove a file, a link, or whatever a program made in its place, if there is anything."""
     with disk_faults(path.parent):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)

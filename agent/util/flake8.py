@@ -1,4 +1,4 @@
-"""flake8's fatal codes: what would stop the program, not what it looks like."""
+"""This module runs flake8 for its fatal codes: what would stop a program, not its looks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ SECONDS = 60
 
 
 def flake8(file: Path) -> str:
-    """Findings with their source lines, '' where there are none. `# noqa` hides nothing."""
-    # -I: without it Python would import flake8.py, argparse.py, ... lying beside the file, and so execute them.
+    """Return the findings with their source lines, '' for none. `# noqa` hides nothing."""
+    # -I: without it Python would import flake8.py, argparse.py, ... lying beside the file, and so
+    # execute them.
     command = [
         sys.executable,
         "-I",
@@ -22,10 +23,11 @@ def flake8(file: Path) -> str:
         "--disable-noqa",
         "--show-source",
         f"--select={FATAL}",
+        file.name,
     ]
     try:
         done = subprocess.run(
-            [*command, file.name],
+            command,
             cwd=file.parent,
             capture_output=True,
             timeout=SECONDS,

@@ -1,4 +1,4 @@
-"""Locks that the kernel drops with their owner, so a dead owner holds nothing."""
+"""These locks are dropped by the kernel with their owner, so a dead owner holds nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ PATIENCE = 0.2  # seconds: who only looks whether a lock is held (is_locked) hol
 
 @contextmanager
 def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
-    """Hold an exclusive lock on path while inside. Where another live process holds it: wait, or yield False."""
+    """Hold an exclusive lock on path while inside, and yield True.
+
+    Where another live process holds it: wait for that, or yield False.
+    """
     with disk_faults(path):
         make_folder(path.parent)
         file = open(path, "ab")  # noqa: SIM115
@@ -30,9 +33,12 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
 
 
 def _take(descriptor: int, deadline: float, wait: bool) -> bool:
+    if wait:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return True
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
             if time.monotonic() > deadline:
@@ -41,7 +47,7 @@ def _take(descriptor: int, deadline: float, wait: bool) -> bool:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a live process holds the lock on path. Needs no right to write."""
+    """Return True if a live process holds the lock on path. Needs no right to write."""
     try:
         with open(path, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -54,23 +60,22 @@ def is_locked(path: Path) -> bool:
 
 @contextmanager
 def held(path: Path, seconds: float) -> Iterator[IO[bytes]]:
-    """An exclusive lock that passes to every process that inherits the file: it is held as long as one of them lives.
+    """Hold an exclusive lock that passes to every process that inherits the file.
 
-    Raises Fault("busy", ...) when it cannot be had within so many seconds.
+    The lock is held as long as one of them lives. Raises Fault("busy", ...) when it cannot be had
+    within so many seconds.
     """
     with disk_faults(path):
         file = open(path, "ab")  # noqa: SIM115
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     with file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except OSError:
-                if time.monotonic() > until:
-                    raise Fault(
-                        "busy",
-                        f"{path}: a request of an earlier command did not end within {seconds:.0f} s",
-                    ) from None
+                if time.monotonic() > deadline:
+                    reason = f"a request of an earlier command did not end within {seconds:.0f} s"
+                    raise Fault("busy", f"{path}: {reason}") from None
             time.sleep(0.05)
         yield file

@@ -1,4 +1,4 @@
-"""What the work says while it goes on, and to whom: nothing below the command line prints."""
+"""An observer hears what the work says while it goes on: nothing below the command line prints."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class Observer(Protocol):
     """Somebody who wants to know what the work is at."""
 
     def say(self, text: str, *, error: bool = False) -> None:
-        """Take one line for people."""
+        """Take a line for people."""
         ...
 
     def step(self, label: str, folder: Path | None = None) -> AbstractContextManager[None]:
-        """Hear that a step is under way while inside; folder: where its program works, if there is one."""
+        """Hear that a step is under way while inside; folder: where its program works, if any."""
         ...
 
 

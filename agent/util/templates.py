@@ -1,4 +1,7 @@
-"""Templates -> text. A variable that a template names and the caller forgot is an error, never an empty string."""
+"""Templates become text here.
+
+A variable that a template names and the caller forgot is an error, never an empty string.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from agent.util.text import clean
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEMPLATES = REPOSITORY / "templates"
-MOST_CHARACTERS = 100_000  # of one text on a page
+MOST_CHARACTERS = 100_000  # of each text on a page
 
 
 def render(template: str, **variables: Any) -> str:
@@ -26,13 +29,15 @@ def render(template: str, **variables: Any) -> str:
 
 
 def render_text(source: str, **variables: Any) -> str:
-    """Render a template given as text, a scaffold's main.py: it may name variables, and call nothing."""
+    """Render a template given as text, a scaffold's main.py.
+
+    It may name variables, and call nothing.
+    """
     try:
         return _environment().from_string(source).render(**variables)
     except TemplateError as error:
-        raise UserError(
-            f"the scaffold's main.py is not a template that can be rendered: {error}"
-        ) from error
+        problem = f"the scaffold's main.py is not a template that can be rendered: {error}"
+        raise UserError(problem) from error
 
 
 def render_page(template: str, **variables: Any) -> str:
@@ -42,11 +47,12 @@ def render_page(template: str, **variables: Any) -> str:
 
 def render_through(show: Callable[[Any], Any], template: str, **variables: Any) -> str:
     """Render a template each of whose values is shown as show() gives it."""
-    return _environment().overlay(finalize=show).get_template(template).render(**variables)
+    environment = _environment().overlay(finalize=show)
+    return environment.get_template(template).render(**variables)
 
 
 def page_macros(template: str) -> Any:
-    """The macros of a template, to be called; they return Markup."""
+    """Return the macros of a template, to be called; they return Markup."""
     return _page_environment().get_template(template).module
 
 
@@ -62,22 +68,26 @@ def _environment(*, autoescape: bool = False) -> Environment:
 
 
 def _harmless(value: Any) -> Any:
-    """A text without control characters, whoever wrote it, and not too long; Markup is ours, and was made of such texts."""
+    """Return a text without control characters, whoever wrote it, and not too long.
+
+    Markup is ours, and was put together of such texts.
+    """
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     text = clean(value, [])  # keys are blotted out when the page is written
-    return (
-        text
-        if len(text) <= MOST_CHARACTERS
-        else f"{text[:MOST_CHARACTERS]} [... {len(text) - MOST_CHARACTERS:,} characters]"
-    )
+    left_out = len(text) - MOST_CHARACTERS
+    if left_out <= 0:
+        return text
+    return f"{text[:MOST_CHARACTERS]} [... {left_out:,} characters]"
+
+
+def _stamp(time: float) -> str:
+    return datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%d %H:%M")
 
 
 @cache
 def _page_environment() -> Environment:
-    made = _environment(autoescape=True)
-    made.finalize = _harmless
-    made.filters["stamp"] = lambda time: datetime.fromtimestamp(time, timezone.utc).strftime(
-        "%Y-%m-%d %H:%M"
-    )
-    return made
+    environment = _environment(autoescape=True)
+    environment.finalize = _harmless
+    environment.filters["stamp"] = _stamp
+    return environment

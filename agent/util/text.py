@@ -1,4 +1,4 @@
-"""Untrusted text made fit for a terminal, a prompt or an archive: what it shows is all that it holds."""
+"""Untrusted text is made fit for a terminal, a prompt or an archive: it holds what it shows."""
 
 from __future__ import annotations
 
@@ -8,75 +8,87 @@ from typing import Any
 
 from agent.util.secrets import redact
 
-MAX_LINES, MAX_CHARACTERS = 40, 4000
+MAX_LINES = 40
+MAX_CHARACTERS = 4000
+LINE_CHARACTERS = 300
 
-# An operating-system command must end on its own line: else one stray byte would swallow all that follows it.
+# An operating-system command must end on its own line: else one stray byte would swallow all that
+# follows it.
 _TERMINAL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\\\)")
 
 # Also what has no width, turns the direction of what follows, or ends a line for some readers only.
 _CONTROL = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
-    r"\U000e0000-\U000e007f]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    r"\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
 
 def clean(text: str, hidden: list[str] | None = None) -> str:
-    """Without control codes; of a line that was overwritten (a progress bar) only what stood there last.
+    """Return text without control codes and secrets.
 
-    hidden: the secret values, for who cleans many texts and looks them up once.
+    Of a line that was overwritten (a progress bar) only what stood there last is kept.
+    hidden: the secret values, for a caller that looks them up once for many texts.
     """
     if text.isascii() and text.isprintable():
         return redact(text, hidden)
-    lines = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in _TERMINAL.sub("", text).split("\n")]
-    return redact(_CONTROL.sub("", "\n".join(lines)), hidden)
+    lines = _TERMINAL.sub("", text).split("\n")
+    shown = "\n".join(map(_last_state, lines))
+    return redact(_CONTROL.sub("", shown), hidden)
+
+
+def _last_state(line: str) -> str:
+    return line.rstrip("\r").rsplit("\r", 1)[-1]
 
 
 def visible(text: str) -> str:
-    """text with its control characters written out: for a diff, in which nothing may be hidden."""
-    return redact(_CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text))
+    """Return text with its control characters written out: in a diff nothing may be hidden."""
+    return redact(_CONTROL.sub(_escaped, text))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
 
 
 def finite(value: Any) -> float | None:
-    """value as a finite float; None for anything else, numbers too large for a float included."""
+    """Return value as a finite float; None for anything else, too large integers included."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
-        return float(value) if math.isfinite(value) else None
+        number = float(value)
     except OverflowError:
         return None
+    return number if math.isfinite(number) else None
 
 
 def bound(text: str, lines: int = MAX_LINES, characters: int = MAX_CHARACTERS) -> str:
-    """At most so much, from both ends; what is left out is said."""
+    """Return at most so much of a text, from both ends, with a note of what is left out."""
     rows = text.strip("\n").split("\n")
     if len(rows) > lines:
         half = lines // 2
-        rows = [*rows[:half], f"[... {len(rows) - 2 * half} lines left out ...]", *rows[-half:]]
+        note = f"[... {len(rows) - 2 * half} lines left out ...]"
+        rows = [*rows[:half], note, *rows[-half:]]
     text = "\n".join(rows)
     if len(text) > characters:
         half = characters // 2
-        text = (
-            f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
-        )
+        note = f"[... {len(text) - 2 * half} characters left out ...]"
+        text = f"{text[:half]}\n{note}\n{text[-half:]}"
     return text
 
 
 def fence(text: str) -> str:
-    """text between backticks that it cannot close itself."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    """Return text between backticks that it cannot close itself."""
+    runs = re.findall(r"`+", text)
+    longest = max(map(len, runs), default=0)
     ticks = "`" * max(3, longest + 1)
     return f"{ticks}\n{text}\n{ticks}"
 
 
-LINE_CHARACTERS = 300
-
-
 def one_line(text: str) -> str:
-    """Every run of white space as one space."""
+    """Return text with every run of white space as one space."""
     return " ".join(text.split())
 
 
 def bounded_line(text: str, most: int = LINE_CHARACTERS) -> str:
-    """Untrusted text as one line of bounded length."""
+    """Return untrusted text as one line of bounded length."""
     line = one_line(clean(text))
     return line if len(line) <= most else line[: most - 1] + "…"

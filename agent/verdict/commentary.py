@@ -8,7 +8,6 @@ Not covered: words without a number ("a clear gain" for a loss); they are shown 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -16,10 +15,11 @@ from typing import Any
 from agent.archive.commentary import CHARACTERS, Commentary
 from agent.archive.paths import Archive
 from agent.archive.run import load_run
-from agent.archive.spending import READING
+from agent.archive.session import READING
 from agent.coder.base import Answer
 from agent.util.errors import Fault
-from agent.util.files import read_untrusted
+from agent.util.files import read_untrusted_text
+from agent.util.hashes import short_hash
 from agent.util.templates import render
 from agent.util.text import bound, bounded_line, clean, fence, one_line
 from agent.verdict.numbers import readable, unfounded
@@ -56,7 +56,7 @@ def read(archive: Archive, verdict: dict[str, Any], ask: Ask) -> Commentary:
             refused=refused,
         )
         try:
-            answer = ask(f"{READING} {hashlib.sha256(prompt.encode()).hexdigest()[:8]}", prompt)
+            answer = ask(f"{READING} {short_hash(prompt, 8)}", prompt)
         except Fault as fault:  # a worker that hangs: the verdict stands all the same
             return Commentary(refused=refused, absent=bounded_line(fault.detail))
         if answer.text is None:
@@ -162,7 +162,7 @@ def _runs(archive: Archive, verdict: dict[str, Any]) -> list[str]:
 
 def _idea(archive: Archive) -> str:
     """Its text as it was given; '' where that is gone, which is no reason to lose an experiment."""
-    text = (read_untrusted(archive.idea) or b"").decode("utf-8", "replace")
+    text = read_untrusted_text(archive.idea)
     return fence(bound(clean(text), IDEA_LINES, IDEA_CHARACTERS))
 
 

@@ -13,7 +13,7 @@ from agent.archive.judgement import Criteria, Judgement
 from agent.archive.paths import Archive, RunFolder
 from agent.archive.run import Run, load_run
 from agent.archive.score import Score, load_score
-from agent.archive.spending import spent
+from agent.archive.session import spent
 from agent.execution.sandbox.policy import KINDS
 from agent.util.errors import Fault
 from agent.util.files import read_events, read_json

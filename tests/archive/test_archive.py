@@ -14,10 +14,9 @@ import pytest
 
 from agent.archive.lookup import experiments
 from agent.archive.paths import Archive, RunFolder, new_experiment, rename
-from agent.util import errors, files
+from agent.util import errors, files, stamped
 from agent.util.errors import Fault, record_bug
 from agent.util.files import (
-    STAMP,
     append_event,
     append_line,
     copy_files,
@@ -29,6 +28,7 @@ from agent.util.files import (
 )
 from agent.util.locks import locked
 from agent.util.secrets import clean_environment, redact
+from agent.util.stamped import STAMP
 
 
 def test_a_torn_last_line_is_not_read_and_is_cut_off_before_the_next(tmp_path):
@@ -338,7 +338,7 @@ class Clock(datetime):
 
 
 def test_the_order_of_names_is_the_order_of_making_also_when_the_clock_jumps(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "datetime", Clock)
+    monkeypatch.setattr(stamped, "datetime", Clock)
     made = []
     for jump in [0] * 12 + [60, -3600, 10**9, -(10**9), 0, 1]:
         monkeypatch.setattr(Clock, "told", Clock.told + timedelta(seconds=jump))

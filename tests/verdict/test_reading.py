@@ -8,7 +8,7 @@ import pytest
 
 from agent.archive.commentary import CHARACTERS, NO_MODEL, Commentary, load_commentary
 from agent.archive.paths import Archive
-from agent.archive.spending import spent
+from agent.archive.session import spent
 from agent.coder.base import Answer
 from agent.experiment.conclude import conclude
 from agent.report.write import write_reports

@@ -7,7 +7,6 @@ adds lies beside it and changes nothing of it (agent/execution/environment/addit
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import sys
@@ -22,6 +21,7 @@ from agent.execution.environment.uv import check_room, uv
 from agent.util.cache import cache_folder
 from agent.util.errors import UserError
 from agent.util.files import read_json, write_json, write_text
+from agent.util.hashes import short_hash
 from agent.util.locks import locked
 
 REQUIRED = ("torch", "torchvision", "pytorch-lightning")
@@ -103,7 +103,7 @@ def existing(python: Path, required: tuple[str, ...] = REQUIRED) -> Environment:
         raise UserError(
             f"--python {python}: lacks {', '.join(missing)}: install scaffold/requirements.txt there"
         )
-    digest = hashlib.sha256(json.dumps([packages, _platform()]).encode()).hexdigest()[:12]
+    digest = short_hash(json.dumps([packages, _platform()]), 12)
     return Environment(python.absolute(), digest, packages, fixed=True)
 
 
@@ -123,7 +123,7 @@ def _packages(python: Path) -> dict[str, str]:
 
 def _folder(requirements: Path) -> Path:
     content = "\n".join([requirements.read_text(encoding="utf-8"), _platform()])
-    return cache_folder() / "environments" / hashlib.sha256(content.encode()).hexdigest()[:12]
+    return cache_folder() / "environments" / short_hash(content, 12)
 
 
 def _build(folder: Path, requirements: Path) -> None:

@@ -18,7 +18,7 @@ from agent.execution.request import Execution, Request
 from agent.execution.sandbox.inside.privileges import landlock_version
 from agent.execution.sandbox.policy import ResourceLimits, Sandbox, bwrap_path
 from agent.util.errors import Fault, UserError
-from agent.util.files import read_untrusted
+from agent.util.files import read_untrusted_text
 
 SECONDS = 30.0
 OLDEST_LANDLOCK = 2  # before it a program could not even rename its own files
@@ -116,7 +116,7 @@ def run_program(sandbox: Sandbox, folder: Path, code: str) -> tuple[Execution, s
     (work / "main.py").write_text(code, encoding="utf-8")
     logs = folder / "out", folder / "err"
     done = execute(Request(Path(sys.executable), work, *logs, SECONDS, sandbox))
-    out, err = ((read_untrusted(log) or b"").decode("utf-8", "replace") for log in logs)
+    out, err = map(read_untrusted_text, logs)
     return done, out, err
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from agent.archive.judgement import Judgement
@@ -13,7 +12,7 @@ from agent.report.html.excerpts import Excerpts
 from agent.report.html.side_by_side import SideBySide, side_by_side
 from agent.task.contract import MAIN, REQUIREMENTS
 from agent.util.errors import Fault
-from agent.util.files import read_events, read_json, read_untrusted
+from agent.util.files import read_events, read_json, read_untrusted_text
 
 LOG_BYTES, PROMPT_BYTES, REPLY_BYTES = 6_000, 20_000, 40_000
 ROW_BYTES = 120  # of one row of a side-by-side diff, besides its lines
@@ -135,7 +134,7 @@ def _comparisons(
     found = []
     for other, title in others:
         for name in (MAIN, REQUIREMENTS):
-            old, new = (_read(one.code / name) for one in (other, folder))
+            old, new = (read_untrusted_text(one.code / name) for one in (other, folder))
             if name == MAIN or old != new:
                 sides = side_by_side(old, new)
                 fits = excerpts.spend(
@@ -147,7 +146,3 @@ def _comparisons(
                     )
                 )
     return found
-
-
-def _read(path: Path) -> str:
-    return (read_untrusted(path) or b"").decode("utf-8", "replace")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from agent.archive.gist import gist
 from agent.archive.paths import Archive, RunFolder
 from agent.archive.run import Run, load_run
-from agent.util.files import read_untrusted
+from agent.util.files import read_untrusted_text
 from agent.util.text import bounded_line
 
 CHARACTERS = 160  # of what the coder or a program says in such a line
@@ -33,7 +33,7 @@ def tell(archive: Archive) -> list[AttemptLine]:
 
 def _tell(folder: RunFolder) -> AttemptLine:
     run = load_run(folder)
-    said = (read_untrusted(folder.reply, 2**16) or b"").decode("utf-8", "replace").strip()
+    said = read_untrusted_text(folder.reply, 2**16).strip()
     return AttemptLine(
         run,
         bounded_line(_opening(said), CHARACTERS),

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from agent.archive.commentary import load_commentary
 from agent.archive.paths import Archive
-from agent.archive.spending import spent
+from agent.archive.session import spent
 from agent.report.summary import Summary
 from agent.report.terminal.verdict_text import headline
 from agent.report.text.attempt_lines import tell

@@ -13,7 +13,7 @@ from agent.report.terminal.verdict_text import verdict_block
 from agent.report.text.attempt_lines import AttemptLine, tell
 from agent.report.text.markdown import code, render_markdown
 from agent.util.diff import diff
-from agent.util.files import read_json, read_untrusted, write_text
+from agent.util.files import read_json, read_untrusted_text, write_text
 
 LINES, CHARACTERS = 600, 60_000  # of the idea and of the diff
 VERSIONS = ("torch", "pytorch-lightning", "torchvision", "numpy")
@@ -51,7 +51,7 @@ def compose(one: Summary, verdict: dict[str, Any]) -> str:
         if baseline.result.is_file()
         else []
     )
-    idea = (read_untrusted(archive.idea) or b"").decode("utf-8", "replace")
+    idea = read_untrusted_text(archive.idea)
     packages = config["provenance"]["environment"]["packages"]
     changed = _diff(archive, archive.run(chosen)) if chosen else ""
     return render_markdown(
