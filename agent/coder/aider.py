@@ -93,7 +93,12 @@ class AiderCoder:
             raise Fault(answer["status"], answer["detail"])
         return _reply(answer, time.monotonic() - started)
 
-    def ask(self, purpose: str, prompt: str, model: str | None = None) -> Answer:
+    def ask(
+        self,
+        purpose: str,
+        prompt: str,
+        model: str | None = None,
+    ) -> Answer:
         """Make one stateless request: to `model`, else the judge that was named, else the coder's.
 
         What this archive or the replayed recording already holds for the purpose is not asked for.
@@ -125,7 +130,12 @@ class AiderCoder:
         line = {"purpose": purpose, **answer, "replayed": True, "cost": 0.0}
         append_line(self._archive.session, line)
 
-    def _question(self, purpose: str, prompt: str, model: str) -> dict[str, Any]:
+    def _question(
+        self,
+        purpose: str,
+        prompt: str,
+        model: str,
+    ) -> dict[str, Any]:
         """Return the worker's message: {"text"}, or {"why"} where the model gave no reply."""
         self._worker.send(
             {
@@ -142,7 +152,8 @@ class AiderCoder:
 
     def close(self) -> None:
         """End the process, and keep what it printed."""
-        if printed := self._worker.close():
+        printed = self._worker.close()
+        if printed:
             write_text(self._archive.coder_log, printed)
 
 
@@ -177,7 +188,10 @@ def _read_recording(archive: Archive) -> _Recording:
     return _Recording(taken, unfinished=replies, history=history)
 
 
-def _reply(answer: dict[str, Any], seconds: float) -> Reply:
+def _reply(
+    answer: dict[str, Any],
+    seconds: float,
+) -> Reply:
     """Return a turn's outcome. seconds: how long it took, where no request says so itself."""
     calls = answer["calls"]
     replies = [call["reply"] for call in calls if "reply" in call]
@@ -197,5 +211,8 @@ def _reply(answer: dict[str, Any], seconds: float) -> Reply:
     )
 
 
-def _total(calls: list[dict[str, Any]], name: str) -> Any:
+def _total(
+    calls: list[dict[str, Any]],
+    name: str,
+) -> Any:
     return sum(call.get(name) or 0 for call in calls)

@@ -1,5 +1,5 @@
-"""What edits the workspace and answers single questions: the Coder protocol, its scripted twin, and
-which model is meant.
+"""The protocol of a coder, which edits the workspace and answers single questions, its scripted
+twin, and the choice of a model.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ class ScriptedCoder:
     """
 
     def __init__(
-        self, steps: list[Callable[[], str]], answers: dict[str, str] | list[str] | None = None
+        self,
+        steps: list[Callable[[], str]],
+        answers: dict[str, str] | list[str] | None = None,
     ):
         self.steps = steps
         self.answers = answers or {}
@@ -105,7 +107,7 @@ class ScriptedCoder:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Which model is asked, and how."""
+    """The choice of a model, and how it is asked."""
 
     name: str
     replies: list[dict] | None = None  # a recording that stands in for the provider

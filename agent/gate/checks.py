@@ -21,8 +21,9 @@ from agent.execution.failure import explain
 from agent.execution.local import execute
 from agent.execution.workbench import Workbench
 from agent.gate.forbidden_code import breaches
-from agent.gate.liveness import Trace, changed_recipe, compare, not_live, read_trace
+from agent.gate.liveness import changed_recipe, compare, not_live
 from agent.gate.syntax import unreadable
+from agent.gate.trace import Trace, read_trace
 from agent.task.contract import MAIN, REQUIREMENTS, environment_variables
 from agent.task.scaffold import Workspace
 from agent.util.files import copy_files, read_untrusted
@@ -112,7 +113,9 @@ def _same_file(file: Path, other: Path) -> bool:
         return both and file.readlink() == other.readlink()
     if not file.is_file() or not other.is_file():
         return False
-    return file.stat().st_size == other.stat().st_size and file.read_bytes() == other.read_bytes()
+    if file.stat().st_size != other.stat().st_size:
+        return False
+    return file.read_bytes() == other.read_bytes()
 
 
 def requirements(candidate: Candidate) -> Check:
@@ -148,9 +151,10 @@ def allowed_code(candidate: Candidate) -> Check:
     """Check that main.py leaves to protocol.py what belongs to it; an open scaffold has no such."""
     if candidate.workbench.scaffold.open:
         return Check("code", message="skipped: an open scaffold may do what it likes")
-    listed = [f"- {breach}" for breach in breaches(*candidate.source())[:MOST_BREACHES]]
-    if listed:
-        text = clean("\n".join(listed))
+    refused = breaches(*candidate.source())
+    if refused:
+        lines = [f"- {breach}" for breach in refused[:MOST_BREACHES]]
+        text = clean("\n".join(lines))
         message = f"main.py does what it may not:\n{text}\nTake it out."
         return Check("code", RunStatus.GUARD_FAILED, message)
     return Check("code")
@@ -169,7 +173,8 @@ def smoke(candidate: Candidate) -> tuple[Check, tuple[Trace, Trace] | None]:
     environment = workbench.environment_of(candidate.folder)
 
     def run_arm(arm: str) -> SmokedArm:
-        return smoke_arm(workbench, environment, code, candidate.folder.smoke(arm), arm)
+        folder = candidate.folder.smoke(arm)
+        return smoke_arm(workbench, environment, code, folder, arm)
 
     with ThreadPoolExecutor(len(ARMS)) as pool:
         control, idea = pool.map(run_arm, ARMS)
@@ -187,15 +192,21 @@ def smoke(candidate: Candidate) -> tuple[Check, tuple[Trace, Trace] | None]:
 
 def liveness(candidate: Candidate, facts: Facts) -> Check:
     """Check that the idea changes the training, and of its recipe only what it names."""
-    if message := not_live(*candidate.source(), facts):
+    message = not_live(*candidate.source(), facts)
+    if message:
         return Check("liveness", RunStatus.NOT_LIVE, message)
-    if message := changed_recipe(facts, candidate.varies):
+    message = changed_recipe(facts, candidate.varies)
+    if message:
         return Check("liveness", RunStatus.RECIPE_CHANGED, message)
     return Check("liveness")
 
 
 def smoke_arm(
-    workbench: Workbench, environment: Environment, code: Path, folder: Path, arm: str
+    workbench: Workbench,
+    environment: Environment,
+    code: Path,
+    folder: Path,
+    arm: str,
 ) -> SmokedArm:
     """Run a few steps of one arm of this code in a folder, and read the trace that it leaves."""
     threads = max(1, workbench.budget.threads // 2)
@@ -205,7 +216,8 @@ def smoke_arm(
     logs = (folder / "stdout.log", folder / "stderr.log")
     variables = environment_variables(workbench.dataset, budget, arm=arm, stage="smoke")
     variables |= environment.variables
-    execution = execute(workbench.request(folder, logs, SMOKE_SECONDS, variables, threads))
+    request = workbench.request(folder, logs, SMOKE_SECONDS, variables, threads)
+    execution = execute(request)
     if execution.ok:
         trace, problem = read_trace(folder / "trace.json")
         return SmokedArm(trace, problem, execution.seconds)
@@ -225,7 +237,8 @@ def smoke_baseline(workbench: Workbench, run_0: RunFolder) -> str:
     environment = workbench.environment_of(run_0)
 
     def leave(name: str) -> SmokedArm:
-        return smoke_arm(workbench, environment, run_0.code, run_0.smoke(name), "control")
+        folder = run_0.smoke(name)
+        return smoke_arm(workbench, environment, run_0.code, folder, "control")
 
     smoked = leave("control")
     if smoked.trace and smoked.trace.device != "cpu":

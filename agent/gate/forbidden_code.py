@@ -1,5 +1,5 @@
-"""What main.py may not do, read from its syntax tree: a lint with reasons, not a wall. The wall is
-the sandbox.
+"""Breaches of what main.py may do, read from its syntax tree: a lint with reasons, not a wall. The
+wall is the sandbox.
 
 Only what the scaffold itself does not do is reported. Not covered: whatever a program hides from
 its own syntax.
@@ -59,11 +59,13 @@ def breaches(base: str, new: str) -> list[Breach]:
 
     Raises SyntaxError.
     """
-    allowed = Counter((breach.code, breach.why) for breach in _Reader(base).find())
+    in_scaffold = _Reader(base).find()
+    allowed = Counter((breach.code, breach.why) for breach in in_scaffold)
     # Of the breaches of one line for one reason the first is kept: a long name holds its shorter
     # ones.
     reported = dict[tuple[int, str], Breach]()
-    for breach in sorted(_Reader(new).find(), key=lambda breach: breach.line):
+    in_order = sorted(_Reader(new).find(), key=lambda breach: breach.line)
+    for breach in in_order:
         if allowed[breach.code, breach.why]:
             allowed[breach.code, breach.why] -= 1
         else:
@@ -112,14 +114,18 @@ class _Reader:
     def _path(self, node: ast.expr) -> str:
         """Return `a.b.c` of an attribute chain, with what `a` is a name of in its place."""
         root, _, rest = _dotted(node).partition(".")
-        return ".".join(filter(None, (self.origins.get(root, root), rest)))
+        origin = self.origins.get(root, root)
+        if origin and rest:
+            return f"{origin}.{rest}"
+        return origin or rest
 
     def find(self) -> Iterator[Breach]:
         """Yield every breach, whether the scaffold has it or not."""
         for node in self.nodes:
             for why in filter(None, self._reasons(node)):
                 line: int = node.lineno  # type: ignore[attr-defined]
-                yield Breach(line, ast.unparse(node).split("\n")[0], why)
+                code = ast.unparse(node).split("\n")[0]
+                yield Breach(line, code, why)
 
     def _reasons(self, node: ast.AST) -> list[str]:
         """Return why parts of a node may not be there, with '' for a part that may."""
@@ -152,7 +158,8 @@ class _Reader:
             return ""
         if why := module_reason(path):
             return why
-        return "" if REACHED_THROUGH_OTHERS.isdisjoint(path.split(".")[1:]) else INSIDES
+        inner = path.split(".")[1:]
+        return "" if REACHED_THROUGH_OTHERS.isdisjoint(inner) else INSIDES
 
     def _is_own(self, name: str) -> bool:
         return name in self.own_names and name not in self.origins
@@ -212,7 +219,10 @@ def _import_reason(node: ast.ImportFrom) -> str:
     return ""
 
 
-def _attribute_reason(node: ast.Name | ast.Attribute, path: str) -> str:
+def _attribute_reason(
+    node: ast.Name | ast.Attribute,
+    path: str,
+) -> str:
     """Return why an attribute may not be read, whatever object it belongs to."""
     if path == VALIDATION_SPLIT:
         return VALIDATION

@@ -30,6 +30,9 @@ ENOUGH = 2  # votes that must be readable
 DIFF_LINES = 1000
 DIFF_CHARACTERS = 60_000
 
+FACTS_LINES = 400
+FACTS_CHARACTERS = 20_000
+
 QUOTE_CHARACTERS = 4000
 
 # A fact of such a name would bias the judge.
@@ -52,8 +55,11 @@ class JudgedCode:
 
     def evidence(self) -> list[str]:
         """Return the added statements that ran, each as one line. Raises SyntaxError."""
-        statements = added_statements(self.base, self.new)
-        return [one_line(statement.text) for statement in statements if statement.ran(self.ran)]
+        lines = []
+        for statement in added_statements(self.base, self.new):
+            if statement.ran(self.ran):
+                lines.append(one_line(statement.text))
+        return lines
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ class _Vote:
 
     @property
     def counts(self) -> bool:
+        """Return whether it is a pass with evidence."""
         return self.passed and not self.void
 
 
@@ -86,7 +93,8 @@ def judge(criteria: Criteria, code: JudgedCode, ask: Ask) -> Judgement:
         why = f"main.py cannot be read as Python: {type(error).__name__}"
         return Judgement(criteria=criteria.sha, absent=why)
     answers = _answers(ask, _prompt(criteria, diff, code.facts))
-    ballots = list(filter(None, (_read_ballot(answer.text, criteria) for answer in answers)))
+    every = [_read_ballot(answer.text, criteria) for answer in answers]
+    ballots = list(filter(None, every))
     models = filter(None, (answer.model for answer in answers))
     judgement = Judgement(
         model=", ".join(dict.fromkeys(models)),
@@ -122,14 +130,27 @@ def _why_unreadable(answers: list[Answer]) -> str:
     return "its answers cannot be read"
 
 
-def _prompt(criteria: Criteria, diff: str, facts: dict[str, Any]) -> str:
-    known = {name: value for name, value in facts.items() if not _RESULT.search(name)}
-    shown = fence(bound(clean(json.dumps(known, indent=2, default=str)), 400, 20_000))
-    diff = fence(bound(visible(diff), DIFF_LINES, DIFF_CHARACTERS))
-    return render("judge.md.j2", criteria=criteria.items, diff=diff, facts=shown)
+def _prompt(
+    criteria: Criteria,
+    diff: str,
+    facts: dict[str, Any],
+) -> str:
+    shown = {name: value for name, value in facts.items() if not _RESULT.search(name)}
+    text = clean(json.dumps(shown, indent=2, default=str))
+    diff = bound(visible(diff), DIFF_LINES, DIFF_CHARACTERS)
+    return render(
+        "judge.md.j2",
+        criteria=criteria.items,
+        diff=fence(diff),
+        facts=fence(bound(text, FACTS_LINES, FACTS_CHARACTERS)),
+    )
 
 
-def _finding(criterion: Criterion, votes: list[_Vote], evidence: list[str]) -> Finding:
+def _finding(
+    criterion: Criterion,
+    votes: list[_Vote],
+    evidence: list[str],
+) -> Finding:
     passed = 2 * sum(vote.counts for vote in votes) > len(votes)
     shown = _deciding(votes, passed)
     reason = shown.reason
@@ -155,7 +176,11 @@ def _deciding(votes: list[_Vote], passed: bool) -> _Vote:
     return max(votes, key=lambda vote: bool(vote.void) - vote.counts)
 
 
-def _void(vote: _Vote, evidence: list[str], code: JudgedCode) -> str:
+def _void(
+    vote: _Vote,
+    evidence: list[str],
+    code: JudgedCode,
+) -> str:
     """Return why a pass does not count, or ''."""
     if not vote.passed:
         return ""
@@ -167,7 +192,10 @@ def _void(vote: _Vote, evidence: list[str], code: JudgedCode) -> str:
     return "" if quoted(vote.quote, evidence) else "its quote is no added line that ran"
 
 
-def _read_ballot(text: str | None, criteria: Criteria) -> dict[str, _Vote]:
+def _read_ballot(
+    text: str | None,
+    criteria: Criteria,
+) -> dict[str, _Vote]:
     """Return the votes of an answer by criterion; {} where nothing of it can be read.
 
     Of two votes on one criterion the stricter counts.
@@ -175,10 +203,12 @@ def _read_ballot(text: str | None, criteria: Criteria) -> dict[str, _Vote]:
     known = {criterion.id for criterion in criteria.items}
     votes = dict[str, _Vote]()
     for item in _last_array(text or ""):
-        if not isinstance(item, dict) or not isinstance(item.get("pass"), bool):
+        if not isinstance(item, dict):
             continue
         name = item.get("id")
         if not isinstance(name, str) or name not in known:
+            continue
+        if not isinstance(item.get("pass"), bool):
             continue
         if name not in votes or not item["pass"]:
             votes[name] = _vote(item)
@@ -196,8 +226,14 @@ def _last_array(text: str) -> list[Any]:
 def _vote(item: dict[str, Any]) -> _Vote:
     # What is neither added nor unchanged is held to the stricter rule.
     kind = "unchanged" if item.get("kind") == "unchanged" else "added"
-    quote = clean(_text(item.get("quote"))[:QUOTE_CHARACTERS])
-    return _Vote(item["pass"], kind, quote, bounded_line(_text(item.get("reason"))))
+    quote = _text(item.get("quote"))
+    reason = _text(item.get("reason"))
+    return _Vote(
+        passed=item["pass"],
+        kind=kind,
+        quote=clean(quote[:QUOTE_CHARACTERS]),
+        reason=bounded_line(reason),
+    )
 
 
 def _text(value: object) -> str:

@@ -8,18 +8,13 @@ back.
 
 from __future__ import annotations
 
-import json
 import math
-import re
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from agent.archive.gate_report import Facts
 from agent.gate.syntax import Statement, added_statements, definitions, names_read, same_program
-from agent.task.recipe import METERS, VARIES, implied, spoken
-from agent.util.files import read_untrusted
-from agent.util.text import finite
+from agent.gate.trace import Trace, is_counted
+from agent.task.recipe import VARIES, implied, spoken
 
 TOLERANCE = 1e-6  # a difference of two losses below this is rounding
 
@@ -41,77 +36,14 @@ CALLED_BY_OTHERS = (
     "state_dict",
 )
 
-_NAME = re.compile(r"[\w.]{1,80}")
 
-
-@dataclass(frozen=True)
-class Trace:
-    """The trace of a smoke run, untrusted and checked for its shape."""
-
-    losses: tuple[float, ...]
-    scores: tuple[float, ...]  # scores of a few validation images after the last step
-    parameters: int
-    operators: dict[str, int]
-    lines: frozenset[int]  # the lines of main.py that were executed
-    recipes: tuple[dict[str, Any], ...]  # the training recipe of every step
-    order: tuple[tuple[int, ...], ...]  # training images, batch by batch
-    samples: int
-    device: str
-
-
-def read_trace(path: Path) -> tuple[Trace | None, str]:
-    """Return the trace of a smoke run that ended well, or what is wrong with it."""
-    try:
-        stored = json.loads(read_untrusted(path) or b"")
-        losses = list(stored["losses"])
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None, (
-            "It ended without an error, but protocol.run(Model) was not reached: "
-            "call it last, as the scaffold does."
-        )
-    if not losses:
-        return None, "It made no training step."
-    for step, loss in enumerate(losses, 1):
-        if finite(loss) is None:
-            return None, f"The training loss at step {step} is {loss}: it must stay finite."
-    try:
-        return _checked_trace(stored)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
-        return None, "trace.json is not protocol.py's own: leave the smoke stage to it."
-
-
-def _checked_trace(stored: dict[str, Any]) -> tuple[Trace | None, str]:
-    operators = {}
-    for name, calls in stored["operators"].items():
-        if _NAME.fullmatch(name):
-            operators[name] = int(calls)
-    recipes = tuple(map(_recipe_of_step, stored["recipes"]))
-    order = tuple(tuple(map(int, batch)) for batch in stored["order"])
-    scores = tuple(map(float, stored["scores"]))
-    if not all(map(math.isfinite, scores)):
-        return None, "The scores that it predicts after these steps are not all finite."
-    trace = Trace(
-        losses=tuple(map(float, stored["losses"])),
-        scores=scores,
-        parameters=int(stored["parameters"]),
-        operators=operators,
-        lines=frozenset(map(int, stored["lines"])),
-        recipes=recipes,
-        order=order,
-        samples=int(stored["samples"]),
-        device=str(stored["device"]),
-    )
-    return trace, ""
-
-
-def _recipe_of_step(step: dict[str, Any]) -> dict[str, Any]:
-    recipe = {name: step[name] for name in VARIES}
-    for name in filter(_is_counted, VARIES):
-        recipe[name] = int(recipe[name])
-    return recipe
-
-
-def compare(base: str, new: str, baseline: list[Trace], control: Trace, idea: Trace) -> Facts:
+def compare(
+    base: str,
+    new: str,
+    baseline: list[Trace],
+    control: Trace,
+    idea: Trace,
+) -> Facts:
     """Compare the traces of both arms with each other and with the scaffold's.
 
     base, new: main.py before any edit and now; baseline: traces of the scaffold as it is, two where
@@ -160,12 +92,18 @@ def _difference(trace: Trace, other: Trace) -> float:
     return max(losses, 0.1 * scores)
 
 
-def _largest_gap(values: tuple[float, ...], others: tuple[float, ...]) -> float:
+def _largest_gap(
+    values: tuple[float, ...],
+    others: tuple[float, ...],
+) -> float:
     pairs = zip(values, others, strict=True)
     return max((abs(value - other) for value, other in pairs), default=0.0)
 
 
-def _operators_that_differ(control: dict[str, int], idea: dict[str, int]) -> dict[str, int]:
+def _operators_that_differ(
+    control: dict[str, int],
+    idea: dict[str, int],
+) -> dict[str, int]:
     """Return calls with the idea on minus those with it off, where they differ.
 
     Those that only one arm has come first: they say most about what the idea is.
@@ -182,7 +120,11 @@ def _operators_that_differ(control: dict[str, int], idea: dict[str, int]) -> dic
     return {name: differences[name] for name in sorted(differences, key=rank)}
 
 
-def _recipe(baseline: Trace, control: Trace, idea: Trace) -> dict[str, tuple[str, str, str]]:
+def _recipe(
+    baseline: Trace,
+    control: Trace,
+    idea: Trace,
+) -> dict[str, tuple[str, str, str]]:
     """Return the parts of the recipe that differ at any step, with their values at the first one.
 
     A part that is counted differs only where it is more.
@@ -198,13 +140,9 @@ def _recipe(baseline: Trace, control: Trace, idea: Trace) -> dict[str, tuple[str
 
 
 def _differs(name: str, values: list[Any]) -> bool:
-    if _is_counted(name):
+    if is_counted(name):
         return bool(max(values) > values[0])
     return len(set(map(_plain, values))) > 1
-
-
-def _is_counted(name: str) -> bool:
-    return name.removesuffix("_per_batch") in METERS
 
 
 def _plain(value: Any) -> str:
@@ -214,7 +152,10 @@ def _plain(value: Any) -> str:
     return ", ".join(part[:60] for part in parts) or "none"
 
 
-def changed_recipe(facts: Facts, varies: tuple[str, ...]) -> str:
+def changed_recipe(
+    facts: Facts,
+    varies: tuple[str, ...],
+) -> str:
     """Return what the coder must undo of the recipe, or ''."""
     baseline_steps, *arm_steps = facts.steps
     if max(arm_steps) > baseline_steps:
@@ -234,7 +175,12 @@ def changed_recipe(facts: Facts, varies: tuple[str, ...]) -> str:
     return f"{text}. The idea does not say that it changes this: put it back, in both arms."
 
 
-def _change_in_words(part: str, baseline: str, control: str, idea: str) -> str:
+def _change_in_words(
+    part: str,
+    baseline: str,
+    control: str,
+    idea: str,
+) -> str:
     if control == idea:
         return f"the {part} is {control} in both arms, not {baseline}"
     if control == baseline:
@@ -265,14 +211,16 @@ def not_live(base: str, new: str, facts: Facts) -> str:
 
 def _why_nothing_changes(base: str, new: str, facts: Facts) -> str:
     """Return how the sentence that nothing changes goes on, with what to do."""
-    if unused := _unused(base, new):
+    unused = _unused(base, new)
+    if unused:
         return f". {' and '.join(unused[:3])}: use it when IDEA is true."
     if "IDEA" not in names_read(new):
         problem = ", because main.py never reads `IDEA`."
         if not facts.control_equals_baseline:
             problem += " What you changed acts in both arms, so it changes the baseline."
         return f"{problem} Put the baseline back and choose the idea with `if IDEA`."
-    if sleeping := _sleeping(base, new, facts):
+    sleeping = _sleeping(base, new, facts)
+    if sleeping:
         return (
             f". Line {sleeping.line}, `{sleeping.text[:100]}`, never ran: "
             "call it when IDEA is true, within these steps."
@@ -290,7 +238,11 @@ def _unused(base: str, new: str) -> list[str]:
     return clauses
 
 
-def _sleeping(base: str, new: str, facts: Facts) -> Statement | None:
+def _sleeping(
+    base: str,
+    new: str,
+    facts: Facts,
+) -> Statement | None:
     """Return the first added statement that did not run with the idea on."""
     for statement in added_statements(base, new):
         if not statement.ran(set(facts.lines)):

@@ -42,7 +42,8 @@ def json_values(text: str, opening: str) -> list[Any]:
             value, end = decoder.raw_decode(text, place)
             values.append(value)
         except (ValueError, RecursionError) as error:
-            vain += max(1, getattr(error, "pos", place + DEEPEST) - place)
+            stopped = getattr(error, "pos", place + DEEPEST)
+            vain += max(1, stopped - place)
             end = place + 1
         place = text.find(opening, end)
     return values
@@ -53,9 +54,14 @@ def quoted(quote: str, statements: list[str]) -> bool:
 
     statements: as one_line() gives them.
     """
-    rows = (one_line(re.sub(r"^\s*\+", "", row)) for row in quote.split("\n"))
-    lines = list(filter(None, rows))
-    return bool(lines) and all(_within_any(line, statements) for line in lines)
+    lines = []
+    for row in quote.split("\n"):
+        line = one_line(re.sub(r"^\s*\+", "", row))
+        if line:
+            lines.append(line)
+    if not lines:
+        return False
+    return all(_within_any(line, statements) for line in lines)
 
 
 def _within_any(line: str, statements: list[str]) -> bool:
@@ -66,11 +72,20 @@ def _within(quote: str, statement: str) -> bool:
     """Return whether the statement holds the quote, and the quote more of it than signs, keywords
     and the words of a string.
     """
-    if quote not in statement or len(quote.replace(" ", "")) < SUBSTANCE:
+    if quote not in statement:
         return False
-    code = _STRING.sub(lambda match: " " * len(match[0]), statement)
-    places = [match.start() for match in re.finditer(f"(?={re.escape(quote)})", statement)]
-    return any(_holds_name(code[place : place + len(quote)]) for place in places)
+    if len(quote.replace(" ", "")) < SUBSTANCE:
+        return False
+    code = _STRING.sub(_blank, statement)
+    for match in re.finditer(f"(?={re.escape(quote)})", statement):
+        place = match.start()
+        if _holds_name(code[place : place + len(quote)]):
+            return True
+    return False
+
+
+def _blank(match: re.Match[str]) -> str:
+    return " " * len(match[0])
 
 
 def _holds_name(code: str) -> bool:

@@ -15,7 +15,14 @@ from dataclasses import dataclass
 
 MOST_NESTED = 150  # levels of the tree; Python writes down again about 220
 _DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-_NO_EVIDENCE = (*_DEFINITION, ast.Import, ast.ImportFrom, ast.Pass, ast.Global, ast.Nonlocal)
+_NO_EVIDENCE = (
+    *_DEFINITION,
+    ast.Import,
+    ast.ImportFrom,
+    ast.Pass,
+    ast.Global,
+    ast.Nonlocal,
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,8 @@ class Statement:
 
     def ran(self, lines: set[int]) -> bool:
         """Return whether one of these executed lines is its own."""
-        return not lines.isdisjoint(range(self.line, self.last + 1))
+        own = range(self.line, self.last + 1)
+        return not lines.isdisjoint(own)
 
 
 def unreadable(data: bytes) -> str:
@@ -62,7 +70,8 @@ def _depth(tree: ast.AST) -> int:
     while left:
         node, depth = left.pop()
         deepest = max(deepest, depth)
-        left += [(child, depth + 1) for child in ast.iter_child_nodes(node)]
+        for child in ast.iter_child_nodes(node):
+            left.append((child, depth + 1))
     return deepest
 
 
@@ -100,7 +109,11 @@ def added_statements(base: str, new: str) -> list[Statement]:
     added = _added_lines(ast.unparse(_bare(base)), text)
     # The same statements in the same order, once with the line in main.py and once with the line
     # in `text`.
-    pairs = zip(_statements(bare), _statements(ast.parse(text)), strict=True)
+    pairs = zip(
+        _statements(bare),
+        _statements(ast.parse(text)),
+        strict=True,
+    )
     statements = []
     for written, clean in pairs:
         if clean.lineno in added and not isinstance(written, _NO_EVIDENCE):
@@ -109,10 +122,17 @@ def added_statements(base: str, new: str) -> list[Statement]:
     return sorted(statements, key=lambda statement: statement.line)
 
 
-def definitions(base: str, new: str) -> dict[str, int]:
+def definitions(
+    base: str,
+    new: str,
+) -> dict[str, int]:
     """Return the functions, methods and classes that only `new` has: name -> line."""
     before = _definitions(base)
-    return {name: line for name, line in _definitions(new).items() if name not in before}
+    added = {}
+    for name, line in _definitions(new).items():
+        if name not in before:
+            added[name] = line
+    return added
 
 
 def _definitions(source: str) -> dict[str, int]:
@@ -138,7 +158,8 @@ def _bare(source: str) -> ast.Module:
         if not isinstance(node, (ast.Module, *_DEFINITION)):
             continue
         if ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:] or [ast.copy_location(ast.Pass(), node.body[0])]
+            nothing = ast.copy_location(ast.Pass(), node.body[0])
+            node.body = node.body[1:] or [nothing]
     return tree
 
 
@@ -155,7 +176,12 @@ def _last_line(statement: ast.stmt) -> int:
 
 def _added_lines(base: str, new: str) -> set[int]:
     """Return the numbers of the lines of `new` that the base does not have at that place."""
-    matcher = difflib.SequenceMatcher(None, base.splitlines(), new.splitlines(), autojunk=False)
+    matcher = difflib.SequenceMatcher(
+        None,
+        base.splitlines(),
+        new.splitlines(),
+        autojunk=False,
+    )
     numbers = set[int]()
     for kind, _, _, first, last in matcher.get_opcodes():
         if kind in ("insert", "replace"):

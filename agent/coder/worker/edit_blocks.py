@@ -1,5 +1,5 @@
-"""What may be applied of a reply: edits of the editable files, in blocks that mean what they seem
-to mean. Knows nothing of aider.
+"""Checks of what may be applied of a reply: edits of the editable files, in blocks that mean what
+they seem to mean. Knows nothing of aider.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ APPENDED = (
 )
 
 
-def editable_name(path: str | None, root: str, editable: list[str]) -> str | None:
+def editable_name(
+    path: str | None,
+    root: str,
+    editable: list[str],
+) -> str | None:
     """Return which editable file a reply means by a path; None where it means another.
 
     Read are main.py, ./main.py, /the/workspace/main.py, and /some/other/folder/main.py, which is a

@@ -1,5 +1,5 @@
-"""What every request to a model passes, a coder's turn and a single question alike: a limit on its
-time, bounded retries, the cost cap, the recording. Knows nothing of aider.
+"""The gateway that every request to a model passes, a coder's turn and a single question alike: a
+limit on its time, bounded retries, the cost cap, the recording. Knows nothing of aider.
 
 A reply is on disk (session.jsonl) before it is used, so that what was killed can be repeated
 without paying for it again. Where the harness is killed while a provider works on a reply, the
@@ -26,6 +26,7 @@ ATTEMPTS = 4  # requests for one reply
 FIRST_WAIT = 2.0  # seconds before the second request, doubled before each further one
 REPLIES_A_TURN = 4  # aider's first reply and three repairs
 OWN_SECONDS = 60.0  # what Aider does with one reply: it lints a line of 60,000 signs for 20 s
+DETAIL_CHARACTERS = 500  # of an error that is kept
 PASSING = {408, 409, 425, 429}  # of the codes that say that the request is at fault
 
 
@@ -70,7 +71,11 @@ class Overdue(BaseException):
 class UnusableReply(RuntimeError):
     """A response that is no reply, and what it cost all the same."""
 
-    def __init__(self, why: str, counted: dict[str, Any]):
+    def __init__(
+        self,
+        why: str,
+        counted: dict[str, Any],
+    ):
         super().__init__(why)
         self.counted = counted
 
@@ -85,7 +90,10 @@ class RequestFailed(Exception):
         self.hopeless = at_fault or "quota" in str(self)  # the same request would fail again
 
 
-def within(seconds: float, request: Callable[[], dict]) -> dict:
+def within(
+    seconds: float,
+    request: Callable[[], dict],
+) -> dict:
     """Return what request() returns.
 
     Raises TimeoutError after so many seconds by the clock, however often a byte arrives. Only for
@@ -116,7 +124,13 @@ class ModelGateway:
     {"purpose": "judge 3.1"}.
     """
 
-    def __init__(self, session: Path, requests: Path, timeout: float, channel: ParentChannel):
+    def __init__(
+        self,
+        session: Path,
+        requests: Path,
+        timeout: float,
+        channel: ParentChannel,
+    ):
         self.session = session
         self.requests = requests
         self.timeout = timeout
@@ -142,7 +156,11 @@ class ModelGateway:
         self.spent = 0.0
         self.calls = list[dict]()
 
-    def reply(self, messages: list[dict], request: Callable[[], dict]) -> dict:
+    def reply(
+        self,
+        messages: list[dict],
+        request: Callable[[], dict],
+    ) -> dict:
         """Return one reply, which is on disk by then. Raises NoReply."""
         try:
             record = self._reply(messages, request)
@@ -151,7 +169,11 @@ class ModelGateway:
         self.calls.append(record)
         return record
 
-    def _reply(self, messages: list[dict], request: Callable[[], dict]) -> dict:
+    def _reply(
+        self,
+        messages: list[dict],
+        request: Callable[[], dict],
+    ) -> dict:
         if self.recorded:
             return self.recorded.pop(0)
         append_line(self.requests, {**self.label, "messages": messages})
@@ -163,11 +185,12 @@ class ModelGateway:
 
     def unanswered(self, error: NoReply) -> dict[str, str]:
         """Keep that a question has no reply, and return why."""
+        detail = error.detail[:DETAIL_CHARACTERS]
         try:
-            append_line(self.session, {**self.label, "error": error.detail[:500]})
+            append_line(self.session, {**self.label, "error": detail})
         except Fault as fault:
-            error = NoReply(fault.kind, fault.detail)
-        return {"why": error.detail[:500], "kind": error.kind}
+            return {"why": redact(fault.detail)[:DETAIL_CHARACTERS], "kind": fault.kind}
+        return {"why": detail, "kind": error.kind}
 
     def _insist(self, request: Callable[[], dict]) -> dict:
         """Return what a provider answers, after a few requests at most."""
@@ -193,8 +216,9 @@ class ModelGateway:
                 record = within(self.timeout, request)
             except Exception as error:
                 failure = RequestFailed(error)
+                text = redact(str(failure))[:DETAIL_CHARACTERS]
                 counted = getattr(error, "counted", {})
-                self._keep_failure({"error": redact(str(failure))[:500], **counted}, started)
+                self._keep_failure({"error": text, **counted}, started)
                 raise failure from error
             return self._keep(record | _stamp(started))
 
@@ -224,10 +248,17 @@ class ModelGateway:
 
 
 def _stamp(started: float) -> dict[str, float]:
-    return {"seconds": round(time.monotonic() - started, 3), "time": round(time.time(), 3)}
+    seconds = time.monotonic() - started
+    return {
+        "seconds": round(seconds, 3),
+        "time": round(time.time(), 3),
+    }
 
 
-def record_of(response: Any, info: dict[str, Any]) -> dict:
+def record_of(
+    response: Any,
+    info: dict[str, Any],
+) -> dict:
     """Return what is kept of a provider's response, or raise UnusableReply.
 
     info: prices as LiteLLM names them.
@@ -248,7 +279,10 @@ def record_of(response: Any, info: dict[str, Any]) -> dict:
     }
 
 
-def _count(usage: Any, info: dict[str, Any]) -> dict[str, Any]:
+def _count(
+    usage: Any,
+    info: dict[str, Any],
+) -> dict[str, Any]:
     # A server that does not count is made to say 0 by litellm; no request has no tokens.
     sent = getattr(usage, "prompt_tokens", None) or None
     received = getattr(usage, "completion_tokens", None)

@@ -74,7 +74,10 @@ class GatewayModel(aider_models.Model):
     """Aider's model, with one way out."""
 
     def prepare(
-        self, gateway: ModelGateway, stream: bool, price: list[float] | None
+        self,
+        gateway: ModelGateway,
+        stream: bool,
+        price: list[float] | None,
     ) -> GatewayModel:
         """Send every request through the gateway, and return the model itself."""
         self.gateway = gateway
@@ -164,7 +167,13 @@ class Terminal(InputOutput):
         """Open no page."""
         return False
 
-    def append_chat_history(self, text, linebreak=False, blockquote=False, strip=True):
+    def append_chat_history(
+        self,
+        text,
+        linebreak=False,
+        blockquote=False,
+        strip=True,
+    ):
         """Keep a part of the chat, without secrets."""
         super().append_chat_history(redact(text), linebreak, blockquote, strip)
 
@@ -179,7 +188,14 @@ NO_SUMMARY = SimpleNamespace(
 class GuardedCoder(EditBlockCoder):
     """Aider's SEARCH/REPLACE coder, kept to the editable files of one folder."""
 
-    def __init__(self, model, terminal, workspace: Path, editable: list[str], history: list[dict]):
+    def __init__(
+        self,
+        model,
+        terminal,
+        workspace: Path,
+        editable: list[str],
+        history: list[dict],
+    ):
         super().__init__(
             model,
             terminal,
@@ -258,5 +274,6 @@ class GuardedCoder(EditBlockCoder):
             return f"The file could not be parsed: {type(error).__name__}: {error}\n"
 
     def _flake8(self, name):
-        if findings := flake8(Path(self.root) / name):
+        findings = flake8(Path(self.root) / name)
+        if findings:
             return self.linter.errors_to_lint_result(name, f"## flake8 {name}\n\n{findings}")

@@ -40,13 +40,18 @@ DETAIL_CHARACTERS = 2000
 class Conversation:
     """The state between turns: aider's messages, and what the models were asked."""
 
-    def __init__(self, config: dict[str, Any], channel: ParentChannel):
+    def __init__(
+        self,
+        config: dict[str, Any],
+        channel: ParentChannel,
+    ):
         self.config = config
         workspace = Path(config["workspace"])
         session = Path(config["session"])
         requests = Path(config["requests"])
         self.gateway = ModelGateway(session, requests, config["timeout"], channel)
-        self.model = GatewayModel("openai/replay" if self._replayed else config["model"])
+        name = "openai/replay" if self._replayed else config["model"]
+        self.model = GatewayModel(name)
         self.model.prepare(self.gateway, config["stream"], config["price"])
         self.others: dict[str, GatewayModel] = {}
         ends = "crlf" if b"\r\n" in (workspace / MAIN).read_bytes() else "lf"
@@ -76,7 +81,11 @@ class Conversation:
         return [name for name in names if not self._model_of(name).priced]
 
     def take(
-        self, turn: int, message: str, recorded: list[dict], cost_left: float | None
+        self,
+        turn: int,
+        message: str,
+        recorded: list[dict],
+        cost_left: float | None,
     ) -> dict[str, Any]:
         """Send one message, take up to four replies (repairs included), and apply the edits.
 
@@ -108,7 +117,13 @@ class Conversation:
             "messages": coder.done_messages[messages:],
         }
 
-    def ask(self, purpose: str, prompt: str, model: str, cost_left: float | None) -> dict[str, Any]:
+    def ask(
+        self,
+        purpose: str,
+        prompt: str,
+        model: str,
+        cost_left: float | None,
+    ) -> dict[str, Any]:
         """Ask one question outside the conversation.
 
         Always answers, with a reason where there is no reply.
@@ -128,7 +143,8 @@ class Conversation:
         if name == self.config["model"] and not self._replayed:
             return self.model
         if name not in self.others:
-            if why := problem(name):
+            why = problem(name)
+            if why:
                 raise NoReply("provider", why)
             price = self.config["price"] if self._replayed else None
             model = GatewayModel(name).prepare(self.gateway, self.config["stream"], price)
@@ -146,7 +162,8 @@ def models_asked(config: dict[str, Any]) -> list[str]:
 
 def problems_of(config: dict[str, Any]) -> list[str]:
     """Return why this conversation cannot begin; [] where it can."""
-    problems = [not_plain(Path(config["workspace"]), [MAIN, *config["editable"]])]
+    workspace = Path(config["workspace"])
+    problems = [not_plain(workspace, [MAIN, *config["editable"]])]
     problems += map(problem, models_asked(config))
     return list(filter(None, problems))
 
@@ -155,7 +172,8 @@ def main() -> None:
     """Answer the harness until it ends."""
     parent = ParentChannel()
     config = parent.first()
-    if problems := problems_of(config):
+    problems = problems_of(config)
+    if problems:
         parent.answer({"error": problems[0]})
         return
     conversation = Conversation(config, parent)
