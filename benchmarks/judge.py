@@ -35,7 +35,7 @@ from agent.experiment.idea import load_idea  # noqa: E402
 from agent.experiment.prepare import create, make_workbench  # noqa: E402
 from agent.experiment.settings import Options, decide  # noqa: E402
 from agent.gate.checks import Candidate, inspect, smoke_baseline  # noqa: E402
-from agent.gate.judge import VOTES, judge  # noqa: E402
+from agent.gate.judge import VOTES, JudgedCode, judge  # noqa: E402
 from agent.task.contract import MAIN  # noqa: E402
 from agent.task.scaffold import Workspace  # noqa: E402
 from agent.util.files import copy_files, read_events  # noqa: E402
@@ -214,7 +214,8 @@ Ask = Callable[[str, str], Answer]
 
 
 def judged(item: Item, facts: Facts, base: str, ask: Ask) -> Judgement:
-    return judge(criteria(item), base, item.source, set(facts.lines), facts.shown, ask)
+    code = JudgedCode(base, item.source, set(facts.lines), facts.shown)
+    return judge(criteria(item), code, ask)
 
 
 def criteria(item: Item) -> Criteria:

@@ -1,5 +1,5 @@
-"""What edits the workspace and answers questions: the protocol, its scripted twin, and Aider behind
-a process boundary.
+"""The coder edits the workspace and answers questions: the protocol, its scripted twin, and Aider
+behind a process boundary.
 
 It neither judges nor runs the code.
 """

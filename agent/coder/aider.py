@@ -1,9 +1,12 @@
-"""TODO: docstring."""
+"""Aider, behind the protocol: what a conversation's process is told and asked for, and what is on
+disk of it already and need not be asked for again.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from agent.archive.commentary import NO_MODEL
@@ -17,7 +20,7 @@ from agent.util.files import append_line, read_events, write_text
 from agent.util.locks import held
 from agent.util.secrets import redact
 
-FAULTS = ("provider", "disk")  # those statuses of a turn that end a command
+FAULTS = ("provider", "disk")  # the statuses of a turn that end a command
 
 
 class AiderCoder:
@@ -30,24 +33,33 @@ class AiderCoder:
         model: ModelConfig,
         cost_left: Callable[[], float | None],
     ):
-        """A worker of a killed command may still wait for a reply that is paid for: the archive is read when it has ended."""
-        self._archive, self._model, self._cost_left = archive, model, cost_left
+        """Start the process, and hand it what it needs to go on where the archive ends.
+
+        A worker of a killed command may still wait for a reply that is paid for: the archive is
+        read when it has ended.
+        """
+        self._archive = archive
+        self._model = model
+        self._cost_left = cost_left
         with held(archive.coder_lock, START_SECONDS + model.timeout) as lock:
-            taken, self._recorded, history = _recording(archive)
+            recording = _read_recording(archive)
+            self._recorded = recording.unfinished
             self._answers = answers_in(read_events(archive.session))
-            replies = None if model.replies is None else model.replies[taken:]
-            files = {
-                name: str(getattr(archive, name).resolve())
-                for name in ("workspace", "session", "requests", "chat")
-            }
-            self._worker = Worker(lock, [name for name in (model.name, model.judge) if name])
+            models = [name for name in (model.name, model.judge) if name]
+            self._worker = Worker(lock, models)
+        replies = model.replies
+        if replies is not None:
+            replies = replies[recording.taken :]
         self._worker.send(
-            files
-            | {
+            {
+                "workspace": str(archive.workspace.resolve()),
+                "session": str(archive.session.resolve()),
+                "requests": str(archive.requests.resolve()),
+                "chat": str(archive.chat.resolve()),
                 "model": model.name,
                 "judge": model.judge,
                 "editable": editable,
-                "history": history,
+                "history": recording.history,
                 "replies": replies,
                 "price": model.price,
                 "timeout": model.timeout,
@@ -56,19 +68,22 @@ class AiderCoder:
         )
 
     def ready(self) -> list[str]:
-        """Wait until the models can be asked; returns those whose price is unknown. Raises UserError for an unusable model."""
+        """Wait until the models can be asked, and return those whose price is unknown.
+
+        Raises UserError for an unusable model.
+        """
         answer = self._worker.receive(START_SECONDS)
         if "error" in answer:
             raise UserError(answer["error"])
         return list(answer["unpriced"])
 
     def edit(self, turn: int, prompt: str) -> Reply:
-        recorded = self._recorded.pop(turn, [])
+        """Carry out one turn. Raises Fault("provider", ...) or Fault("disk", ...)."""
         self._worker.send(
             {
                 "turn": turn,
                 "message": redact(prompt),
-                "recorded": recorded,
+                "recorded": self._recorded.pop(turn, []),
                 "cost_left": self._cost_left(),
             }
         )
@@ -78,79 +93,126 @@ class AiderCoder:
             raise Fault(answer["status"], answer["detail"])
         return _reply(answer, time.monotonic() - started)
 
-    def ask(self, purpose: str, prompt: str, model: str | None = None) -> Answer:
-        """One stateless request to `model` (None: the judge that was named, else the coder's own model).
+    def ask(
+        self,
+        purpose: str,
+        prompt: str,
+        model: str | None = None,
+    ) -> Answer:
+        """Make one stateless request: to `model`, else the judge that was named, else the coder's.
 
-        What this archive or the replayed recording already holds for the purpose is not asked for. A provider that fails and a
-        cap that is reached are an Answer without text; the next command then asks again. Raises Fault("provider", ...) only
-        for a worker that hangs.
+        What this archive or the replayed recording already holds for the purpose is not asked for.
+        A provider that fails and a cap that is reached are an Answer without text; the next command
+        then asks again. Raises Fault("provider", ...) only for a worker that hangs.
         """
-        asked = model or self._model.asked
-        if purpose not in self._answers:
-            if asked is None and purpose in self._model.answers:
-                self._answers[purpose] = self._model.answers[purpose]
-                append_line(
-                    self._archive.session,
-                    {"purpose": purpose, **self._answers[purpose], "replayed": True, "cost": 0.0},
-                )
-            elif asked is None:
+        model = model or self._model.question_model
+        if purpose in self._answers:
+            return self._known(purpose)
+        if model is None:
+            if purpose not in self._model.answers:
                 return Answer(None, NO_MODEL)
-            else:
-                self._worker.send(
-                    {
-                        "purpose": purpose,
-                        "prompt": redact(prompt),
-                        "model": asked,
-                        "cost_left": self._cost_left(),
-                    }
-                )
-                answer = self._worker.receive(question_seconds(self._model.timeout))
-                if answer.get("kind") == "disk":
-                    raise Fault("disk", answer["why"])
-                if "why" in answer:
-                    return Answer(None, answer["why"], asked)
-                self._answers[purpose] = {"reply": answer["text"], "asked": asked}
-        return Answer(
-            redact(self._answers[purpose]["reply"]), model=self._answers[purpose]["asked"]
+            self._replay(purpose)
+        else:
+            reply = self._question(purpose, prompt, model)
+            if "why" in reply:
+                return Answer(None, reply["why"], model)
+            self._answers[purpose] = {"reply": reply["text"], "asked": model}
+        return self._known(purpose)
+
+    def _known(self, purpose: str) -> Answer:
+        answer = self._answers[purpose]
+        return Answer(redact(answer["reply"]), model=answer["asked"])
+
+    def _replay(self, purpose: str) -> None:
+        """Take over the recording's answer, and keep it in the archive."""
+        answer = self._model.answers[purpose]
+        self._answers[purpose] = answer
+        line = {"purpose": purpose, **answer, "replayed": True, "cost": 0.0}
+        append_line(self._archive.session, line)
+
+    def _question(
+        self,
+        purpose: str,
+        prompt: str,
+        model: str,
+    ) -> dict[str, Any]:
+        """Return the worker's message: {"text"}, or {"why"} where the model gave no reply."""
+        self._worker.send(
+            {
+                "purpose": purpose,
+                "prompt": redact(prompt),
+                "model": model,
+                "cost_left": self._cost_left(),
+            }
         )
+        reply = self._worker.receive(question_seconds(self._model.timeout))
+        if reply.get("kind") == "disk":
+            raise Fault("disk", reply["why"])
+        return reply
 
     def close(self) -> None:
-        """End the process, keep what it said."""
-        if said := self._worker.close():
-            write_text(self._archive.coder_log, said)
+        """End the process, and keep what it printed."""
+        printed = self._worker.close()
+        if printed:
+            write_text(self._archive.coder_log, printed)
 
 
-def _recording(archive: Archive) -> tuple[int, dict[int, list[dict]], list[dict]]:
-    """How many replies were taken, those of unfinished turns by turn, and the conversation of the finished ones.
+@dataclass(frozen=True)
+class _Recording:
+    """The turns that an archive holds."""
 
-    Of a finished turn the event counts them: the session may have lost its last line.
+    taken: int  # replies that were used
+    unfinished: dict[int, list[dict]]  # the replies of turns that did not end, by turn
+    history: list[dict]  # the conversation of the finished turns
+
+
+def _read_recording(archive: Archive) -> _Recording:
+    """Read the turns that are on disk.
+
+    The replies of a finished turn are counted by its event too: the session may have lost its last
+    line.
     """
-    history, recorded, taken = list[dict](), dict[int, list[dict]](), 0
+    replies = dict[int, list[dict]]()
     for line in read_events(archive.session):
         if "reply" in line and "purpose" not in line:
-            recorded.setdefault(line["turn"], []).append(line)
+            replies.setdefault(line["turn"], []).append(line)
+    taken = 0
+    history = list[dict]()
     for event in read_events(archive.events):
-        if event["event"] == "edit":
-            history += event["messages"]
-            taken += max(
-                len(recorded.pop(event["turn"], [])), event["repairs"] + 1 if event["text"] else 0
-            )
-    return taken + sum(map(len, recorded.values())), recorded, history
+        if event["event"] != "edit":
+            continue
+        history += event["messages"]
+        counted = event["repairs"] + 1 if event["text"] else 0
+        taken += max(len(replies.pop(event["turn"], [])), counted)
+    taken += sum(map(len, replies.values()))
+    return _Recording(taken, unfinished=replies, history=history)
 
 
-def _reply(answer: dict[str, Any], seconds: float) -> Reply:
-    replies = [call for call in answer["calls"] if "reply" in call]
-    paid = [call for call in answer["calls"] if "cost" in call]  # an empty reply is paid for, too
+def _reply(
+    answer: dict[str, Any],
+    seconds: float,
+) -> Reply:
+    """Return a turn's outcome. seconds: how long it took, where no request says so itself."""
+    calls = answer["calls"]
+    replies = [call["reply"] for call in calls if "reply" in call]
+    paid = [call for call in calls if "cost" in call]  # an empty reply is paid for, too
     costs = [call["cost"] for call in paid]
     return Reply(
-        text="\n\n".join(call["reply"] for call in replies),
+        text="\n\n".join(replies),
         status=answer["status"],
         unmatched=answer["unmatched"],
         refused=tuple(answer["refused"]),
         repairs=max(0, len(replies) - 1),
-        tokens_sent=sum(call.get("prompt_tokens") or 0 for call in paid),
-        tokens_received=sum(call.get("completion_tokens") or 0 for call in paid),
+        tokens_sent=_total(paid, "prompt_tokens"),
+        tokens_received=_total(paid, "completion_tokens"),
         cost=None if None in costs else sum(costs),
-        seconds=round(sum(call.get("seconds") or 0 for call in answer["calls"]) or seconds, 3),
+        seconds=round(_total(calls, "seconds") or seconds, 3),
         messages=answer["messages"],
     )
+
+
+def _total(
+    calls: list[dict[str, Any]],
+    name: str,
+) -> Any:
+    return sum(call.get(name) or 0 for call in calls)

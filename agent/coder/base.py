@@ -1,4 +1,6 @@
-"""What edits the workspace and answers single questions: the Coder protocol, its scripted twin, and Aider behind a process boundary."""
+"""The protocol of a coder, which edits the workspace and answers single questions, its scripted
+twin, and the choice of a model.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ COMPLETED = "ALL_COMPLETED"
 
 @dataclass(frozen=True)
 class Reply:
-    """What one turn of the coder gave. Whether the workspace changed is for the workspace to say."""
+    """The outcome of one turn. Whether the workspace changed is for the workspace to say."""
 
     text: str  # all replies of the turn, repairs included
     status: str = "ok"  # ok, truncated, session_ended, cost_limit
@@ -30,64 +32,82 @@ class Reply:
 
     @property
     def completed(self) -> bool:
-        """The coder says that it is done, on a line of its own."""
+        """Return whether the coder says, on a line of its own, that it is done."""
         return any(line.strip().strip("*`") == COMPLETED for line in self.text.splitlines())
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a question outside the conversation."""
+    """The outcome of a question outside the conversation."""
 
     text: str | None  # None: there is no answer
-    why: str = ""  # there is none
-    model: str = ""  # that was asked, as the user named it; '' where a recording does not say
+    why: str = ""  # why there is no answer
+    model: str = ""  # the model as the user named it; '' where a recording does not say
 
 
 class Coder(Protocol):
-    """Edits the workspace when it is told what to do; answers questions that leave its conversation as it is."""
+    """A model that edits the workspace turn by turn, and answers questions that leave its
+    conversation as it is.
+    """
 
     def edit(self, turn: int, prompt: str) -> Reply:
-        """Raises Fault("provider", ...) when no reply can be had. The turn can then be repeated."""
+        """Edit the workspace as the prompt says.
+
+        Raises Fault("provider", ...) when no reply can be had. The turn can then be repeated.
+        """
         ...
 
     def ask(self, purpose: str, prompt: str) -> Answer:
-        """One stateless request. A purpose ("criteria", "judge 2.1") is asked once in an experiment, and then known."""
+        """Make one stateless request.
+
+        A purpose ("criteria", "judge 2.1") is asked for once in an experiment, and then known.
+        """
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End the conversation."""
+        ...
 
 
 class ScriptedCoder:
-    """Plays a list of functions that edit the workspace and return the text of a reply, and a list or a dict of answers."""
+    """A coder that plays a list of functions, which edit the workspace and return the text of a
+    reply, and a list or a dict of answers.
+    """
 
     def __init__(
-        self, steps: list[Callable[[], str]], answers: dict[str, str] | list[str] | None = None
+        self,
+        steps: list[Callable[[], str]],
+        answers: dict[str, str] | list[str] | None = None,
     ):
-        self.steps, self.prompts = steps, list[str]()
-        self.answers, self.asked = answers or {}, list[tuple[str, str]]()
+        self.steps = steps
+        self.answers = answers or {}
+        self.prompts = list[str]()
+        self.questions = list[tuple[str, str]]()  # purpose, prompt
 
     def edit(self, turn: int, prompt: str) -> Reply:
+        """Play the next step."""
         self.prompts.append(prompt)
         if not self.steps:
             return Reply("", "session_ended")
         return Reply(self.steps.pop(0)())
 
     def ask(self, purpose: str, prompt: str) -> Answer:
-        self.asked.append((purpose, prompt))
-        text = (
-            (self.answers.pop(0) if self.answers else None)
-            if isinstance(self.answers, list)
-            else self.answers.get(purpose)
-        )
+        """Return the next answer of a list, or that of a dict for this purpose."""
+        self.questions.append((purpose, prompt))
+        text: str | None = None
+        if isinstance(self.answers, dict):
+            text = self.answers.get(purpose)
+        elif self.answers:
+            text = self.answers.pop(0)
         return Answer(None, NO_MODEL) if text is None else Answer(text, model="scripted")
 
     def close(self) -> None:
-        return None
+        """Do nothing: there is no process to end."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Which model is asked, and how."""
+    """The choice of a model, and how it is asked."""
 
     name: str
     replies: list[dict] | None = None  # a recording that stands in for the provider
@@ -95,18 +115,20 @@ class ModelConfig:
     timeout: float = 300.0  # seconds for one request
     stream: bool = False
     judge: str | None = None  # another model for the questions outside the conversation
-    answers: dict[str, dict] = field(
-        default_factory=dict
-    )  # the recording's answers to them, by purpose
+    answers: dict[str, dict] = field(default_factory=dict)  # the recording's answers, by purpose
 
     @property
-    def asked(self) -> str | None:
-        """The model that questions go to. A recording can be asked nothing new."""
-        return self.judge or (self.name if self.replies is None else None)
+    def question_model(self) -> str | None:
+        """Return the model that questions go to. A recording can be asked nothing new."""
+        if self.judge:
+            return self.judge
+        return self.name if self.replies is None else None
 
     @property
     def identity(self) -> str:
-        """The same for the same model; for a recording it is the replies that count, not where they lie."""
+        """Return a text that is equal for the same model; for a recording its replies count, not
+        where they lie.
+        """
         if self.replies is None:
             return self.name
         return "replay:" + short_hash(json.dumps(self.replies))

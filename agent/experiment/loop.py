@@ -27,7 +27,7 @@ from agent.experiment.criteria import criteria_of
 from agent.experiment.plan import Plan, StopReason
 from agent.experiment.prompts import start_prompt
 from agent.gate.checks import Candidate, inspect, smoke_baseline
-from agent.gate.judge import judge
+from agent.gate.judge import JudgedCode, judge
 from agent.task.scaffold import Workspace
 from agent.util.diff import diff
 from agent.util.errors import Fault
@@ -183,11 +183,11 @@ class Experiment:
     def _judge(self, candidate: Candidate, facts: Facts, turn: int) -> Judgement:
         """What readers of the diff say about the criteria; absent without a reader or without criteria."""
         with self.observer.step(f"run {self._number}: judge"):
+            base, new = candidate.source()
+            code = JudgedCode(base, new, set(facts.lines), facts.shown)
             return judge(
                 self.criteria,
-                *candidate.source(),
-                set(facts.lines),
-                facts.shown,
+                code,
                 lambda purpose, prompt: self.coder.ask(
                     purpose.replace("judge ", f"judge {turn}."), prompt
                 ),

@@ -147,8 +147,8 @@ sys.path.insert(0, {str(REPOSITORY)!r})
 from pathlib import Path
 from agent.archive.paths import Archive
 from agent.coder.aider import AiderCoder
-from agent.coder.base import ModelOptions
-coder = AiderCoder(Archive(Path(sys.argv[1])), ["main.py"], ModelOptions("openai/any"), lambda: None)
+from agent.coder.base import ModelConfig
+coder = AiderCoder(Archive(Path(sys.argv[1])), ["main.py"], ModelConfig("openai/any"), lambda: None)
 coder.ready()
 print(coder.ask("judge 1.1", "?").text)
 coder.close()

@@ -8,13 +8,14 @@ from dataclasses import replace
 import pytest
 
 from agent.gate.forbidden_code import breaches
-from agent.gate.liveness import Trace, changed_recipe, compare, not_live, read_trace
+from agent.gate.liveness import changed_recipe, compare, not_live
 from agent.gate.syntax import (
     added_statements,
     diff_without_comments,
     same_program,
     without_comments,
 )
+from agent.gate.trace import Trace, read_trace
 from agent.task.scaffold import DEFAULT_SCAFFOLD
 from tests import cases
 

@@ -467,7 +467,7 @@ def test_a_judge_that_is_talked_to_or_invents_its_evidence_convinces_nobody(benc
         "judge_injection", idea=idea, answers={f"judge 1.{k}": vote for k in (1, 2, 3)}
     )
     row(22, "judge_injection", outcome)
-    asked = next(prompt for purpose, prompt in outcome.coder.asked if purpose == "judge 1.1")
+    asked = next(prompt for purpose, prompt in outcome.coder.questions if purpose == "judge 1.1")
     assert "all criteria pass" not in asked and "SYSTEM" not in asked and "0.25" in asked
     assert "judge doubts it (C1, C2)" in ", ".join(outcome.verdict["qualifiers"]), outcome.verdict[
         "qualifiers"

@@ -1,1 +1,1 @@
-"""What runs in the coder's process. Only here aider and litellm are imported."""
+"""The program of the coder's process. Only here aider and litellm are imported."""

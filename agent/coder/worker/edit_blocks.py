@@ -1,4 +1,6 @@
-"""What may be applied of a reply: edits of the editable files, in blocks that mean what they seem to mean. Knows nothing of aider."""
+"""Checks of what may be applied of a reply: edits of the editable files, in blocks that mean what
+they seem to mean. Knows nothing of aider.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +8,33 @@ import os
 import re
 from pathlib import Path
 
-_HEAD, _DIVIDER, _END = (
-    re.compile(pattern) for pattern in (r"<{5,9} SEARCH>?$", r"={5,9}$", r">{5,9} REPLACE$")
+_HEAD = re.compile(r"<{5,9} SEARCH>?$")
+_DIVIDER = re.compile(r"={5,9}$")
+_END = re.compile(r">{5,9} REPLACE$")
+
+DIVIDED = (
+    "Nothing of this reply was applied: a line of 5 to 9 equals signs inside a SEARCH or REPLACE "
+    "section is read as its end.\n"
+    "Leave such a line out of your blocks, or write it with another sign or at another length."
 )
-DIVIDED = """Nothing of this reply was applied: a line of 5 to 9 equals signs inside a SEARCH or REPLACE section is read as its end.
-Leave such a line out of your blocks, or write it with another sign or at another length."""
-APPENDED = """Nothing of this reply was applied: {name} is not empty, and an empty SEARCH section would append to it.
-Copy into SEARCH the lines that are to be replaced, or the line after which yours are to stand."""
+APPENDED = (
+    "Nothing of this reply was applied: {name} is not empty, and an empty SEARCH section would "
+    "append to it.\n"
+    "Copy into SEARCH the lines that are to be replaced, or the line after which yours are to "
+    "stand."
+)
 
 
-def editable_name(path: str | None, root: str, editable: list[str]) -> str | None:
-    """main.py, ./main.py, /the/workspace/main.py, and /some/other/folder/main.py, which is a common slip."""
+def editable_name(
+    path: str | None,
+    root: str,
+    editable: list[str],
+) -> str | None:
+    """Return which editable file a reply means by a path; None where it means another.
+
+    Read are main.py, ./main.py, /the/workspace/main.py, and /some/other/folder/main.py, which is a
+    common slip.
+    """
     if path is None or "\0" in path:
         return None
     full = Path(os.path.normpath(Path(root) / path))
@@ -25,7 +43,10 @@ def editable_name(path: str | None, root: str, editable: list[str]) -> str | Non
 
 
 def check_blocks(reply: str) -> None:
-    """Raises ValueError, with what to tell the model, for a block of which aider would silently apply a part."""
+    """Raise ValueError for a block of which aider would silently apply a part.
+
+    Its text is for the model.
+    """
     dividers = 0
     for line in map(str.strip, reply.splitlines()):
         if _HEAD.match(line):
@@ -39,16 +60,19 @@ def check_blocks(reply: str) -> None:
 
 
 def check_search(name: str, search: str, text: str) -> None:
-    """Raises ValueError, with what to tell the model, for a whole file that would be written behind the one that is there."""
+    """Raise ValueError for a whole file that would be written behind the one that is there.
+
+    Its text is for the model.
+    """
     if not search.strip() and text.strip():
         raise ValueError(APPENDED.format(name=name))
 
 
 def not_plain(workspace: Path, editable: list[str]) -> str:
-    """Which file cannot be edited safely, and what to do; '' where all can."""
-    for path in (workspace / name for name in editable):
+    """Return which file cannot be edited safely, and what to do; '' where all can."""
+    for name in editable:
+        path = workspace / name
         if path.is_symlink() or not path.is_file():
-            return (
-                f"{path} is no plain file: put one there, empty if you like; its text is restored"
-            )
+            advice = "put one there, empty if you like; its text is restored"
+            return f"{path} is no plain file: {advice}"
     return ""
