@@ -1,4 +1,4 @@
-"""main.py in a process that was forked for it, as `python main.py` would run it.
+"""A process that was forked for main.py runs it as `python main.py` would.
 
 Loaded by server.py in the experiments' interpreter: the standard library alone.
 """
@@ -13,9 +13,13 @@ import types
 
 
 def run(folder: str, arguments: list[str]) -> None:
-    """Execute folder/main.py and end this process with the exit code that Python would give it. Never returns."""
+    """Execute folder/main.py and end this process with the exit code that Python would give it.
+
+    Never returns.
+    """
     path = folder + "/main.py"
-    sys.argv, sys.path = [path, *arguments], [folder, *sys.path]
+    sys.argv = [path, *arguments]
+    sys.path = [folder, *sys.path]
     code = execute(path)
     try:
         atexit._run_exitfuncs()
@@ -26,7 +30,7 @@ def run(folder: str, arguments: list[str]) -> None:
 
 
 def execute(path: str) -> int:
-    """Run the file as __main__; the exit code that Python would give it."""
+    """Run the file as __main__ and return the exit code that Python would give it."""
     main = types.ModuleType("__main__")
     main.__file__ = path
     sys.modules["__main__"] = main
@@ -42,9 +46,7 @@ def execute(path: str) -> int:
         return 1
     except BaseException as error:
         trace = error.__traceback__
-        while (
-            trace and trace.tb_frame.f_code.co_filename != path
-        ):  # our own frames are not the program's
-            trace = trace.tb_next
+        while trace and trace.tb_frame.f_code.co_filename != path:
+            trace = trace.tb_next  # our own frames are not the program's
         traceback.print_exception(type(error), error, trace)
         return 1
