@@ -72,7 +72,14 @@ def train_baseline(workbench: Workbench, folder: RunFolder, seed: int) -> Run:
     """Train the scaffold as it is, in an empty folder."""
     info = workbench.dataset.info if workbench.dataset else None
     Workspace(folder.code).create(workbench.scaffold, info)
-    return train_and_score(workbench, Training(folder, 0, "control", seed, splits=DEV_AND_TEST))
+    training = Training(
+        folder=folder,
+        number=0,
+        arm="control",
+        seed=seed,
+        splits=DEV_AND_TEST,
+    )
+    return train_and_score(workbench, training)
 
 
 def _request(
@@ -105,7 +112,7 @@ def _graded(workbench: Workbench, training: Training, environment: Environment, 
     budget = replace(workbench.budget, seed=training.seed)
     problem = implausible(run.metrics, budget)
     if problem:
-        return replace(run, status=RunStatus.NO_RESULT, metrics={}, value=None, message=problem)
+        return replace(_without_result(run, problem), metrics={})
     variables = environment_variables(workbench.dataset, budget, arm=training.arm, stage="predict")
     variables |= environment.variables
     logs = (folder.folder / "predict_stdout.log", folder.folder / "predict_stderr.log")
@@ -117,9 +124,13 @@ def _graded(workbench: Workbench, training: Training, environment: Environment, 
         cpu_seconds=run.cpu_seconds + grade.cpu_seconds,
     )
     if grade.score is None:
-        return replace(run, status=RunStatus.NO_RESULT, value=None, message=grade.problem)
+        return _without_result(run, grade.problem)
     grade.score.save(folder)
     return replace(run, value=grade.score.accuracy("val"))
+
+
+def _without_result(run: Run, problem: str) -> Run:
+    return replace(run, status=RunStatus.NO_RESULT, value=None, message=problem)
 
 
 def _wandb(training: Training, sandbox: Sandbox) -> dict[str, str]:

@@ -79,7 +79,9 @@ class Workbench:
         It may read the arrays that its variables name. logs: for its stdout and stderr.
         threads: those of the budget where nothing else is given.
         """
-        arrays = variables.get("ASSAY_ARRAYS")
+        readable: tuple[Path, ...] = ()
+        if "ASSAY_ARRAYS" in variables:
+            readable = (Path(variables["ASSAY_ARRAYS"]),)
         stdout, stderr = logs
         return Request(
             python=self.environment.python,
@@ -91,6 +93,6 @@ class Workbench:
             environment=variables,
             threads=threads or self.budget.threads,
             server=self.server,
-            readable=(Path(arrays),) if arrays else (),
+            readable=readable,
             gpu=self.budget.device != "cpu",
         )

@@ -1,4 +1,4 @@
-"""What a coder's requirements.txt adds to the base environment: a folder of wheels beside it.
+"""The folder of wheels beside the base environment that a coder's requirements.txt asks for.
 
 It comes last on the path of a run. The base is never changed, and its versions are constraints:
 idea, control and baseline compute with the same torch. The folder is found again by the hash of the
@@ -67,7 +67,11 @@ def add(
             if problem:
                 return None, problem
             site = _install(base, folder, pins, until)
-            record = {"lines": lines, "site": site.name, "packages": _packages(site)}
+            record = {
+                "lines": lines,
+                "site": site.name,
+                "packages": _packages(site),
+            }
             write_json(folder / RECORD, record)
     return _load(base, folder), ""
 
@@ -106,7 +110,8 @@ def _additions(base: Environment) -> Path:
 
 def _folder(base: Environment, lines: tuple[str, ...]) -> Path:
     parts = json.dumps([base.packages, sorted(lines)], sort_keys=True)
-    return _additions(base) / hashlib.sha256(parts.encode()).hexdigest()[:12]
+    digest = hashlib.sha256(parts.encode()).hexdigest()
+    return _additions(base) / digest[:12]
 
 
 def _load(base: Environment, folder: Path) -> Environment:
@@ -138,7 +143,8 @@ def _resolve(
         rule = "Only wheels are installed, and what the baseline runs with keeps its version."
         return [], f"{_reason(resolved.err)}\n{rule}"
     pins = resolved.or_fault(f"resolving {', '.join(lines)}").split()
-    return [pin for pin in pins if pin.partition("==")[0] not in base.packages], ""
+    new = [pin for pin in pins if pin.partition("==")[0] not in base.packages]
+    return new, ""
 
 
 def _compile(
@@ -187,7 +193,11 @@ def _install(base: Environment, folder: Path, pins: list[str], until: float) -> 
 
 def _packages(site: Path) -> dict[str, str]:
     installed = distributions(path=[str(site)])
-    return {canonicalize_name(package.metadata["Name"]): package.version for package in installed}
+    packages: dict[str, str] = {}
+    for package in installed:
+        name = canonicalize_name(package.metadata["Name"])
+        packages[name] = package.version
+    return packages
 
 
 def _reason(message: str) -> str:

@@ -53,7 +53,11 @@ class Environment:
     @property
     def identity(self) -> dict[str, Any]:
         """Return what tells it from every other, for config.json of an experiment."""
-        return {"key": self.key, "python": str(self.python), "packages": self.packages}
+        return {
+            "key": self.key,
+            "python": str(self.python),
+            "packages": self.packages,
+        }
 
     def record(self) -> dict[str, Any]:
         """Return the content of a run folder's environment.json."""
@@ -69,7 +73,8 @@ def find_built(requirements: Path) -> Environment | None:
     folder = _folder(requirements)
     if not (folder / RECORD).is_file():
         return None
-    return Environment(_python(folder), folder.name, read_json(folder / RECORD)["packages"])
+    record = read_json(folder / RECORD)
+    return Environment(_python(folder), folder.name, record["packages"])
 
 
 def ensure(requirements: Path, announce: Callable[[str], None] = lambda text: None) -> Environment:
@@ -111,19 +116,26 @@ def existing(python: Path, required: tuple[str, ...] = REQUIRED) -> Environment:
     if missing:
         advice = "install scaffold/requirements.txt there"
         raise UserError(f"--python {python}: lacks {missing}: {advice}")
-    digest = hashlib.sha256(json.dumps([packages, _platform()]).encode()).hexdigest()[:12]
-    return Environment(python.absolute(), digest, packages, fixed=True)
+    key = _digest(json.dumps([packages, _platform()]))
+    return Environment(python.absolute(), key, packages, fixed=True)
 
 
 def _packages(python: Path) -> dict[str, str]:
     command = ["pip", "list", "--quiet", "--format", "json", "--python", str(python)]
     listed = uv(*command, seconds=INSTALL_SECONDS).or_fault("listing packages")
-    return {canonicalize_name(item["name"]): item["version"] for item in json.loads(listed)}
+    packages: dict[str, str] = {}
+    for item in json.loads(listed):
+        packages[canonicalize_name(item["name"])] = item["version"]
+    return packages
 
 
 def _folder(requirements: Path) -> Path:
     content = "\n".join([requirements.read_text(encoding="utf-8"), _platform()])
-    return cache_folder() / "environments" / hashlib.sha256(content.encode()).hexdigest()[:12]
+    return cache_folder() / "environments" / _digest(content)
+
+
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def _build(folder: Path, requirements: Path) -> None:
@@ -164,4 +176,5 @@ def _python(folder: Path) -> Path:
 
 
 def _platform() -> str:
-    return f"{sys.version_info.major}.{sys.version_info.minor} {sys.platform} {platform.machine()}"
+    major, minor, *_ = sys.version_info
+    return f"{major}.{minor} {sys.platform} {platform.machine()}"

@@ -1,4 +1,4 @@
-"""What a coder adds to requirements.txt, untrusted text: the packages, or what is wrong with them.
+"""The packages that a coder adds to requirements.txt, untrusted text; or what is wrong with it.
 
 A name that is not in the scaffold's environment must be on a list: models invent names, and others
 register them. The scaffold's own lines stay as they are, for protocol.py needs them.

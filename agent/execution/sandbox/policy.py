@@ -95,17 +95,21 @@ class Sandbox:
         limits = self.limits
         roots = [*interpreter_roots(python), *map(str, readable)]
         gpus = _gpu_devices() if gpu else []
-        bwrap = self._bwrap(str(folder), roots, gpus) if self.kind == "bwrap" else []
+        bwrap: list[str] = []
+        if self.kind == "bwrap":
+            bwrap = self._bwrap(str(folder), roots, gpus)
+        no_data_limit = self.kind == "none" or bool(gpus)
+        devices_folder = "/sys" if gpus else _PROCESSORS
         return {
             "kind": self.kind,
             "network": self.network,
             "limits": asdict(limits),
-            "data_bytes": 0 if self.kind == "none" or gpus else limits.memory,
+            "data_bytes": 0 if no_data_limit else limits.memory,
             "bwrap": bwrap,
             # The kernel counts shared memory as a file.
             "file_bytes": max(limits.disk, limits.memory),
             "scratch": SCRATCH,
-            "read": [*roots, *self._system(), "/proc", "/sys" if gpus else _PROCESSORS],
+            "read": [*roots, *self._system(), "/proc", devices_folder],
             "write": [str(folder), "/dev/shm"],
             "devices": [*_DEVICES, *gpus],
         }
@@ -125,7 +129,10 @@ class Sandbox:
             else:
                 command += _shown("--ro-bind", path)
         command += self._proc()
-        command += _shown("--ro-bind", "/sys") if gpus else _shown("--ro-bind-try", _PROCESSORS)
+        if gpus:
+            command += _shown("--ro-bind", "/sys")
+        else:
+            command += _shown("--ro-bind-try", _PROCESSORS)
         command += ["--dev", "/dev"]
         size = str(max(2**20, self.limits.memory // 2))
         for path in SCRATCH:

@@ -12,18 +12,9 @@ import os
 import socket
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from .privileges import enter
 from .processes import descendants
-
-
-@dataclass(frozen=True)
-class Forked:
-    """A process that was forked inside, as it is seen from outside."""
-
-    pid: int
-    scratch: list[int]  # descriptors of the memory file systems in there
 
 
 class Namespaces:
@@ -56,10 +47,10 @@ class Namespaces:
 
     def start(
         self, folders: list[str], prepare: Callable[[], None], become: Callable[[], None]
-    ) -> Forked:
+    ) -> tuple[int, list[int]]:
         """Fork a process inside, which prepares, enters and becomes the program.
 
-        folders: memory file systems in there, of which descriptors are returned.
+        Returns its pid and descriptors of `folders`, the memory file systems in there.
         Raises ValueError where it cannot enter.
         """
         ours, theirs = socket.socketpair()
@@ -84,4 +75,4 @@ class Namespaces:
         theirs.close()
         if not message.isdigit():
             raise ValueError(message.decode(errors="replace"))
-        return Forked(int(message), list(scratch))
+        return int(message), list(scratch)

@@ -29,42 +29,22 @@ import signal
 import socket
 import sys
 import tempfile
-import traceback
 import types
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 POLL_SECONDS = 0.02
-NICE = 5  # so that the keeper of a fork bomb gets its turn
-PROCESSES_FACTOR = 4  # the kernel counts threads
+KEEPER_SECONDS = 0.2  # at most so long an ended keeper waits for its burial
 
-# The modules beside this file, in a package of their own. A forked program inherits what is
-# imported here: under their plain names they would stand in for packages that it imports itself
-# (PyPI has a `watchdog`), and so would the files of this folder if it were on the path.
-INSIDE = types.ModuleType("assay_inside")
-INSIDE.__path__ = [str(Path(__file__).parent)]
-sys.modules[INSIDE.__name__] = INSIDE
-cgroups = importlib.import_module("assay_inside.cgroups")
-main_program = importlib.import_module("assay_inside.main_program")
-namespaces = importlib.import_module("assay_inside.namespaces")
-privileges = importlib.import_module("assay_inside.privileges")
-processes = importlib.import_module("assay_inside.processes")
-syscalls = importlib.import_module("assay_inside.syscalls")
-watchdog = importlib.import_module("assay_inside.watchdog")
+# This script, and the modules beside it, as a package. A forked program inherits what is imported
+# here: under their plain names the modules would stand in for packages that it imports itself (PyPI
+# has a `watchdog`), and so would the files of this folder if it were on the path.
+if __name__ == "__main__":
+    __package__ = "assay_inside"
+    sys.modules[__package__] = types.ModuleType(__package__)
+    sys.modules[__package__].__path__ = [str(Path(__file__).parent)]
 
-# Folders for temporary files, of imported libraries that believe they still have them
-library_folders: list[Path] = []
-
-
-@dataclass(frozen=True)
-class Program:
-    """A program to start: the request for it, and where its output goes."""
-
-    request: dict[str, Any]
-    warm: bool  # it starts as a copy of this process
-    out: int  # descriptor of its stdout
-    err: int
+from . import cgroups, main_program, namespaces, processes, watchdog  # noqa: E402
 
 
 def serve(control: socket.socket, warm: bool) -> None:
@@ -72,7 +52,8 @@ def serve(control: socket.socket, warm: bool) -> None:
     processes.adopt_orphans()
     keepers: set[int] = set()
     while True:
-        ready, _, _ = select.select([control], [], [], 0.2 if keepers else None)
+        patience = KEEPER_SECONDS if keepers else None
+        ready, _, _ = select.select([control], [], [], patience)
         bury(keepers)
         if not ready:
             continue
@@ -84,7 +65,7 @@ def serve(control: socket.socket, warm: bool) -> None:
         if keeper == 0:
             control.close()
             answer, out, err = descriptors
-            keep(Program(request, warm, out, err), answer)
+            keep(main_program.Program(request, warm, out, err), answer)
         keepers.add(keeper)
         for descriptor in descriptors:
             os.close(descriptor)
@@ -109,7 +90,7 @@ def receive(control: socket.socket, size: int) -> bytes:
     return data
 
 
-def keep(program: Program, answer: int) -> None:
+def keep(program: main_program.Program, answer: int) -> None:
     """Start the program, wait until it ends or is to end, leave nothing of it, and answer.
 
     Never returns.
@@ -118,43 +99,52 @@ def keep(program: Program, answer: int) -> None:
     request = program.request
     limits = request["limits"]
     folders = [request["folder"], *scratch_folders(request)]
+    box = None
     try:
-        box = namespaces.Namespaces(request["bwrap"]) if request["bwrap"] else None
-        group = cgroups.ControlGroup(limits["memory"], PROCESSES_FACTOR * limits["processes"])
+        if request["bwrap"]:
+            box = namespaces.Namespaces(request["bwrap"])
+        threads = main_program.THREADS_FACTOR * limits["processes"]
+        group = cgroups.ControlGroup(limits["memory"], threads)
         main, scratch = start(program, box, group)
     except (OSError, ValueError) as error:
         reply(answer, {"refused": str(error)})
     os.close(program.out)
     os.close(program.err)
-    not_its_own = box.own if box else set()
     watched = watchdog.Watched(
         root=os.getpid(),
-        not_its_own=not_its_own,
+        not_its_own=box.own if box else set(),
         folders=folders,
         scratch=scratch,
         limits=limits,
     )
     dog = watchdog.Watchdog(watched, lambda: group.out_of_memory)
+    end = attend(main, answer, dog, box)
+    group.close()
+    for private in folders[1:]:
+        shutil.rmtree(private, ignore_errors=True)
+    reply(answer, end)
+
+
+def attend(
+    main: int, answer: int, dog: watchdog.Watchdog, box: namespaces.Namespaces | None
+) -> dict[str, Any]:
+    """Wait for the program, end all that is left of it, and return what the harness is to know."""
     status, seconds, limit = wait(main, answer, dog)
     if box:
         processes.send(signal.SIGKILL, box.holders)
     last_status, more_seconds = processes.end_children(main)
     if status is None:
         status = last_status
-    if group.out_of_memory:  # before anybody could look at how much it was
+    if dog.killed():  # before anybody could look at how much it was
         limit = limit or "memory"
-        dog.used["memory"] = max(dog.used["memory"], limits["memory"])
-    group.close()
+        dog.used["memory"] = max(dog.used["memory"], dog.watched.limits["memory"])
     dog.used["disk"] = max(dog.used["disk"], dog.on_disk())
-    for private in folders[1:]:
-        shutil.rmtree(private, ignore_errors=True)
-    end = {
+    return {
         "exit_code": exit_code(status),
         "cpu_seconds": round(seconds + more_seconds, 3),
         "limit": limit,
         "used": dog.used,
     }
-    reply(answer, end)
 
 
 def scratch_folders(request: dict[str, Any]) -> list[str]:
@@ -170,7 +160,7 @@ def scratch_folders(request: dict[str, Any]) -> list[str]:
     return [folder]
 
 
-def wait(main: int, answer: int, dog: Any) -> tuple[int | None, float, str]:
+def wait(main: int, answer: int, dog: watchdog.Watchdog) -> tuple[int | None, float, str]:
     """Wait until the program ends, passes a limit or is to be ended.
 
     Returns its status if it has ended, the CPU seconds of what has ended, and the limit or ''.
@@ -197,7 +187,7 @@ def exit_code(status: int | None) -> int:
     return -signal.SIGKILL if status is None else os.waitstatus_to_exitcode(status)
 
 
-def reply(answer: int, end: dict[str, Any]) -> None:
+def reply(answer: int, end: dict[str, Any]) -> NoReturn:
     """Tell the harness how the program ended, and end."""
     try:
         os.write(answer, json.dumps(end).encode() + b"\n")
@@ -206,82 +196,21 @@ def reply(answer: int, end: dict[str, Any]) -> None:
     os._exit(0)
 
 
-def start(program: Program, box: Any, group: Any) -> tuple[int, list[int]]:
+def start(
+    program: main_program.Program, box: namespaces.Namespaces | None, group: cgroups.ControlGroup
+) -> tuple[int, list[int]]:
     """Fork the program, inside the box where there is one.
 
     Returns its pid, and descriptors of the memory file systems in there.
     """
     if box:
-        forked = box.start(program.request["scratch"], group.join, lambda: become(program))
-        return forked.pid, forked.scratch
+        folders = program.request["scratch"]
+        return box.start(folders, group.join, lambda: main_program.become(program))
     main = os.fork()
     if main == 0:
         group.join()
-        become(program)
+        main_program.become(program)
     return main, []
-
-
-def become(program: Program) -> None:
-    """Turn this process into `python main.py`, with no more rights than the request says.
-
-    Never returns.
-    """
-    request = program.request
-    try:
-        os.setsid()
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((nothing, 0), (program.out, 1), (program.err, 2)):
-            os.dup2(source, target)
-        os.closerange(3, 65536)
-        os.nice(NICE)
-        die_first()
-        os.chdir(request["folder"])
-        give_up_rights(request)
-        if not program.warm:
-            command = [request["python"], "main.py", *request["arguments"]]
-            os.execve(request["python"], command, request["environment"])
-        os.environ.clear()
-        os.environ.update(request["environment"])
-        tempfile.tempdir = None  # else it is the server's
-        if request["kind"] != "landlock":
-            for folder in library_folders:
-                folder.mkdir(parents=True, exist_ok=True)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(126)
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(request["threads"])
-    main_program.run(request["folder"], request["arguments"])
-
-
-def die_first() -> None:
-    """Make this process, and what it starts, the first that is killed when memory runs out."""
-    try:
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    except OSError:
-        pass  # a /proc that is read-only
-
-
-def give_up_rights(request: dict[str, Any]) -> None:
-    """Set the limits; in a sandbox, give up capabilities, places and system calls too."""
-    others = 0 if request["kind"] == "bwrap" else processes.threads_of_user()
-    threads = others + PROCESSES_FACTOR * request["limits"]["processes"]
-    privileges.limit(threads, request["file_bytes"], request["data_bytes"])
-    if request["kind"] == "none":
-        return
-    privileges.drop_privileges()
-    network = request["network"]
-    shared = request["kind"] == "landlock"
-    old = shared and privileges.landlock_version() < 3
-    if shared:
-        allowed = privileges.Allowed(
-            read=request["read"],
-            write=request["write"],
-            devices=request["devices"],
-            network=network,
-        )
-        privileges.restrict(allowed)
-    syscalls.filter_calls(shared, network, old)
 
 
 if __name__ == "__main__":
@@ -294,5 +223,5 @@ if __name__ == "__main__":
             continue  # a program that needs it says so itself
     processes.end_with_parent(0)
     temporary = Path(tempfile.gettempdir())
-    library_folders += [path for path in temporary.rglob("*") if path.is_dir()]
+    main_program.library_folders += [path for path in temporary.rglob("*") if path.is_dir()]
     serve(socket.socket(fileno=int(sys.argv[1])), warm=len(sys.argv) > 2)

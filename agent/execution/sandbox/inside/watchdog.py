@@ -45,7 +45,7 @@ class Watchdog:
     def __init__(self, watched: Watched, killed: Callable[[], bool]):
         self.watched = watched
         self.used = {"processes": 0, "memory": 0, "disk": 0}
-        self._killed = killed
+        self.killed = killed
         self._next = 0.0
         self._next_disk = 0.0
 
@@ -62,7 +62,7 @@ class Watchdog:
         self.used["processes"] = max(self.used["processes"], len(pids))
         if len(pids) > watched.limits["processes"]:
             return "processes"  # at once: a look at so many takes long
-        if self._killed():
+        if self.killed():
             return "memory"
         in_memory, on_disk = _unlinked(pids, watched)
         seen = {"memory": in_memory + _memory(pids, watched.scratch)}
