@@ -1,7 +1,8 @@
-"""The harness's own number: a second process predicts for images in a secret order, and the labels stay here.
+"""The harness's own number: a second process predicts, and the labels stay here.
 
-A run's own accuracy is a claim. What counts is graded from `predictions.npy`, scores [n, classes], read as plain numbers,
-brought back into order and compared with labels that the process was not given.
+A run's own accuracy is a claim. What counts is graded from `predictions.npy`, scores [n, classes],
+of images in a secret order: read as plain numbers, brought back into order and compared with labels
+that the process was not given.
 Not covered: a program that adapts to all images of a prediction at once; without a sandbox, one
 that finds the labels on the disk.
 """
@@ -9,7 +10,7 @@ that finds the labels on the disk.
 from __future__ import annotations
 
 import shutil
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,11 +25,12 @@ from agent.task.scoring import grade, read_scores
 from agent.util.files import copy_files, disk_faults, read_untrusted, read_untrusted_text, remove
 
 
-class Grade(NamedTuple):
-    """What a prediction came to: a score or a problem, and what it used."""
+@dataclass(frozen=True, kw_only=True)
+class Grade:
+    """The score of a prediction or the problem with it, and what it used."""
 
-    score: Score | None
-    problem: str
+    score: Score | None = None
+    problem: str = ""
     seconds: float = 0.0
     cpu_seconds: float = 0.0
 
@@ -36,40 +38,41 @@ class Grade(NamedTuple):
 def predict_and_grade(
     folder: RunFolder, request: Request, dataset: Dataset, splits: tuple[str, ...]
 ) -> Grade:
-    """The score of the checkpoint that a finished run left, or what is wrong with its predictions.
+    """Return the score of the checkpoint that a finished run left, or what is wrong with it.
 
-    folder: the run's; its code is copied anew, so what the training did to its own copy is of no effect.
+    folder: the run's; its code is copied anew, so what the training did to its own copy is of no
+    effect.
     request: how to run main.py in folder.predict, in stage predict.
     """
     checkpoint = folder.work / CHECKPOINT
     if checkpoint.is_symlink() or not checkpoint.is_file():
-        return Grade(None, f"It left no {CHECKPOINT}: protocol.run(Model), called last, saves one.")
+        return Grade(
+            problem=f"It left no {CHECKPOINT}: protocol.run(Model), called last, saves one."
+        )
     copy_files(folder.code, folder.predict)
-    parts = {split: dataset.labelled(split) for split in splits}
-    images, labels = (np.concatenate([part[k] for part in parts.values()]) for k in (0, 1))
-    secret = np.random.default_rng().permutation(
-        len(labels)
-    )  # of this prediction alone, from the system's entropy
+    parts = [dataset.labelled(split) for split in splits]
+    images = np.concatenate([part_images for part_images, _ in parts])
+    labels = np.concatenate([part_labels for _, part_labels in parts])
+    # Of this prediction alone, from the system's entropy.
+    secret = np.random.default_rng().permutation(len(labels))
     with disk_faults(folder.predict):
         shutil.copyfile(checkpoint, folder.predict / CHECKPOINT)
         np.save(folder.predict / IMAGES, images[secret])
     execution = execute(request)
-    used = execution.seconds, execution.cpu_seconds
-    data = read_untrusted(
-        folder.predict / PREDICTIONS, 16 * len(labels) * dataset.info["classes"] + 4096
-    )
-    for spent in (
-        IMAGES,
-        CHECKPOINT,
-        PREDICTIONS,
-    ):  # copies, and rows in an order that nobody knows any more
+    shape = (len(labels), dataset.info["classes"])
+    most_bytes = 16 * shape[0] * shape[1] + 4096
+    data = read_untrusted(folder.predict / PREDICTIONS, most_bytes)
+    # Copies, and rows in an order that nobody knows any more.
+    for spent in (IMAGES, CHECKPOINT, PREDICTIONS):
         remove(folder.predict / spent)
+    used = Grade(seconds=execution.seconds, cpu_seconds=execution.cpu_seconds)
     if not execution.ok:
-        stdout, stderr = map(read_untrusted_text, (request.stdout, request.stderr))
-        reason = explain(execution, stdout, stderr)
-        return Grade(None, f"Predicting with the trained model failed:\n{reason}", *used)
-    scores, problem = read_scores(data, (len(labels), dataset.info["classes"]))
+        output = explain(
+            execution, read_untrusted_text(request.stdout), read_untrusted_text(request.stderr)
+        )
+        return replace(used, problem=f"Predicting with the trained model failed:\n{output}")
+    scores, problem = read_scores(data, shape)
     if scores is None:
-        return Grade(None, problem, *used)
-    labels_of = {split: part[1] for split, part in parts.items()}
-    return Grade(grade(scores, secret, labels_of), "", *used)
+        return replace(used, problem=problem)
+    labels_of = {split: part[1] for split, part in zip(splits, parts, strict=True)}
+    return replace(used, score=grade(scores, secret, labels_of))

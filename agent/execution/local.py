@@ -1,7 +1,9 @@
-"""One program in, one Execution out: confined, with limits of time, memory, processes and disk, bounded logs, nothing left running.
+"""One program in, one Execution out, on this machine.
 
-What the program does is data here: a crash, a hang, a fork bomb or a gigabyte of output ends in an Execution, never in an
-exception. How it is confined is agent/execution/sandbox/policy.py's.
+It runs confined, with limits of time, memory, processes and disk, with bounded logs, and leaves
+nothing running. What the program does is data here: a crash, a hang, a fork bomb or a gigabyte of
+output ends in an Execution, never in an exception. How it is confined is in
+agent/execution/sandbox/policy.py.
 """
 
 from __future__ import annotations
@@ -18,14 +20,14 @@ from typing import Any
 import psutil
 
 from agent.execution.request import Execution, Request
-from agent.execution.sandbox.warm_server import ForkServer
+from agent.execution.sandbox.warm_server import ForkedProgram, ForkServer
 from agent.execution.usage import Usage
 from agent.util.files import disk_faults
 from agent.util.secrets import clean_environment
 
-LOG_HEAD_BYTES = LOG_TAIL_BYTES = (
-    2 * 2**20
-)  # of each stream that are kept; the middle is counted and dropped
+# So much of each stream is kept; the middle is counted and dropped.
+LOG_HEAD_BYTES = 2 * 2**20
+LOG_TAIL_BYTES = 2 * 2**20
 
 POLL_SECONDS = 0.05
 
@@ -35,83 +37,109 @@ _TAG = "ASSAY_FOLDER"  # marks every process of a run, so that a double-forked o
 
 
 def execute(request: Request, watch: Callable[[], None] = lambda: None) -> Execution:
-    """Run to the end or to a limit, whichever is first; then kill whatever the program left behind.
+    """Run to the end or to a limit, whichever is first; then kill what the program left behind.
 
-    watch is called some twenty times a second while the program runs. Raises Fault("sandbox", ...) where it cannot be confined.
+    watch is called some twenty times a second while the program runs.
+    Raises Fault("sandbox", ...) where it cannot be confined.
     """
     if request.server is None:
         with ForkServer(request.python, request.threads, modules=()) as server:
             return execute(replace(request, server=server), watch)
     started = time.monotonic()
-    program = request.server.start(_order(request))
+    program = request.server.start(_server_request(request))
     logs: dict[int, _Log] = {}
-    ended, limit = None, ""
     try:
-        logs |= {
-            descriptor: _Log(path)
-            for descriptor, path in zip(
-                program.streams, (request.stdout, request.stderr), strict=True
-            )
-        }
-        with selectors.DefaultSelector() as selector:
-            for descriptor in logs:
-                os.set_blocking(descriptor, False)
-                selector.register(descriptor, selectors.EVENT_READ)
-            selector.register(program.ending, selectors.EVENT_READ)
-            while ended is None and not limit:
-                _pump(selector, logs, wait=POLL_SECONDS)
-                watch()
-                ended = program.poll()
-                limit = (
-                    "time" if ended is None and time.monotonic() - started > request.timeout else ""
-                )
-            ended = program.kill()
-            _pump(selector, logs, wait=0)
+        paths = (request.stdout, request.stderr)
+        for descriptor, path in zip(program.streams, paths, strict=True):
+            logs[descriptor] = _Log(path)
+        limit = _follow(program, logs, started + request.timeout, watch)
     finally:
-        program.kill()
+        end = program.kill()
         dropped = sum(log.close() for log in logs.values())
         program.close()
-    seconds, limit = round(time.monotonic() - started, 3), limit or ended.limit
-    stopped = _stopped(limit, request, ended.used) if limit else ""
+    seconds = time.monotonic() - started
+    limit = limit or end.limit
     return Execution(
-        ended.exit_code, limit, seconds, round(ended.cpu_seconds, 3), dropped, ended.used, stopped
+        exit_code=end.exit_code,
+        limit=limit,
+        seconds=round(seconds, 3),
+        cpu_seconds=round(end.cpu_seconds, 3),
+        dropped_bytes=dropped,
+        used=end.used,
+        stopped=_stopped(limit, request, end.used) if limit else "",
     )
 
 
-def _order(request: Request) -> dict[str, Any]:
-    """What server.py is told."""
+def _follow(
+    program: ForkedProgram, logs: dict[int, _Log], until: float, watch: Callable[[], None]
+) -> str:
+    """Fill the logs until the program has ended, or is late and is killed.
+
+    Returns "time" where it is late, else ''.
+    """
+    limit = ""
+    with selectors.DefaultSelector() as selector:
+        for descriptor in logs:
+            os.set_blocking(descriptor, False)
+            selector.register(descriptor, selectors.EVENT_READ)
+        selector.register(program.ending, selectors.EVENT_READ)
+        ended = False
+        while not ended and not limit:
+            _pump(selector, logs, wait=POLL_SECONDS)
+            watch()
+            ended = program.poll() is not None
+            if not ended and time.monotonic() > until:
+                limit = "time"
+        program.kill()
+        _pump(selector, logs, wait=0)
+    return limit
+
+
+def _server_request(request: Request) -> dict[str, Any]:
+    """Return the message that server.py gets."""
     folder = request.folder.resolve()
-    readable = tuple(place.resolve() for place in request.readable)
-    asked = {
+    readable = tuple(path.resolve() for path in request.readable)
+    program = {
         "python": str(request.python),
         "folder": str(folder),
         "environment": _environment(request),
         "threads": request.threads,
         "arguments": list(request.arguments),
     }
-    return asked | request.sandbox.order(request.python, folder, readable, request.gpu)
+    return program | request.sandbox.confinement(request.python, folder, readable, request.gpu)
 
 
 def _stopped(limit: str, request: Request, used: Usage) -> str:
-    limits, gib = request.sandbox.limits, 2**30
-    memory, written = used.memory / gib, used.disk / gib
-    return {
-        "time": f"It ran longer than {request.timeout:g} s and was stopped.",
-        "memory": f"It took {memory:.2f} GiB of memory, more than the {limits.memory / gib:.2f} allowed, and was stopped.",
-        "processes": f"It had {used.processes} processes, more than the {limits.processes} allowed, and was stopped.",
-        "disk": f"It wrote {written:.2f} GiB, more than the {limits.disk / gib:.2f} allowed, and was stopped.",
-    }[limit]
+    """Return a sentence about the limit that a program has passed."""
+    allowed = request.sandbox.limits
+    if limit == "time":
+        return f"It ran longer than {request.timeout:g} s and was stopped."
+    if limit == "processes":
+        amounts = f"had {used.processes} processes, more than the {allowed.processes} allowed"
+    elif limit == "memory":
+        most = _gib(allowed.memory)
+        amounts = f"took {_gib(used.memory)} GiB of memory, more than the {most} allowed"
+    else:
+        amounts = f"wrote {_gib(used.disk)} GiB, more than the {_gib(allowed.disk)} allowed"
+    return f"It {amounts}, and was stopped."
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f}"
 
 
 def kill_tree(folder: Path) -> None:
-    """Kill every process that carries the mark of `folder` or of a folder inside it, left by a harness that was killed together
-    with its keepers; wait until they are dead.
+    """Kill every process that carries the mark of `folder` or of a folder inside it, and wait.
+
+    They were left by a harness that was killed together with its keepers.
     """
-    prefix, killed = str(folder.resolve()), []
+    root = str(folder.resolve())
+    killed: list[psutil.Process] = []
     for other in psutil.process_iter():
         try:
             tag = other.environ().get(_TAG, "")
-            if other.pid != os.getpid() and (tag == prefix or tag.startswith(prefix + os.sep)):
+            marked = tag == root or tag.startswith(root + os.sep)
+            if marked and other.pid != os.getpid():
                 other.kill()
                 killed.append(other)
         except (psutil.Error, OSError):
@@ -129,31 +157,34 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _environment(request: Request) -> dict[str, str]:
-    threads, folder = str(max(1, request.threads)), str(request.folder.resolve())
-    return (
-        clean_environment(
-            **{_TAG: folder},
-            PATH=f"{request.python.parent}:/usr/local/bin:/usr/bin:/bin",
-            HOME=folder,
-            PYTHONUNBUFFERED="1",
-            PYTHONHASHSEED="0",
-            MPLBACKEND="Agg",
-            HF_HUB_OFFLINE="1",
-            OMP_NUM_THREADS=threads,
-            MKL_NUM_THREADS=threads,
-            OMP_WAIT_POLICY="PASSIVE",  # spinning threads of two programs on one core waste more than half of it
-            CUBLAS_WORKSPACE_CONFIG=":4096:8",
-        )
-        | request.environment
+    threads = str(max(1, request.threads))
+    folder = str(request.folder.resolve())
+    environment = clean_environment(
+        **{_TAG: folder},
+        PATH=f"{request.python.parent}:/usr/local/bin:/usr/bin:/bin",
+        HOME=folder,
+        PYTHONUNBUFFERED="1",
+        PYTHONHASHSEED="0",
+        MPLBACKEND="Agg",
+        HF_HUB_OFFLINE="1",
+        OMP_NUM_THREADS=threads,
+        MKL_NUM_THREADS=threads,
+        OMP_WAIT_POLICY="PASSIVE",  # two programs that spin on one core waste more than half of it
+        CUBLAS_WORKSPACE_CONFIG=":4096:8",
     )
+    return environment | request.environment
 
 
 def _pump(selector: selectors.BaseSelector, logs: dict[int, _Log], wait: float) -> None:
-    """Move what the program wrote into its logs; at most a second at a time, so that the clock is looked at."""
+    """Move what the program wrote into its logs.
+
+    At most a second at a time, so that the clock is looked at.
+    """
     until = time.monotonic() + 1
-    while (
-        ready := [key.fd for key, _ in selector.select(wait) if key.fd in logs]
-    ) and time.monotonic() < until:
+    while True:
+        ready = [key.fd for key, _ in selector.select(wait) if key.fd in logs]
+        if not ready or time.monotonic() >= until:
+            return
         for descriptor in ready:
             chunk = os.read(descriptor, 2**16)
             if not chunk:
@@ -163,7 +194,7 @@ def _pump(selector: selectors.BaseSelector, logs: dict[int, _Log], wait: float) 
 
 
 class _Log:
-    """A file that keeps the head and the tail of what is written, and says what it left out between."""
+    """A file that keeps the head and the tail of a stream, and says how much it left out."""
 
     def __init__(self, path: Path):
         self._path = path
@@ -171,10 +202,12 @@ class _Log:
             self._file = path.open("wb")
         self._room = LOG_HEAD_BYTES
         self._tail: deque[bytes] = deque()
-        self._tail_bytes = self._dropped = 0
+        self._tail_bytes = 0
+        self._dropped = 0
 
     def write(self, chunk: bytes) -> None:
-        head, rest = chunk[: self._room], chunk[self._room :]
+        head = chunk[: self._room]
+        rest = chunk[self._room :]
         with disk_faults(self._path):
             self._file.write(head)
             self._file.flush()
@@ -183,9 +216,9 @@ class _Log:
             self._tail.append(rest)
             self._tail_bytes += len(rest)
         while self._tail_bytes > LOG_TAIL_BYTES:
-            gone = len(self._tail.popleft())
-            self._tail_bytes -= gone
-            self._dropped += gone
+            oldest = len(self._tail.popleft())
+            self._tail_bytes -= oldest
+            self._dropped += oldest
 
     def close(self) -> int:
         """Write the tail; return how many bytes were dropped."""

@@ -1,4 +1,4 @@
-"""What a program took of the machine."""
+"""The amounts of the machine's memory, processes and disk that a program took."""
 
 from __future__ import annotations
 

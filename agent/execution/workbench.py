@@ -1,4 +1,4 @@
-"""What was prepared for an experiment: environment, data, sandbox, and the server that starts its programs."""
+"""A workbench: the environment, data, sandbox and server that were prepared for an experiment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from agent.util.files import read_json, read_untrusted, write_json
 
 @dataclass(frozen=True, kw_only=True)
 class Workbench:
-    """Everything that a run of an experiment needs besides its code: prepared once, the same for every run."""
+    """Everything that a run of an experiment needs besides its code.
+
+    It is prepared once, and the same for every run.
+    """
 
     scaffold: Scaffold
     budget: Budget
@@ -33,26 +36,32 @@ class Workbench:
     sandbox: Sandbox
     addable: frozenset[str] = frozenset()  # packages that the coder may add
     server: ForkServer | None = None  # starts the runs, where the scaffold has a protocol
-    announce: Callable[[str], None] = lambda text: None  # what takes a while and nobody asked for
+    announce: Callable[[str], None] = lambda text: None  # shows what takes a while
 
     def environment_of(self, folder: RunFolder) -> Environment:
-        """Return what the programs of a run folder run with: as recorded beside their code, else the base."""
+        """Return what the programs of a run folder run with.
+
+        It is what was recorded beside their code, else the base.
+        """
         if not folder.environment.is_file():
             return self.environment
         return restore(self.environment, read_json(folder.environment), self.announce)
 
     def provide(self, requirements: Path, folder: RunFolder) -> str:
-        """Install what a coder's requirements add and record it beside the code of `folder`; or return what is wrong with them."""
-        rules = RequirementPolicy(
-            self.scaffold.own_requirements,
-            self.environment.packages,
-            self.addable,
-            self.environment.fixed,
+        """Install what a coder's requirements add and record it beside the code of `folder`.
+
+        Returns what is wrong with them, or ''.
+        """
+        policy = RequirementPolicy(
+            own=self.scaffold.own_requirements,
+            installed=self.environment.packages,
+            addable=self.addable,
+            fixed=self.environment.fixed,
         )
-        wanted = read(read_untrusted(requirements, MAX_BYTES + 1), rules)
-        if wanted.problem:
-            return wanted.problem
-        environment, problem = add(self.environment, wanted.lines, self.announce)
+        additions = read(read_untrusted(requirements, MAX_BYTES + 1), policy)
+        if additions.problem:
+            return additions.problem
+        environment, problem = add(self.environment, additions.lines, self.announce)
         if environment:
             write_json(folder.environment, environment.record())
         return problem
@@ -64,10 +73,15 @@ class Workbench:
         timeout: float,
         variables: dict[str, str],
         threads: int | None = None,
-        arguments: tuple[str, ...] = (),
     ) -> Request:
-        """Return the request for one `python main.py` in folder, which may read the arrays that its variables name, or all of an open scaffold's."""
-        arrays = variables.get("ASSAY_ARRAYS")
+        """Return the request for one `python main.py` in folder.
+
+        It may read the arrays that its variables name. logs: for its stdout and stderr.
+        threads: those of the budget where nothing else is given.
+        """
+        readable: tuple[Path, ...] = ()
+        if "ASSAY_ARRAYS" in variables:
+            readable = (Path(variables["ASSAY_ARRAYS"]),)
         stdout, stderr = logs
         return Request(
             python=self.environment.python,
@@ -78,8 +92,7 @@ class Workbench:
             sandbox=self.sandbox,
             environment=variables,
             threads=threads or self.budget.threads,
-            arguments=arguments,
             server=self.server,
-            readable=(Path(arrays),) if arrays else (),
+            readable=readable,
             gpu=self.budget.device != "cpu",
         )

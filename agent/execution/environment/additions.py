@@ -1,17 +1,21 @@
-"""What a coder's requirements.txt adds to the base environment: a folder of wheels beside it, last on the path of a run.
+"""The folder of wheels beside the base environment that a coder's requirements.txt asks for.
 
-The base is never changed, and its versions are constraints: idea, control and baseline compute with the same torch. The
-folder is found again by the hash of the base and of the lines; a half-built one never is, for its record is written last.
+It comes last on the path of a run. The base is never changed, and its versions are constraints:
+idea, control and baseline compute with the same torch. The folder is found again by the hash of the
+base and of the lines; a half-built one never is, for its record is written last.
 
-Nothing of an added package runs outside the sandbox: not while it is installed (wheels only), nor in the warm server, which
-does not have the folder on its path (agent/execution/environment/import_hook.py). Its .pth files, sitecustomize and entry points lie where nothing reads
-them at start, and it comes after the standard library and the base, so it cannot shadow either.
-What stays uncovered: inside the sandbox it has a run's rights, and may change PyTorch for that run in both arms; packages that
-need a .pth file of their own do not work; whoever controls the index controls the wheels (no hashes are pinned); while runs are
-not confined, a program with the user's rights can change what lies in the folder.
+Nothing of an added package runs outside the sandbox: not while it is installed (wheels only), nor
+in the warm server, which does not have the folder on its path
+(agent/execution/environment/import_hook.py). Its .pth files, sitecustomize and entry points lie
+where nothing reads them at start, and it comes after the standard library and the base, so it
+cannot shadow either.
+What stays uncovered: inside the sandbox it has a run's rights, and may change PyTorch for that run
+in both arms; packages that need a .pth file of their own do not work; whoever controls the index
+controls the wheels (no hashes are pinned); while runs are not confined, a program with the user's
+rights can change what lies in the folder.
 
-A file that cannot be resolved is the coder's to mend, if the index still answers for a package that every index has. All else,
-a damaged wheel included, is a Fault: it says nothing about the code.
+A file that cannot be resolved is the coder's to mend, if the index still answers for a package that
+every index has. All else, a damaged wheel included, is a Fault: it says nothing about the code.
 """
 
 from __future__ import annotations
@@ -47,71 +51,75 @@ UNSOLVABLE = "No solution found"  # uv's words, for what no other index or anoth
 def add(
     base: Environment, lines: tuple[str, ...], announce: Callable[[str], None]
 ) -> tuple[Environment | None, str]:
-    """base with these packages, installed on first need; or what is wrong with them, for the coder.
+    """Return base with these packages, installed on first need; or what is wrong, for the coder.
 
     lines: as requirements.read() gives them; a package that base has is not among them.
     """
     if not lines:
         return base, ""
     folder = _folder(base, lines)
-    with locked(folder.with_name(f"{folder.name}.lock"), wait=True):  # who waited finds it built
-        if not (folder / RECORD).is_file():
+    with locked(folder.with_name(f"{folder.name}.lock"), wait=True):
+        if not (folder / RECORD).is_file():  # by the process that was waited for
             announce(f"installing {', '.join(lines)}")
             check_room(folder, NEEDED_BYTES)
             until = time.monotonic() + ADD_SECONDS
             pins, problem = _resolve(base, folder, lines, until)
             if problem:
                 return None, problem
-            _install(base, folder, lines, pins, until)
+            site = _install(base, folder, pins, until)
+            record = {
+                "lines": lines,
+                "site": site.name,
+                "packages": _packages(site),
+            }
+            write_json(folder / RECORD, record)
     return _load(base, folder), ""
 
 
 def restore(
     base: Environment, record: dict[str, Any], announce: Callable[[str], None]
 ) -> Environment:
-    """The environment that a run folder's environment.json tells of: the recorded versions of what was added, on this base."""
+    """Return the environment that a run folder's environment.json tells of.
+
+    It is this base with the recorded versions of what was added.
+    """
     added: dict[str, str] = record["added"]
+    missing = [f"{name}=={version}" for name, version in added.items() if name not in base.packages]
     if base.fixed:
-        if missing := [
-            f"{name}=={version}" for name, version in added.items() if name not in base.packages
-        ]:
-            raise UserError(
-                f"--python {base.python}: lacks {', '.join(missing)}, which the code was run with"
-            )
+        if missing:
+            lacks = f"lacks {', '.join(missing)}, which the code was run with"
+            raise UserError(f"--python {base.python}: {lacks}")
         return base
     if not added:
         return base
     folder = _additions(base) / record["key"]
-    if (folder / RECORD).is_file() and (found := _load(base, folder)).record() == record:
-        return found
-    pins = tuple(
-        sorted(f"{name}=={version}" for name, version in added.items() if name not in base.packages)
-    )
-    environment, problem = add(base, pins, announce)
+    if (folder / RECORD).is_file():
+        recorded = _load(base, folder)
+        if recorded.record() == record:
+            return recorded
+    environment, problem = add(base, tuple(sorted(missing)), announce)
     if environment is None:
         raise Fault("environment", f"the recorded packages cannot be installed any more: {problem}")
     return environment
 
 
 def _additions(base: Environment) -> Path:
-    """Beside the interpreter: whoever may read that may read these."""
+    """Return the folder of all additions, which can be read by who can read the interpreter."""
     return base.python.parent.parent / "additions"
 
 
 def _folder(base: Environment, lines: tuple[str, ...]) -> Path:
-    digest = hashlib.sha256(
-        json.dumps([base.packages, sorted(lines)], sort_keys=True).encode()
-    ).hexdigest()
+    parts = json.dumps([base.packages, sorted(lines)], sort_keys=True)
+    digest = hashlib.sha256(parts.encode()).hexdigest()
     return _additions(base) / digest[:12]
 
 
 def _load(base: Environment, folder: Path) -> Environment:
     record = read_json(folder / RECORD)
     added: dict[str, str] = record["packages"]
-    if both := added.keys() & base.packages.keys():  # one version for both arms, by construction
-        raise AssertionError(
-            f"{folder} holds {', '.join(sorted(both))}, which the base environment has"
-        )
+    both = ", ".join(sorted(added.keys() & base.packages.keys()))
+    if both:  # one version for both arms, by construction
+        raise AssertionError(f"{folder} holds {both}, which the base environment has")
     return replace(
         base,
         key=folder.name,
@@ -124,26 +132,25 @@ def _load(base: Environment, folder: Path) -> Environment:
 def _resolve(
     base: Environment, folder: Path, lines: tuple[str, ...], until: float
 ) -> tuple[list[str], str]:
-    """The exact versions to install, dependencies included; or what is wrong with the lines."""
-    write_text(
-        constraints := folder / "base.txt",
-        "".join(f"{name}=={version}\n" for name, version in base.packages.items()),
-    )
-    done = _compile(base, "\n".join(lines), until, "--constraints", str(constraints))
-    if done.code and UNSOLVABLE in done.err:
-        _compile(base, KNOWN, until, "--no-deps", "--no-cache").or_fault(
-            f"asking the package index for {KNOWN}"
-        )
-        return (
-            [],
-            f"{_told(done.err)}\nOnly wheels are installed, and what the baseline runs with keeps its version.",
-        )
-    pins = done.or_fault(f"resolving {', '.join(lines)}").split()
-    return [pin for pin in pins if pin.partition("==")[0] not in base.packages], ""
+    """Return the exact versions to install, dependencies included; or what is wrong with lines."""
+    constraints = folder / "base.txt"
+    pinned = [f"{name}=={version}\n" for name, version in base.packages.items()]
+    write_text(constraints, "".join(pinned))
+    resolved = _compile(base, lines, ("--constraints", str(constraints)), until)
+    if resolved.code and UNSOLVABLE in resolved.err:
+        known = _compile(base, (KNOWN,), ("--no-deps", "--no-cache"), until)
+        known.or_fault(f"asking the package index for {KNOWN}")
+        rule = "Only wheels are installed, and what the baseline runs with keeps its version."
+        return [], f"{_reason(resolved.err)}\n{rule}"
+    pins = resolved.or_fault(f"resolving {', '.join(lines)}").split()
+    new = [pin for pin in pins if pin.partition("==")[0] not in base.packages]
+    return new, ""
 
 
-def _compile(base: Environment, given: str, until: float, *more: str) -> UvResult:
-    return uv(
+def _compile(
+    base: Environment, lines: tuple[str, ...], options: tuple[str, ...], until: float
+) -> UvResult:
+    command = [
         "pip",
         "compile",
         "-",
@@ -152,28 +159,25 @@ def _compile(base: Environment, given: str, until: float, *more: str) -> UvResul
         "--no-annotate",
         "--python",
         str(base.python),
-        *more,
-        seconds=until - time.monotonic(),
-        given=given,
-    )
+        *options,
+    ]
+    return uv(*command, seconds=until - time.monotonic(), given="\n".join(lines))
 
 
-def _install(
-    base: Environment, folder: Path, lines: tuple[str, ...], pins: list[str], until: float
-) -> None:
+def _install(base: Environment, folder: Path, pins: list[str], until: float) -> Path:
+    """Install into a new folder and return it."""
     with disk_faults(folder):
-        for left in folder.glob("site-*"):  # of a killed process
-            shutil.rmtree(left, ignore_errors=True)
-        site = Path(
-            tempfile.mkdtemp(prefix="site-", dir=folder)
-        )  # its uv may still be writing there, so never the same
-    # Copies: through a link, a program that is not confined could change uv's cache for everybody.
-    uv(
+        for left_over in folder.glob("site-*"):  # of a killed process
+            shutil.rmtree(left_over, ignore_errors=True)
+        # That one's uv may still be writing there, so never the same.
+        site = Path(tempfile.mkdtemp(prefix="site-", dir=folder))
+    command = [
         "pip",
         "install",
         *WHEELS,
         "--no-deps",
         "--compile-bytecode",
+        # Through a link, a program that is not confined could change uv's cache for everybody.
         "--link-mode",
         "copy",
         "--python",
@@ -181,22 +185,26 @@ def _install(
         "--target",
         str(site),
         *pins,
-        seconds=until - time.monotonic(),
-    ).or_fault(f"installing {', '.join(pins)}")
-    packages = {
-        canonicalize_name(found.metadata["Name"]): found.version
-        for found in distributions(path=[str(site)])
-    }
-    write_json(folder / RECORD, {"lines": lines, "site": site.name, "packages": packages})
+    ]
+    installed = uv(*command, seconds=until - time.monotonic())
+    installed.or_fault(f"installing {', '.join(pins)}")
+    return site
 
 
-def _told(message: str) -> str:
-    """What uv says, without its layout, addresses and paths."""
+def _packages(site: Path) -> dict[str, str]:
+    installed = distributions(path=[str(site)])
+    packages: dict[str, str] = {}
+    for package in installed:
+        name = canonicalize_name(package.metadata["Name"])
+        packages[name] = package.version
+    return packages
+
+
+def _reason(message: str) -> str:
+    """Return what uv says, without its layout, addresses and paths."""
     text = clean(message)
-    text = (
-        " ".join(text[text.find("Because") :].replace("cause:", " ").split())
-        if "Because" in text
-        else " ".join(text.split())
-    )
+    if "Because" in text:
+        text = text[text.find("Because") :].replace("cause:", " ")
+    text = " ".join(text.split())
     text = re.sub(r"\w+://\S+|(?<![\w.])[/~][\w./~+-]+", "[...]", text)
     return bound(text, characters=1500)

@@ -1,8 +1,9 @@
-"""requirements.txt -> the interpreter that runs main.py. Never the harness's own: Aider pins about a hundred packages.
+"""The interpreter that runs main.py, built from a requirements.txt.
 
-An environment is built once by uv, byte-compiled (importing torch uncompiled takes three times as long), and found
-again by the hash of what it was built from. Wheels only: no code of a package runs while it is installed. What a coder
-adds lies beside it and changes nothing of it (agent/execution/environment/additions.py).
+It is never the harness's own: Aider pins about a hundred packages. An environment is built once by
+uv, byte-compiled (importing torch uncompiled takes three times as long), and found again by the
+hash of what it was built from. Wheels only: no code of a package runs while it is installed. What a
+coder adds lies beside it and changes nothing of it (agent/execution/environment/additions.py).
 """
 
 from __future__ import annotations
@@ -40,23 +41,26 @@ class Environment:
     key: str
     packages: dict[str, str]  # name -> version
     fixed: bool = False  # the user's own: nothing is installed for it
-    folder: Path | None = (
-        None  # of the packages that a coder added; runs see them last on their path
-    )
-    added: tuple[str, ...] = ()  # their names, out of packages
+    # The folder of the packages that a coder added; runs see it last on their path.
+    folder: Path | None = None
+    added: tuple[str, ...] = ()  # names of the added packages, which are in `packages` too
 
     @property
     def variables(self) -> dict[str, str]:
-        """What a run in it is told besides."""
+        """Return the environment variables that a run in it needs."""
         return {_VARIABLE: str(self.folder)} if self.folder else {}
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tells it from every other, for config.json of an experiment."""
-        return {"key": self.key, "python": str(self.python), "packages": self.packages}
+        """Return what tells it from every other, for config.json of an experiment."""
+        return {
+            "key": self.key,
+            "python": str(self.python),
+            "packages": self.packages,
+        }
 
     def record(self) -> dict[str, Any]:
-        """For environment.json of a run folder."""
+        """Return the content of a run folder's environment.json."""
         return {
             "key": self.key,
             "packages": self.packages,
@@ -65,29 +69,35 @@ class Environment:
 
 
 def find_built(requirements: Path) -> Environment | None:
-    """The environment of a requirements file, if it is there already."""
+    """Return the environment of a requirements file, if it is there already."""
     folder = _folder(requirements)
     if not (folder / RECORD).is_file():
         return None
-    return Environment(_python(folder), folder.name, read_json(folder / RECORD)["packages"])
+    record = read_json(folder / RECORD)
+    return Environment(_python(folder), folder.name, record["packages"])
 
 
 def ensure(requirements: Path, announce: Callable[[str], None] = lambda text: None) -> Environment:
-    """The environment of a requirements file, built on first need. Raises Fault("environment" or "disk", ...)."""
+    """Return the environment of a requirements file, built on first need.
+
+    Raises Fault("environment" or "disk", ...).
+    """
     folder = _folder(requirements)
-    if not find_built(requirements) or _import_hook(folder):
+    if not find_built(requirements) or _hook_files(folder):
         with locked(folder.with_name(f"{folder.name}.lock"), wait=True):
             if not find_built(requirements):  # by the process that was waited for
                 announce(
-                    f"building the experiments' environment from {requirements.name} (once; about 5 GB with CUDA)"
+                    f"building the experiments' environment from {requirements.name} "
+                    "(once; about 5 GB with CUDA)"
                 )
                 _build(folder, requirements)
                 record = {
                     "requirements": requirements.read_text(encoding="utf-8"),
                     "platform": _platform(),
+                    "packages": _packages(_python(folder)),
                 }
-                write_json(folder / RECORD, record | {"packages": _packages(_python(folder))})
-            for path, text in _import_hook(folder).items():  # before any server starts there
+                write_json(folder / RECORD, record)
+            for path, text in _hook_files(folder).items():  # before any server starts there
                 write_text(path, text)
     built = find_built(requirements)
     assert built
@@ -95,30 +105,28 @@ def ensure(requirements: Path, announce: Callable[[str], None] = lambda text: No
 
 
 def existing(python: Path, required: tuple[str, ...] = REQUIRED) -> Environment:
-    """An interpreter that the user has. Raises UserError when it lacks what a run imports."""
+    """Return an interpreter that the user has as an environment.
+
+    Raises UserError when it lacks what a run imports.
+    """
     if not python.is_file():
         raise UserError(f"--python {python}: no such file")
     packages = _packages(python)
-    if missing := [name for name in required if name not in packages]:
-        raise UserError(
-            f"--python {python}: lacks {', '.join(missing)}: install scaffold/requirements.txt there"
-        )
-    digest = short_hash(json.dumps([packages, _platform()]), 12)
-    return Environment(python.absolute(), digest, packages, fixed=True)
+    missing = ", ".join(name for name in required if name not in packages)
+    if missing:
+        advice = "install scaffold/requirements.txt there"
+        raise UserError(f"--python {python}: lacks {missing}: {advice}")
+    key = short_hash(json.dumps([packages, _platform()]), 12)
+    return Environment(python.absolute(), key, packages, fixed=True)
 
 
 def _packages(python: Path) -> dict[str, str]:
-    listed = uv(
-        "pip",
-        "list",
-        "--quiet",
-        "--format",
-        "json",
-        "--python",
-        str(python),
-        seconds=INSTALL_SECONDS,
-    ).or_fault("listing packages")
-    return {canonicalize_name(item["name"]): item["version"] for item in json.loads(listed)}
+    command = ["pip", "list", "--quiet", "--format", "json", "--python", str(python)]
+    listed = uv(*command, seconds=INSTALL_SECONDS).or_fault("listing packages")
+    packages: dict[str, str] = {}
+    for item in json.loads(listed):
+        packages[canonicalize_name(item["name"])] = item["version"]
+    return packages
 
 
 def _folder(requirements: Path) -> Path:
@@ -128,16 +136,9 @@ def _folder(requirements: Path) -> Path:
 
 def _build(folder: Path, requirements: Path) -> None:
     check_room(folder, NEEDED_BYTES)
-    uv(
-        "venv",
-        "--quiet",
-        "--clear",
-        "--python",
-        sys.executable,
-        str(folder),
-        seconds=INSTALL_SECONDS,
-    ).or_fault("making an environment")
-    uv(
+    make = ["venv", "--quiet", "--clear", "--python", sys.executable, str(folder)]
+    uv(*make, seconds=INSTALL_SECONDS).or_fault("making an environment")
+    install = [
         "pip",
         "install",
         "--quiet",
@@ -148,20 +149,22 @@ def _build(folder: Path, requirements: Path) -> None:
         str(_python(folder)),
         "--requirements",
         str(requirements),
-        seconds=INSTALL_SECONDS,
-    ).or_fault(f"installing {requirements.name}")
+    ]
+    uv(*install, seconds=INSTALL_SECONDS).or_fault(f"installing {requirements.name}")
 
 
-def _import_hook(folder: Path) -> dict[Path, str]:
-    """The files that have yet to be written so that import_hook.py is in force."""
+def _hook_files(folder: Path) -> dict[Path, str]:
+    """Return the files that have yet to be written so that import_hook.py is in force."""
     (site,) = folder.glob("lib/python*/site-packages")
     files = {
         site / "assay_packages.py": _HOOK.read_text(),
         site / "assay_packages.pth": "import assay_packages\n",
     }
-    return {
-        path: text for path, text in files.items() if not path.is_file() or path.read_text() != text
-    }
+    missing = {}
+    for path, text in files.items():
+        if not path.is_file() or path.read_text() != text:
+            missing[path] = text
+    return missing
 
 
 def _python(folder: Path) -> Path:
@@ -169,4 +172,5 @@ def _python(folder: Path) -> Path:
 
 
 def _platform() -> str:
-    return f"{sys.version_info.major}.{sys.version_info.minor} {sys.platform} {platform.machine()}"
+    major, minor, *_ = sys.version_info
+    return f"{major}.{minor} {sys.platform} {platform.machine()}"

@@ -1,7 +1,8 @@
-"""One call of uv: with the user's mirrors and proxies, without the user's keys, with a time limit that takes the whole group.
+"""One call of uv: with the user's mirrors and proxies, without the user's keys, with a time limit.
 
-Covered: Ctrl-C, and a time limit, leave no uv behind. Not covered: uv goes on for as long as it needs when the harness
-itself is killed; what it builds then is found by nobody, for its record is written by the harness, last.
+Covered: Ctrl-C, and a time limit, leave no uv behind, nor what it started. Not covered: uv goes on
+for as long as it needs when the harness itself is killed; what it builds then is found by nobody,
+for its record is written by the harness, last.
 """
 
 from __future__ import annotations
@@ -28,38 +29,32 @@ _VARIABLES = (
     "ALL_PROXY",
     "NO_PROXY",
 )
-_FULL = (
-    "os error 28",
-    "No space left on device",
-    "os error 122",
-)  # ENOSPC and a quota, as uv words them
+# ENOSPC and a quota, as uv words them
+_FULL = ("os error 28", "No space left on device", "os error 122")
 
 
 @dataclass(frozen=True)
 class UvResult:
-    """How uv ended."""
+    """The end of a call of uv, and what it printed."""
 
     code: int
     out: str
     err: str
 
     def or_fault(self, what: str) -> str:
-        """Its output. Raises Fault("environment" or "disk", ...) where it failed."""
+        """Return its output. Raises Fault("environment" or "disk", ...) where it failed."""
         if self.code == 0:
             return self.out
-        kind = "disk" if any(sign in self.err for sign in _FULL) else "environment"
+        full = any(sign in self.err for sign in _FULL)
+        kind = "disk" if full else "environment"
         raise Fault(kind, f"{what} failed: {' '.join(self.err.split())[:600]}")
 
 
 def uv(*arguments: str, seconds: float, given: str = "") -> UvResult:
-    """Run uv to its end, `given` on its stdin. Raises Fault("environment", ...) when it takes longer than that."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name in _VARIABLES or name.startswith("UV_")
-    }
-    if "PIP_INDEX_URL" in os.environ:  # uv does not read pip's settings
-        kept.setdefault("UV_DEFAULT_INDEX", os.environ["PIP_INDEX_URL"])
+    """Run uv to its end, with `given` on its stdin.
+
+    Raises Fault("environment", ...) when it takes longer than so many seconds.
+    """
     process = subprocess.Popen(
         [find_uv_bin(), *arguments],
         stdin=subprocess.PIPE,
@@ -67,7 +62,7 @@ def uv(*arguments: str, seconds: float, given: str = "") -> UvResult:
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        env=clean_environment(**kept),
+        env=_environment(),
         start_new_session=True,
     )
     try:
@@ -76,21 +71,28 @@ def uv(*arguments: str, seconds: float, given: str = "") -> UvResult:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         if isinstance(error, subprocess.TimeoutExpired):
-            raise Fault(
-                "environment",
-                f"uv {' '.join(arguments[:2])} was not done in time: is the package index slow?",
-            ) from error
+            command = " ".join(arguments[:2])
+            problem = f"uv {command} was not done in time: is the package index slow?"
+            raise Fault("environment", problem) from error
         raise
     return UvResult(process.returncode, out, err)
 
 
+def _environment() -> dict[str, str]:
+    kept = {}
+    for name, value in os.environ.items():
+        if name in _VARIABLES or name.startswith("UV_"):
+            kept[name] = value
+    if "PIP_INDEX_URL" in os.environ:  # uv does not read pip's settings
+        kept.setdefault("UV_DEFAULT_INDEX", os.environ["PIP_INDEX_URL"])
+    return clean_environment(**kept)
+
+
 def check_room(folder: Path, needed: int) -> None:
-    """Make the folder. Raises Fault("disk", ...) where less than so many bytes are free for it."""
+    """Make the folder. Raises Fault("disk", ...) where fewer bytes than needed are free for it."""
     with disk_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
         free = free_bytes(folder)
     if free < needed:
-        raise Fault(
-            "disk",
-            f"{folder}: {free / 2**30:.1f} GiB free, {needed / 2**30:.1f} are needed to install packages",
-        )
+        room = f"{free / 2**30:.1f} GiB free, {needed / 2**30:.1f} are needed to install packages"
+        raise Fault("disk", f"{folder}: {room}")

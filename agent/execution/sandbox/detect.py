@@ -1,4 +1,7 @@
-"""Which sandbox is in force here: decided by running a program in it, and proven by programs that try to get out."""
+"""Which sandbox is in force here.
+
+It is decided by running a program in it, and proven by programs that try to get out.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from agent.util.files import read_untrusted_text
 
 SECONDS = 30.0
 OLDEST_LANDLOCK = 2  # before it a program could not even rename its own files
-# Whoever can talk to one of these has a process started outside of any rule that binds the program itself.
+# Whoever can talk to one of these has a process started outside of any rule for the program itself.
 _SERVANTS = (
     "/run/docker.sock",
     "/run/podman/podman.sock",
@@ -33,95 +36,122 @@ _SERVANTS = (
 _REFUSED = """no sandbox works here, and model-written programs would run with your rights:
     bwrap: {bwrap}
     landlock: {landlock}
-    Install bubblewrap (apt install bubblewrap, dnf install bubblewrap), or allow user name spaces; see SECURITY.md.
+    Install bubblewrap (apt install bubblewrap, dnf install bubblewrap), or allow user name \
+spaces; see SECURITY.md.
     In a container of your own that holds nothing you would miss, --sandbox none goes without."""
 
 PROOFS = {
     "read a file of your home": "print(open({secret!r}).read())",
-    "open a connection": "import socket\nsocket.create_connection(('127.0.0.1', {port}), 5)\nprint({word!r})",
+    "open a connection": (
+        "import socket\nsocket.create_connection(('127.0.0.1', {port}), 5)\nprint({word!r})"
+    ),
     "write into your home": "open({secret!r}, 'a').write({word!r})",
 }
 
 
 @lru_cache
-def find_sandbox(asked: str, network: bool, limits: ResourceLimits) -> Sandbox:
-    """The sandbox that was asked for; auto: bubblewrap, else Landlock. Raises UserError where it does not work here."""
-    wanted = Sandbox(asked, network, limits)
-    if asked == "none":
-        return wanted
+def find_sandbox(wanted: str, network: bool, limits: ResourceLimits) -> Sandbox:
+    """Return the sandbox of the wanted kind; for "auto" bubblewrap, else Landlock.
+
+    Raises UserError where it does not work here.
+    """
+    if wanted == "none":
+        return Sandbox(wanted, network, limits)
+    kinds = ("bwrap", "landlock") if wanted == "auto" else (wanted,)
     reasons = {}
-    for kind in ("bwrap", "landlock") if asked == "auto" else (asked,):
-        found, reasons[kind] = _try(replace(wanted, kind=kind))
-        if found:
-            return found
-    if asked == "auto":
+    for kind in kinds:
+        sandbox, reasons[kind] = _try(Sandbox(kind, network, limits))
+        if sandbox:
+            return sandbox
+    if wanted == "auto":
         raise UserError(_REFUSED.format(**reasons))
-    raise UserError(f"--sandbox {asked} does not work here: {reasons[asked]}")
+    raise UserError(f"--sandbox {wanted} does not work here: {reasons[wanted]}")
 
 
 def _try(sandbox: Sandbox) -> tuple[Sandbox | None, str]:
-    """This sandbox or a variant of it that works, or why there is none."""
-    if sys.platform != "linux":
-        return None, "only on Linux (WSL2 is one)"
-    if sandbox.kind == "landlock" and (reason := _landlock_problem()):
+    """Return this sandbox, or a variant of it, if it works; else None and the reason."""
+    if reason := _missing(sandbox.kind):
         return None, reason
-    if sandbox.kind == "bwrap" and not os.access(bwrap_path(), os.X_OK):
-        return None, "bubblewrap is not installed"
     problem = _problem(sandbox)
-    if problem and sandbox.kind == "bwrap" and "mount proc" in problem:
+    if not problem:
+        return sandbox, ""
+    if sandbox.kind == "bwrap" and "mount proc" in problem:
         container = replace(sandbox, own_proc=False)
-        return (container, "") if not _problem(container) else (None, problem)
-    return (None, problem) if problem else (sandbox, "")
+        if not _problem(container):
+            return container, ""
+    return None, problem
 
 
-def _landlock_problem() -> str:
-    if (version := landlock_version()) < OLDEST_LANDLOCK:
-        return f"version {version} of this kernel, {OLDEST_LANDLOCK} is the oldest that will do"
-    runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
-    for place in (
-        *_SERVANTS,
-        f"{runtime}/bus",
-        f"{runtime}/systemd/private",
-        os.environ.get("SSH_AUTH_SOCK", ""),
-    ):
-        if place and _answers(place):
-            return f"{place} answers, and would start programs outside the sandbox; Landlock cannot forbid to connect to it"
+def _missing(kind: str) -> str:
+    """Return what this machine lacks for a kind of sandbox, or ''."""
+    if sys.platform != "linux":
+        return "only on Linux (WSL2 is one)"
+    if kind == "landlock":
+        return _landlock_problem()
+    if kind == "bwrap" and not os.access(bwrap_path(), os.X_OK):
+        return "bubblewrap is not installed"
     return ""
 
 
-def _answers(place: str) -> bool:
+def _landlock_problem() -> str:
+    version = landlock_version()
+    if version < OLDEST_LANDLOCK:
+        return f"version {version} of this kernel, {OLDEST_LANDLOCK} is the oldest that will do"
+    runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
+    servants = [*_SERVANTS, f"{runtime}/bus", f"{runtime}/systemd/private"]
+    agent = os.environ.get("SSH_AUTH_SOCK")
+    if agent:
+        servants.append(agent)
+    for path in servants:
+        if _answers(path):
+            return (
+                f"{path} answers, and would start programs outside the sandbox; "
+                "Landlock cannot forbid to connect to it"
+            )
+    return ""
+
+
+def _answers(path: str) -> bool:
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(1)
         try:
-            client.connect(place)
+            client.connect(path)
         except OSError:
             return False
         return True
 
 
 def _problem(sandbox: Sandbox) -> str:
-    """What keeps a program from running in it, or ''."""
+    """Return what keeps a program from running in it, or ''."""
     with _folder() as folder:
         try:
-            done, out, err = run_program(sandbox, folder, "print('inside')")
+            execution, out, err = run_program(sandbox, folder, "print('inside')")
         except Fault as fault:
             return fault.detail
-    return "" if done.ok and out == "inside\n" else (err.strip() or f"exit code {done.exit_code}")
+    if execution.ok and out == "inside\n":
+        return ""
+    return err.strip() or f"exit code {execution.exit_code}"
 
 
 def run_program(sandbox: Sandbox, folder: Path, code: str) -> tuple[Execution, str, str]:
-    """Run a text as main.py with this interpreter: how it ended, and what it printed."""
+    """Run a text as main.py with this interpreter; return how it ended, and what it printed."""
     work = folder / "work"
     work.mkdir(exist_ok=True)
     (work / "main.py").write_text(code, encoding="utf-8")
-    logs = folder / "out", folder / "err"
-    done = execute(Request(Path(sys.executable), work, *logs, SECONDS, sandbox))
-    out, err = map(read_untrusted_text, logs)
-    return done, out, err
+    request = Request(
+        python=Path(sys.executable),
+        folder=work,
+        stdout=folder / "out",
+        stderr=folder / "err",
+        timeout=SECONDS,
+        sandbox=sandbox,
+    )
+    execution = execute(request)
+    return execution, read_untrusted_text(request.stdout), read_untrusted_text(request.stderr)
 
 
 def proofs(sandbox: Sandbox) -> dict[str, str]:
-    """Three programs that try to get out -> for each what stopped it, '' where nothing did."""
+    """Return what stopped each of three programs that try to get out, '' where nothing did."""
     word = secrets.token_hex(8)
     with (
         _folder() as folder,
@@ -130,18 +160,19 @@ def proofs(sandbox: Sandbox) -> dict[str, str]:
     ):
         secret.write(word.encode())
         secret.flush()
-        places = {"secret": secret.name, "port": listener.getsockname()[1], "word": word}
-        return {
-            name: _stopped(sandbox, folder, code.format(**places), word, Path(secret.name))
-            for name, code in PROOFS.items()
-        }
+        port = listener.getsockname()[1]
+        reasons = {}
+        for name, code in PROOFS.items():
+            program = code.format(secret=secret.name, port=port, word=word)
+            _, out, err = run_program(sandbox, folder, program)
+            escaped = word in out or Path(secret.name).read_text() != word
+            reasons[name] = "" if escaped else _last_line(err)
+    return reasons
 
 
-def _stopped(sandbox: Sandbox, folder: Path, code: str, word: str, secret: Path) -> str:
-    _, out, err = run_program(sandbox, folder, code)
-    if word in out or secret.read_text() != word:
-        return ""
-    return (err.strip().splitlines() or ["it ended without a word"])[-1]
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "it ended without a word"
 
 
 @contextmanager

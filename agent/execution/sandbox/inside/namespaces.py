@@ -1,6 +1,7 @@
 """Name spaces that bubblewrap made, and how a forked process gets into them.
 
-bubblewrap executes a program in the name spaces that it makes; a copy of a warm interpreter has to enter those that are there.
+bubblewrap executes a program in the name spaces that it makes; a copy of a warm interpreter has to
+enter those that are there.
 Loaded by server.py in the experiments' interpreter: the standard library alone. Linux only.
 """
 
@@ -12,14 +13,20 @@ import socket
 import subprocess
 from collections.abc import Callable
 
+from .privileges import enter
+from .processes import descendants
+
 
 class Namespaces:
-    """One sandbox, held open by a shell in it that waits. It ends with any of its own processes, or with the one that made it."""
+    """A sandbox that bubblewrap made, held open by a shell in it that waits.
 
-    def __init__(self, command: list[str], descendants: Callable[[int], list[int]]):
-        told, info = os.pipe()
+    It ends with any of its own processes, or with the process that made it.
+    """
+
+    def __init__(self, command: list[str]):
+        reading, info = os.pipe()
         command = [*command, "--info-fd", str(info), "--", "/bin/sh", "-c", "echo; read x"]
-        # Its first process is process 1 in there: whatever stands in its environment can be read by the program.
+        # Its first process is process 1 in there: the program can read that one's environment.
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -31,44 +38,41 @@ class Namespaces:
         os.close(info)
         assert self._process.stdout and self._process.stderr
         if self._process.stdout.read(1) != b"\n":
-            raise ValueError(
-                self._process.stderr.read().decode(errors="replace").strip()
-                or "bubblewrap said nothing"
-            )
-        self._first: int = json.loads(os.read(told, 2**16))["child-pid"]
+            problem = self._process.stderr.read().decode(errors="replace").strip()
+            raise ValueError(problem or "bubblewrap said nothing")
+        self._first: int = json.loads(os.read(reading, 2**16))["child-pid"]
         self.own = {self._process.pid, *descendants(self._process.pid)}
-        self.holders = {
-            self._first,
-            self._process.pid,
-        }  # with the first of a name space the kernel ends all in it, however many there are
+        # With the first of a name space the kernel ends all in it, however many there are.
+        self.holders = {self._first, self._process.pid}
 
     def start(
-        self,
-        places: list[str],
-        enter: Callable[[int], None],
-        prepare: Callable[[], None],
-        become: Callable[[], None],
+        self, folders: list[str], prepare: Callable[[], None], become: Callable[[], None]
     ) -> tuple[int, list[int]]:
-        """Fork a process inside, which then becomes the program: its pid, and descriptors of `places` in there."""
+        """Fork a process inside, which prepares, enters and becomes the program.
+
+        Returns its pid and descriptors of `folders`, the memory file systems in there.
+        Raises ValueError where it cannot enter.
+        """
         ours, theirs = socket.socketpair()
-        if (
-            usher := os.fork()
-        ) == 0:  # whoever enters another pid name space stays outside; only its children are in
+        # Whoever enters another pid name space stays outside; only its children are in.
+        usher = os.fork()
+        if usher == 0:
             try:
                 prepare()
                 enter(self._first)
-                opened = [os.open(place, os.O_RDONLY) for place in places]
-                if (main := os.fork()) == 0:
+                descriptors = [os.open(folder, os.O_RDONLY) for folder in folders]
+                main = os.fork()
+                if main == 0:
                     become()
-                socket.send_fds(theirs, [str(main).encode()], opened)
+                socket.send_fds(theirs, [str(main).encode()], descriptors)
             except OSError as error:
                 theirs.send(f"entering the sandbox: {error}".encode())
             finally:
                 os._exit(0)
         os.waitpid(usher, 0)
-        said, scratch, _, _ = socket.recv_fds(ours, 4096, len(places))
+        message, scratch, _, _ = socket.recv_fds(ours, 4096, len(folders))
         ours.close()
         theirs.close()
-        if not said.isdigit():
-            raise ValueError(said.decode(errors="replace"))
-        return int(said), list(scratch)
+        if not message.isdigit():
+            raise ValueError(message.decode(errors="replace"))
+        return int(message), list(scratch)

@@ -1,5 +1,6 @@
-"""What a program and all that it started use: processes, memory, disk; and their end. For the keeper of the program, from /proc.
+"""A watchdog over the memory, processes and disk of a program and of all that it started.
 
+It reads /proc.
 Loaded by server.py in the experiments' interpreter: the standard library alone. What a program
 takes between two looks passes the limit: some hundred MiB of memory, at one GB/s of allocation.
 Not covered: kernel memory (pipes, sockets); systems without /proc.
@@ -8,157 +9,107 @@ Not covered: kernel memory (pipes, sockets); systems without /proc.
 from __future__ import annotations
 
 import os
-import signal
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-LOOK_SECONDS, SHARE, LONGEST = (
-    0.1,
-    20,
-    1.0,
-)  # a look's cost, times SHARE, is waited; never longer, however dear a program makes it
-DEEPEST = (
-    200  # folders inside folders; no honest program nests so, and deeper ones cannot be counted
-)
+from .processes import descendants
+
+LOOK_SECONDS = 0.1
+SHARE = 20  # so many times a look's cost is waited before the next one
+LONGEST = 1.0  # never longer, however dear a program makes a look
+DEEPEST = 200  # folders inside folders; no honest program nests so, deeper ones cannot be counted
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def children_of() -> dict[int, list[int]]:
-    """Every process's children, zombies included."""
-    tree: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):  # noqa: PTH208 quick, while a fork bomb takes all the time there is
-        if not name.isdecimal():
-            continue
-        try:
-            with open(f"/proc/{name}/stat", "rb") as file:
-                parent = int(file.read().rpartition(b")")[2].split()[1])
-        except (OSError, IndexError):
-            continue  # it has ended meanwhile
-        tree.setdefault(parent, []).append(int(name))
-    return tree
+@dataclass(frozen=True)
+class Watched:
+    """A program and all that it starts: where it is, what it may write, and its limits."""
 
-
-def descendants(root: int) -> list[int]:
-    """All processes below root, which is not among them."""
-    tree, found = children_of(), [root]
-    for pid in found:
-        found += tree.get(pid, [])
-    return found[1:]
-
-
-def kill_all(root: int) -> None:
-    """SIGKILL a process and all below it; of our own, only what is below. All are stopped first: a bomb forks faster than it is
-    killed.
-    """
-    found = {os.getpid()}
-    while new := {root, *descendants(root)} - found:
-        send(signal.SIGSTOP, new)
-        found |= new
-    send(signal.SIGKILL, found - {os.getpid()})
-
-
-def send(which: signal.Signals, pids: set[int]) -> None:
-    for pid in pids:
-        try:
-            os.kill(pid, which)
-        except ProcessLookupError:
-            continue  # it has ended meanwhile
-
-
-def threads_of_user() -> int:
-    """How many threads all processes of this user have now."""
-    count = 0
-    for place in Path("/proc").iterdir():
-        try:
-            if place.name.isdecimal() and place.stat().st_uid == os.getuid():
-                count += int((place / "stat").read_bytes().rpartition(b")")[2].split()[17])
-        except (OSError, IndexError):
-            continue  # it has ended meanwhile
-    return count
+    root: int  # the process below which it all runs
+    not_its_own: set[int]  # processes below root that are the sandbox's
+    folders: list[str]  # on disk, that it may write
+    scratch: list[int]  # descriptors of its memory file systems
+    limits: dict[str, int]  # of memory and disk in bytes, and of processes
 
 
 class Watchdog:
-    """Looks at everything below one process now and then, and remembers the most that it saw.
+    """A watchdog looks at a program now and then, and remembers the most that it saw in use.
 
-    folders, scratch: what it may write, on disk, and in memory (descriptors). not_its_own: processes that are the sandbox's.
-    killed: whether the kernel has killed one for memory, after which the rest of the program is not what it was meant to be.
+    killed: tells whether the kernel has killed a process of the program for memory, after which
+    the rest of it is not what it was meant to be.
     """
 
-    def __init__(
-        self,
-        root: int,
-        folders: list[str],
-        limits: dict[str, int],
-        scratch: list[int],
-        not_its_own: set[int],
-        killed: Callable[[], bool],
-    ):
-        self.root, self.folders, self.limits, self.scratch, self.not_its_own = (
-            root,
-            folders,
-            limits,
-            scratch,
-            not_its_own,
-        )
-        self.killed = killed
+    def __init__(self, watched: Watched, killed: Callable[[], bool]):
+        self.watched = watched
         self.used = {"processes": 0, "memory": 0, "disk": 0}
-        self._next = self._next_disk = 0.0
+        self.killed = killed
+        self._next = 0.0
+        self._next_disk = 0.0
 
     def look(self) -> str:
-        """The name of the limit that is passed, '' for none; does nothing until it is time to look again."""
+        """Return the name of the limit that is passed, or ''.
+
+        Does nothing until it is time to look again.
+        """
         started = time.monotonic()
         if started < self._next:
             return ""
-        pids = [pid for pid in descendants(self.root) if pid not in self.not_its_own]
+        watched = self.watched
+        pids = [pid for pid in descendants(watched.root) if pid not in watched.not_its_own]
         self.used["processes"] = max(self.used["processes"], len(pids))
-        if len(pids) > self.limits["processes"]:
+        if len(pids) > watched.limits["processes"]:
             return "processes"  # at once: a look at so many takes long
         if self.killed():
             return "memory"
-        held, on_disk = _unlinked(
-            pids,
-            {os.fstat(place).st_dev for place in self.scratch},
-            Path(self.folders[0]).stat().st_dev,
-        )
-        seen = {"memory": held + _memory(pids, self.scratch)}
+        in_memory, on_disk = _unlinked(pids, watched)
+        seen = {"memory": in_memory + _memory(pids, watched.scratch)}
         measured = time.monotonic()
         if started >= self._next_disk:
             seen["disk"] = on_disk + self.on_disk()
-            self._next_disk = time.monotonic() + max(
-                5 * LOOK_SECONDS, min(5 * LONGEST, SHARE * (time.monotonic() - measured))
-            )
-        self.used = {name: max(most, seen.get(name, 0)) for name, most in self.used.items()}
-        self._next = time.monotonic() + max(
-            LOOK_SECONDS, min(LONGEST, SHARE * (measured - started))
-        )
-        return next((name for name, value in seen.items() if value > self.limits[name]), "")
+            cost = time.monotonic() - measured
+            self._next_disk = time.monotonic() + _pause(cost, 5 * LOOK_SECONDS, 5 * LONGEST)
+        for name, amount in seen.items():
+            self.used[name] = max(self.used[name], amount)
+        self._next = time.monotonic() + _pause(measured - started, LOOK_SECONDS, LONGEST)
+        return next((name for name in seen if seen[name] > watched.limits[name]), "")
 
     def on_disk(self) -> int:
-        """Bytes in the folders that the program may write."""
-        return sum(folder_bytes(folder, self.limits["disk"]) for folder in self.folders)
+        """Return the bytes in the folders that the program may write."""
+        enough = self.watched.limits["disk"]
+        return sum(folder_bytes(folder, enough) for folder in self.watched.folders)
+
+
+def _pause(cost: float, shortest: float, longest: float) -> float:
+    return max(shortest, min(longest, SHARE * cost))
 
 
 def _memory(pids: list[int], scratch: list[int]) -> int:
-    """Bytes: what is the processes' own, shared pages split between those that share them, and what lies in memory files."""
-    own = shared = 0
+    """Return the bytes that are the processes' own, and those that lie in memory files.
+
+    Shared pages are split between those that share them.
+    """
+    own = 0
+    shared = 0
     for pid in pids:
         try:
-            found = dict(
-                line.split(":")
-                for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-            )
-            own += _kib(found["Pss_Anon"])
-            shared += _kib(found["Pss_Shmem"])
-        except (
-            OSError,
-            KeyError,
-            ValueError,
-        ):  # ended; or it forbids to be looked at, which statm ignores
-            own += _resident(pid)
-    files = [os.fstatvfs(place) for place in scratch]
-    return own + max(shared, sum((file.f_blocks - file.f_bfree) * file.f_frsize for file in files))
+            sizes = _rollup(pid)
+            own += _kib(sizes["Pss_Anon"])
+            shared += _kib(sizes["Pss_Shmem"])
+        except (OSError, KeyError, ValueError):
+            own += _resident(pid)  # ended; or it forbids to be looked at, which statm ignores
+    in_files = 0
+    for descriptor in scratch:
+        system = os.fstatvfs(descriptor)
+        in_files += (system.f_blocks - system.f_bfree) * system.f_frsize
+    return own + max(shared, in_files)
+
+
+def _rollup(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return dict(line.split(":") for line in lines[1:])
 
 
 def _kib(text: str) -> int:
@@ -166,6 +117,7 @@ def _kib(text: str) -> int:
 
 
 def _resident(pid: int) -> int:
+    """Return the bytes of a process that it shares with no file, as far as statm tells."""
     try:
         _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text().split())
     except (OSError, ValueError):
@@ -173,38 +125,49 @@ def _resident(pid: int) -> int:
     return max(0, resident - shared) * PAGE
 
 
-def _unlinked(pids: list[int], counted: set[int], disk: int) -> tuple[int, int]:
-    """Bytes of open files that have no name: (in memory, on the disk of the folder). counted: devices that are counted whole."""
-    found: dict[tuple[int, int], int] = {}
+def _unlinked(pids: list[int], watched: Watched) -> tuple[int, int]:
+    """Return the bytes of open files without a name: (in memory, on the disk of the folders).
+
+    Those in the scratch memory are left out, for that is counted whole.
+    """
+    counted = {os.fstat(descriptor).st_dev for descriptor in watched.scratch}
+    disk = Path(watched.folders[0]).stat().st_dev
+    sizes: dict[tuple[int, int], int] = {}
     for pid in pids:
+        for status in _open_files(pid):
+            nameless = stat.S_ISREG(status.st_mode) and status.st_nlink == 0
+            if nameless and status.st_dev not in counted:
+                sizes[status.st_dev, status.st_ino] = status.st_blocks * 512
+    on_disk = sum(size for (device, _), size in sizes.items() if device == disk)
+    return sum(sizes.values()) - on_disk, on_disk
+
+
+def _open_files(pid: int) -> Iterator[os.stat_result]:
+    try:
+        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return
+    for descriptor in descriptors:
         try:
-            descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
+            status = descriptor.stat()
         except OSError:
-            continue
-        for descriptor in descriptors:
-            try:
-                status = descriptor.stat()
-            except OSError:
-                continue
-            if (
-                stat.S_ISREG(status.st_mode)
-                and status.st_nlink == 0
-                and status.st_dev not in counted
-            ):
-                found[status.st_dev, status.st_ino] = status.st_blocks * 512
-    on_disk = sum(size for (device, _), size in found.items() if device == disk)
-    return sum(found.values()) - on_disk, on_disk
+            continue  # it was closed meanwhile
+        yield status
 
 
 def folder_bytes(folder: str, enough: int) -> int:
-    """Bytes on disk below a folder, every file at least one block; more than `enough` where it passes that or cannot be counted."""
-    total, waiting = 0, [(folder, 0)]
+    """Return the bytes on disk below a folder, where every file takes at least one block.
+
+    The number is more than `enough` where the folder passes that or cannot be counted.
+    """
+    total = 0
+    waiting = [(folder, 0)]
     while waiting and total <= enough:
-        place, depth = waiting.pop()
+        path, depth = waiting.pop()
         if depth > DEEPEST:
             return enough + 1
         try:
-            with os.scandir(place) as entries:
+            with os.scandir(path) as entries:
                 for entry in entries:
                     total += max(4096, entry.stat(follow_symlinks=False).st_blocks * 512)
                     if entry.is_dir(follow_symlinks=False):
