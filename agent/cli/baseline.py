@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from agent.cli.options import run_parser
+from agent.cli.run_options import run_parser
 from agent.cli.terminal import TerminalObserver
 from agent.experiment.controls import train_missing
 from agent.experiment.idea import Idea, find_ideas

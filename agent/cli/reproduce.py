@@ -16,7 +16,8 @@ from agent.archive.paths import Archive, RunFolder
 from agent.archive.provenance import commit, device_name
 from agent.archive.run import Budget, Metric
 from agent.archive.score import load_score
-from agent.cli.options import command_parser, confinement, experiment, places
+from agent.cli.options import command_parser, experiment, places
+from agent.cli.run_options import confinement
 from agent.execution.environment.base import REQUIRED, Environment, ensure, existing, find_built
 from agent.execution.sandbox.detect import find_sandbox
 from agent.execution.sandbox.policy import ResourceLimits, Sandbox

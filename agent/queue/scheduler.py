@@ -144,7 +144,7 @@ class Scheduler:
             plan=plan,
             workbench=workbench,
             archive=archive,
-            baseline=controls,
+            controls=controls,
             coder=coder,
             observer=observer,
             cost_left=partial(self._cost_left, settings.options.max_cost),
