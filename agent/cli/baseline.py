@@ -33,7 +33,10 @@ def scaffold_as_it_is() -> Idea:
 
 
 def train_for(idea: Idea, options: Options) -> None:
-    """Train the control seeds that the set-up of one idea lacks. Raises UserError for an open scaffold."""
+    """Train the control seeds that the set-up of one idea lacks.
+
+    Raises UserError for an open scaffold.
+    """
     observer = TerminalObserver()
     settings = decide(idea, replace(options, dry_run=True))  # no model is needed
     workbench = make_workbench(settings, observer)

@@ -9,7 +9,7 @@ from agent.report.html.pages import write_pages
 
 
 def command(arguments: list[str]) -> int:
-    """Write report.html of each experiment whose page is missing or old, and the one of them all."""
+    """Write the page of each experiment whose page is missing or old, and the page of them all."""
     about = "HTML pages: report.html of each experiment, and one of them all."
     parser = command_parser("report", about, runs_dir)
     choice = f"{RUN} (default: all whose page is missing or old)"

@@ -38,7 +38,7 @@ USAGE = "\n       ".join(f"python launch.py {command}" for command in COMMANDS)
 def run_parser(command: str = "", ideas: str = "+") -> argparse.ArgumentParser:
     """Return the parser of an experiment's options.
 
-    `baseline` takes the same, for the same set-up. ideas: how many there may be, as argparse's nargs.
+    `baseline` takes the same, for the same set-up. ideas: how many there may be, as `nargs`.
     """
     if command:
         parser = argparse.ArgumentParser(
