@@ -22,7 +22,8 @@ def command(arguments: list[str]) -> int:
     paths = given.pop("ideas")
     given.pop("debug")
     options = Options(**given)
-    for idea in find_ideas(paths) if paths else [scaffold_as_it_is()]:
+    ideas = find_ideas(paths) if paths else [scaffold_as_it_is()]
+    for idea in ideas:
         train_for(idea, options)
     return 0
 

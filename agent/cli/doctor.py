@@ -55,7 +55,12 @@ def command(arguments: list[str]) -> int:
     return examine(given.runs_dir, given.data_dir, given.python, given.sandbox)
 
 
-def examine(runs: Path, data_dir: Path | None, python: Path | None, sandbox: str) -> int:
+def examine(
+    runs: Path,
+    data_dir: Path | None,
+    python: Path | None,
+    sandbox: str,
+) -> int:
     """Print every finding; 0 when the main job can run, 1 when it cannot."""
     findings = [
         _interpreter(),
@@ -164,8 +169,9 @@ def _model() -> Diagnosis:
 
 
 def _disk(name: str, folder: Path, gib: float) -> Diagnosis:
-    path = folder.absolute()
-    place = next(parent for parent in (path, *path.parents) if parent.exists())
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
     free = shutil.disk_usage(place).free / 2**30
     if not place.is_dir() or not os.access(place, os.W_OK):
         return Diagnosis(name, False, f"{place} cannot be written")

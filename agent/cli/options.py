@@ -11,7 +11,9 @@ RUN = "an experiment's folder, or an idea's name: its newest"
 
 
 def command_parser(
-    command: str, description: str, *parts: Callable[[argparse.ArgumentParser], None]
+    command: str,
+    description: str,
+    *parts: Callable[[argparse.ArgumentParser], None],
 ) -> argparse.ArgumentParser:
     """Return the parser of `launch.py <command>`, to which each part adds its arguments."""
     parser = argparse.ArgumentParser(prog=f"launch.py {command}", description=description)

@@ -55,7 +55,9 @@ class Reproduction:
             return "failed"
         if self.same_predictions:
             return "bit-exact"
-        return "consistent" if abs(self.now - self.then) <= DEVIATIONS * deviation else "failed"
+        if abs(self.now - self.then) <= DEVIATIONS * deviation:
+            return "consistent"
+        return "failed"
 
 
 def command(arguments: list[str]) -> int:
@@ -70,7 +72,10 @@ def command(arguments: list[str]) -> int:
 
 
 def reproduce(
-    archive: Archive, data_dir: Path | None, python: Path | None, sandbox: Sandbox
+    archive: Archive,
+    data_dir: Path | None,
+    python: Path | None,
+    sandbox: Sandbox,
 ) -> int:
     """Reproduce an experiment. 0: bit-exact or consistent; 1: failed.
 
@@ -114,14 +119,17 @@ def _first_confirmed(archive: Archive) -> list[dict[str, Any]]:
     if not planned or not successes:
         lack = "no run of it was confirmed, so there is nothing to reproduce"
         raise UserError(f"{archive.folder}: {lack}")
-    first = []
-    for arm in ("idea", "control"):
-        first += [event for event in successes if event["arm"] == arm][:1]
-    return first
+    first = dict[str, Any]()
+    for event in successes:
+        first.setdefault(event["arm"], event)
+    return [first[arm] for arm in ("idea", "control") if arm in first]
 
 
 def _train_again(
-    workbench: Workbench, archive: Archive, event: dict[str, Any], stamp: str
+    workbench: Workbench,
+    archive: Archive,
+    event: dict[str, Any],
+    stamp: str,
 ) -> Reproduction:
     recorded = archive.named(event["folder"])
     folder = RunFolder(archive.folder / "reproduce" / stamp / recorded.folder.name)
@@ -180,7 +188,12 @@ def _rebuild(
     environment = _environment(code / REQUIREMENTS, packages, python)
     if data_dir is None and request["data_dir"]:
         data_dir = Path(request["data_dir"])
-    dataset = prepare(request["dataset"], environment.python, data_dir, request["train_size"])
+    dataset = prepare(
+        request["dataset"],
+        environment.python,
+        data_dir,
+        request["train_size"],
+    )
     split = dataset.info["split"]
     recorded = config["dataset"]["split"]
     if split != recorded:

@@ -40,7 +40,8 @@ def command(arguments: list[str]) -> int:
 
 def _refuse_contradictions(given: argparse.Namespace) -> None:
     """Raise UserError for options that do not go together."""
-    outputs = [name for name in (*FORMATS, *VIEWS) if getattr(given, name) not in (None, False)]
+    choices = (*FORMATS, *VIEWS)
+    outputs = [name for name in choices if getattr(given, name) not in (None, False)]
     if len(outputs) > 1:
         names = " and ".join(f"--{name}" for name in outputs)
         raise UserError(f"{names}: one at a time")
@@ -57,7 +58,13 @@ def _refuse_contradictions(given: argparse.Namespace) -> None:
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help=RUN)
+    parser.add_argument(
+        "run",
+        nargs="?",
+        type=Path,
+        metavar="RUN",
+        help=RUN,
+    )
     _add_table_options(parser)
     parser.add_argument(
         "--diff",
@@ -116,8 +123,8 @@ def _show_all(given: argparse.Namespace) -> int:
         raise no_experiment(given.runs_dir)
     shown = chosen(experiments, classes)
     if given.json or given.csv:
-        write = as_json if given.json else as_csv
-        sys.stdout.write(write(ordered(shown, given.sort)))
+        rows = ordered(shown, given.sort)
+        sys.stdout.write(as_json(rows) if given.json else as_csv(rows))
         return 0
     from agent.report.terminal.console import say, show  # here: scripts do not wait for rich
     from agent.report.terminal.tables import overview_table, verdict_table
@@ -125,9 +132,11 @@ def _show_all(given: argparse.Namespace) -> int:
     if not shown:
         say(f"none of {len(experiments):,} experiments is {' or '.join(sorted(classes))}")
         return 0
-    if verdicts := verdict_table(ordered(shown, given.sort or "low"), experiments):
+    by_effect = ordered(shown, given.sort or "low")
+    if verdicts := verdict_table(by_effect, experiments):
         show(verdicts)
-    show(overview_table(ordered(shown, given.sort), experiments))
+    rows = ordered(shown, given.sort)
+    show(overview_table(rows, experiments))
     return 0
 
 

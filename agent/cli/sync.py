@@ -27,7 +27,13 @@ NO_KEY = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that only this command has."""
-    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help=f"{RUN} (default: all)")
+    parser.add_argument(
+        "run",
+        nargs="?",
+        type=Path,
+        metavar="RUN",
+        help=f"{RUN} (default: all)",
+    )
     parser.add_argument(
         "--tensorboard",
         nargs="?",
@@ -51,7 +57,12 @@ def command(arguments: list[str]) -> int:
     return sync(given.run, given.runs_dir, given.tensorboard, given.python)
 
 
-def sync(run: Path | None, runs: Path, tensorboard: Path | None, python: Path | None) -> int:
+def sync(
+    run: Path | None,
+    runs: Path,
+    tensorboard: Path | None,
+    python: Path | None,
+) -> int:
     """Upload or export one experiment, or all of them.
 
     0: all that the runs left is there; 1: something is not, and a line says why. Raises UserError
@@ -61,8 +72,9 @@ def sync(run: Path | None, runs: Path, tensorboard: Path | None, python: Path | 
         raise UserError(NO_KEY)
     archives = [find(run, runs)] if run else some_experiments(runs)
     if tensorboard is not None:
-        target = runs / FOLDER if tensorboard == Path() else tensorboard
-        return export(archives, target)
+        if tensorboard == Path():  # no folder was named
+            tensorboard = runs / FOLDER
+        return export(archives, tensorboard)
     given = existing(python, ("wandb",)) if python else None
     return max(_upload(archive, given) for archive in archives)
 
@@ -101,5 +113,7 @@ def _built(archive: Archive) -> Environment | None:
     No interpreter that an archive names is started.
     """
     requirements = archive.run(0).code / REQUIREMENTS
-    built = find_built(requirements) if requirements.is_file() else None
+    if not requirements.is_file():
+        return None
+    built = find_built(requirements)
     return built if built and "wandb" in built.packages else None

@@ -22,7 +22,7 @@ from agent.report.write import write_overview, write_reports
 
 
 class TerminalObserver:
-    """The observer that prints one line for each event of a queue, and a bar for what takes long."""
+    """An observer that prints a line for each event of a queue, and a bar for what takes long."""
 
     def say(self, text: str, *, error: bool = False) -> None:
         """Print one line, on standard error where it tells of an error."""

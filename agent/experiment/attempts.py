@@ -32,9 +32,10 @@ class Attempts:
         if folder.folder.exists():
             rename(folder, self.archive.unused(number, INTERRUPTED))
         copy_files(Workspace(self.archive.workspace).folder, folder.code)
+        before = self.archive.run(number - 1)
         write_text(folder.prompt, "\n\n---\n\n".join(_prompts(edit)))
         write_text(folder.reply, edit["text"])
-        write_text(folder.diff, diff(self.archive.run(number - 1).code, folder.code))
+        write_text(folder.diff, diff(before.code, folder.code))
         return folder
 
     def keep(self, run: Run) -> None:
@@ -66,8 +67,9 @@ class Attempts:
         events = EventLog(self.archive.events).named("attempt")
         announced = {event["folder"] for event in events}
         failed = sorted(self.archive.folder.glob(f"run_{number}.{FAILED}_*"))
-        for folder in (self.archive.run(number), *map(RunFolder, failed)):
-            if folder.result.is_file() and folder.folder.name not in announced:
+        for path in (self.archive.run(number).folder, *failed):
+            folder = RunFolder(path)
+            if path.name not in announced and folder.result.is_file():
                 self._announce(load_run(folder))
                 return
 

@@ -75,25 +75,33 @@ class Confirmation:
         """Return the plan, which is decided once and written down before a run that counts."""
         if plans := self._events("confirm"):
             return plans[0]
-        successes = [event for event in self._events("attempt") if event["value"] is not None]
-        if not successes:
+        chosen = self._best_attempt()
+        if chosen is None:
             return None
-        best = self.workbench.metric.best([event["value"] for event in successes])
-        chosen = next(event for event in successes if event["value"] == best)
-        facts = load_facts(self.archive.named(chosen["folder"])) or {}
+        folder = chosen["folder"]
+        facts = load_facts(self.archive.named(folder)) or {}
         check = None
         if facts.get("control_equals_baseline"):
-            check = self._check_control(chosen["folder"])
+            check = self._check_control(folder)
         append_event(
             self.archive.events,
             "confirm",
             run=chosen["number"],
-            folder=chosen["folder"],
+            folder=folder,
             seeds=draw_seeds(self.fresh_seeds),
             control="cached" if check and check["same"] else "own",
             check=check,
         )
         return self._events("confirm")[0]
+
+    def _best_attempt(self) -> Event | None:
+        """Return the first of the attempts with the best number; None where none has one."""
+        attempts = self._events("attempt")
+        values = [event["value"] for event in attempts if event["value"] is not None]
+        if not values:
+            return None
+        best = self.workbench.metric.best(values)
+        return next(event for event in attempts if event["value"] == best)
 
     def _check_control(self, folder: str) -> dict[str, Any]:
         """Compare a run's code with the idea off with the scaffold as it is, on one fresh seed.
@@ -103,8 +111,10 @@ class Confirmation:
         seeds is the same.
         """
         seed = self._check_seed(folder)
-        scaffold = self._train_once("check_scaffold", "control", seed, self.archive.run(0))
-        run = self._train_once("check", "control", seed, self.archive.named(folder))
+        run_0 = self.archive.run(0)
+        scaffold = self._train_once("check_scaffold", "control", seed, run_0)
+        source = self.archive.named(folder)
+        run = self._train_once("check", "control", seed, source)
         if not scaffold.ok:
             # Both are tried again: what broke the one may have broken the other.
             for name in ("check_scaffold", "check"):
@@ -135,8 +145,11 @@ class Confirmation:
         scaffold = load_score(self.archive.confirmation("check_scaffold", seed))
         exact = run.fingerprint == scaffold.fingerprint
         distance = abs(run.accuracy("test") - scaffold.accuracy("test"))
-        scores = [load_score(self.controls.run(control)) for control in self.controls.seeds]
-        spread = np.std([score.accuracy("test") for score in scores], ddof=1)
+        accuracies = []
+        for control_seed in self.controls.seeds:
+            score = load_score(self.controls.run(control_seed))
+            accuracies.append(score.accuracy("test"))
+        spread = np.std(accuracies, ddof=1)
         return {
             "seed": seed,
             "same": exact or (not repeats and distance <= 3 * float(spread)),
@@ -159,12 +172,17 @@ class Confirmation:
                 self._announce(arm, seed, target, run)
 
     def _train(self, plan: Event, seeds: list[int]) -> None:
-        arms = ("idea",) if plan["control"] == "cached" else ("idea", "control")
+        arms = ["idea"]
+        if plan["control"] != "cached":
+            arms.append("control")
         for seed in seeds:
             for arm in arms:
-                if (arm, seed) not in self._confirmed():
-                    run = self._train_once(arm, arm, seed, self.archive.named(plan["folder"]))
-                    self._announce(arm, seed, self.archive.confirmation(arm, seed), run)
+                if (arm, seed) in self._confirmed():
+                    continue
+                source = self.archive.named(plan["folder"])
+                run = self._train_once(arm, arm, seed, source)
+                target = self.archive.confirmation(arm, seed)
+                self._announce(arm, seed, target, run)
 
     def _train_once(self, name: str, arm: str, seed: int, source: RunFolder) -> Run:
         """Train the code of another run folder in confirm/<name>_seed_<seed>, and score it.
@@ -241,18 +259,24 @@ class Confirmation:
         control = self._correct("control")
         # A lost seed is no reason to stop on the other alone.
         enough = len(idea) >= FIRST_SEEDS and bool(control)
-        hopeless = enough and futile(np.array(idea), np.array(control))
+        hopeless = False
+        if enough:
+            hopeless = futile(np.array(idea), np.array(control))
         append_event(self.archive.events, "futile", futile=hopeless)
         return hopeless
 
     def _correct(self, arm: str) -> list[np.ndarray]:
         """Return which test images each run of this arm that succeeded predicted correctly."""
-        runs = [event for event in self._events("confirmed") if event["status"] == "success"]
-        folders = [self.archive.named(event["folder"]) for event in runs if event["arm"] == arm]
-        return [load_score(folder).correct["test"] for folder in folders]
+        correct = []
+        for event in self._events("confirmed"):
+            if event["arm"] == arm and event["status"] == "success":
+                score = load_score(self.archive.named(event["folder"]))
+                correct.append(score.correct["test"])
+        return correct
 
     def _confirmed(self) -> set[tuple[str, int]]:
-        return {(event["arm"], event["seed"]) for event in self._events("confirmed")}
+        events = self._events("confirmed")
+        return {(event["arm"], event["seed"]) for event in events}
 
     def _events(self, name: str) -> list[Event]:
         return EventLog(self.archive.events).named(name)

@@ -77,7 +77,8 @@ def _train_seed(controls: ControlSeeds, train: Train, seed: int) -> None:
 
 def train_missing(workbench: Workbench, controls: ControlSeeds, observer: Observer) -> list[Run]:
     """Train the control seeds that nobody has trained yet, and return the runs of all of them."""
-    if missing := controls.missing:
+    missing = controls.missing
+    if missing:
         count = f"{len(missing)} of {len(controls.seeds)}"
         observer.say(f"  baseline: training {count} seeds, once for every idea with this set-up")
 

@@ -20,9 +20,15 @@ def criteria_of(idea: Idea, ask: Ask) -> Criteria:
     """Return the criteria from the front matter, else from a model, else none, with the reason."""
     named = idea.settings.get("varies")
     varies = None if named is None else _recipe(named)
-    if written := idea.settings.get("criteria"):
+    written = idea.settings.get("criteria")
+    if written:
         return Criteria(_numbered(written), source="front matter", varies=varies or ())
-    prompt = render("criteria.md.j2", idea=idea, text=fence(idea.text), varies=VARIES)
+    prompt = render(
+        "criteria.md.j2",
+        idea=idea,
+        text=fence(idea.text),
+        varies=VARIES,
+    )
     answer = ask("criteria", prompt)
     if answer.text is None:
         return Criteria(varies=varies or (), why=bounded_line(answer.why))
@@ -33,15 +39,20 @@ def criteria_of(idea: Idea, ask: Ask) -> Criteria:
         return Criteria(varies=varies or (), why=why)
     if varies is None:
         varies = _recipe(proposal.get("varies"))
-    return Criteria(_numbered(texts), source="model", varies=varies, model=answer.model)
+    return Criteria(
+        _numbered(texts),
+        source="model",
+        varies=varies,
+        model=answer.model,
+    )
 
 
 def _proposal(answer: str) -> dict[str, Any]:
     """Return the last object in an answer that has a list of criteria; {} where there is none."""
-    proposals: list[dict[str, Any]] = [
-        value for value in json_values(answer, "{") if isinstance(value.get("criteria"), list)
-    ]
-    return proposals[-1] if proposals else {}
+    for value in reversed(json_values(answer, "{")):
+        if isinstance(value.get("criteria"), list):
+            return dict(value)
+    return {}
 
 
 def _texts(criteria: list[Any]) -> list[str]:

@@ -22,7 +22,8 @@ class EventLog:
 
     def named(self, *names: str) -> list[Event]:
         """Return the events with one of these names, in order."""
-        return [event for event in read_events(self.path) if event["event"] in names]
+        events = read_events(self.path)
+        return [event for event in events if event["event"] in names]
 
     def successes(self) -> list[Event]:
         """Return the attempts that gave a run."""
@@ -34,20 +35,21 @@ class EventLog:
 
     def failures_in_a_row(self) -> int:
         """Count the failed attempts since the last run."""
-        return _count_last(self.named("attempt"), lambda attempt: not _succeeded(attempt))
+        attempts = self.named("attempt")
+        return _count_last(attempts, lambda attempt: not _succeeded(attempt))
 
     def idle_replies_in_a_row(self) -> int:
         """Count the last replies that changed nothing."""
-        return _count_last(
-            self.named("attempt"), lambda attempt: attempt["status"] == RunStatus.NO_EDIT
-        )
+        attempts = self.named("attempt")
+        return _count_last(attempts, lambda attempt: attempt["status"] == RunStatus.NO_EDIT)
 
     def open_edit(self) -> Event | None:
         """Return the edit of an earlier process whose attempt was not finished."""
         steps = self.named("edit", "attempt")
-        if steps and steps[-1]["event"] == "edit" and steps[-1]["attempt"]:
-            return steps[-1]
-        return None
+        if not steps or steps[-1]["event"] != "edit":
+            return None
+        edit = steps[-1]
+        return edit if edit["attempt"] else None
 
 
 def _succeeded(attempt: Event) -> bool:

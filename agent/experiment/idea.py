@@ -40,7 +40,8 @@ class Idea:
     @property
     def slug(self) -> str:
         """The file's name, made safe for a folder name."""
-        return re.sub(r"\W+", "_", self.path.stem.lower()).strip("_") or "idea"
+        words = re.sub(r"\W+", "_", self.path.stem.lower())
+        return words.strip("_") or "idea"
 
 
 def load_idea(path: Path) -> Idea:
@@ -73,7 +74,8 @@ def find_ideas(paths: list[Path]) -> list[Idea]:
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    files = sorted(file for file in path.glob("*.md") if file.name.lower() != "readme.md")
+    pages = sorted(path.glob("*.md"))
+    files = [page for page in pages if page.name.lower() != "readme.md"]
     if not files:
         raise UserError(f"{path}: no idea (*.md) in this folder")
     return files
@@ -93,13 +95,14 @@ def _read_text(path: Path) -> str:
 
 def _front_matter(path: Path, lines: list[str]) -> tuple[dict[str, Any], int]:
     """Return the settings and the index of the first line after them."""
-    if not lines or lines[0].strip() != "---":
+    stripped = [line.strip() for line in lines]
+    if stripped[:1] != ["---"]:
         return {}, 0
-    ends = (index for index, line in enumerate(lines[1:], 1) if line.strip() == "---")
-    end = next(ends, None)
-    if end is None:
+    if "---" not in stripped[1:]:
         raise UserError(f"{path}:1: the front matter is not closed: add a line --- after it")
-    node, values = _parse(path, "\n".join(lines[1:end]))
+    end = stripped.index("---", 1)
+    block = "\n".join(lines[1:end])
+    node, values = _parse(path, block)
     if not isinstance(values, dict):
         raise UserError(f"{path}:2: front matter: expected lines of the form `name: value`")
     keys = [key for key, _ in node.value] if node else []
@@ -121,7 +124,9 @@ def _parse(path: Path, block: str) -> tuple[Any, Any]:
             if isinstance(token, (yaml.AliasToken, yaml.TagToken)):
                 raise UserError(f"{path}:2: front matter: aliases and tags are not needed here")
         node = yaml.compose(block, yaml.SafeLoader)
-        return node, {} if node is None else yaml.safe_load(block)
+        if node is None:
+            return None, {}
+        return node, yaml.safe_load(block)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no such date
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 2 if mark else 1
@@ -150,12 +155,16 @@ def _problem(key: object, value: object) -> str:
 
 
 def _problem_of_list(key: str, items: list[Any]) -> str:
-    sentences = [item for item in items if isinstance(item, str) and item.strip()]
-    if not items or len(sentences) < len(items):
-        return f"{key} must be a list of sentences; put one that contains ': ' in quotes"
-    unknown = [item for item in items if item not in VARIES]
-    if key == "varies" and unknown:
-        return f"varies: unknown {unknown[0]!r}: known are {', '.join(VARIES)}"
+    rule = f"{key} must be a list of sentences; put one that contains ': ' in quotes"
+    if not items:
+        return rule
+    for item in items:
+        if not isinstance(item, str) or not item.strip():
+            return rule
+    if key == "varies":
+        for item in items:
+            if item not in VARIES:
+                return f"varies: unknown {item!r}: known are {', '.join(VARIES)}"
     return ""
 
 

@@ -71,26 +71,29 @@ class Experiment:
     def _prepare(self) -> None:
         """Set up workspace, baseline and criteria; after a kill, announce what was finished."""
         kill_tree(self.archive.folder)
-        edited = self.log.named("workspace", "edit")
-        if not edited:
+        contents = self.log.named("workspace", "edit")
+        if not contents:
             raise Fault("archive", f"{self.archive.events}: its beginning is gone")
-        self.workspace.write(edited[-1]["files"])
+        self.workspace.write(contents[-1]["files"])
         if not self.log.named("baseline"):
             self._start_from_the_baseline()
         if not self.archive.criteria.is_file():
             self._fix_criteria()
-        if edit := self.log.open_edit():
+        edit = self.log.open_edit()
+        if edit:
             self.attempts.adopt(edit["number"])
 
     def _start_from_the_baseline(self) -> None:
         """Make the first control seed run_0, with the trace that the gate compares with."""
         run_0 = self.archive.run(0)
         if not run_0.folder.exists():  # else a kill came before it was announced
-            copy_seed(self.controls, self.controls.seeds[0], run_0, scored=False)
+            first = self.controls.seeds[0]
+            copy_seed(self.controls, first, run_0, scored=False)
         baseline = load_run(run_0)
-        problem = "" if self.plan.scaffold.open else smoke_baseline(self.workbench, run_0)
-        if problem:
-            raise Fault("baseline", f"a few steps of the scaffold as it is fail:\n{problem}")
+        if not self.plan.scaffold.open:
+            problem = smoke_baseline(self.workbench, run_0)
+            if problem:
+                raise Fault("baseline", f"a few steps of the scaffold as it is fail:\n{problem}")
         sync_tree(run_0.gate.parent)  # every attempt is compared with this trace
         append_event(self.archive.events, "baseline", value=baseline.value)
         self.tell(baseline)
@@ -112,7 +115,8 @@ class Experiment:
         number = self.log.run_number()
         before = self.workspace.fingerprint()
         with self.observer.step(f"run {number}: waiting for the coder"):
-            reply = self.coder.edit(turn, self.prompts.next_message(self.archive))
+            prompt = self.prompts.next_message(self.archive)
+            reply = self.coder.edit(turn, prompt)
         if reply.status == "cost_limit":  # a later command with a higher cap repeats the turn
             return {"attempt": False}
         changed = self.workspace.fingerprint() != before
@@ -140,7 +144,7 @@ class Experiment:
         folder = self.attempts.set_up(edit)
         if not edit["changed"]:
             message = render("no_edit.md.j2", edit=edit, editable=self.workspace.editable)
-            return Run(number, RunStatus.NO_EDIT, "", message=message)
+            return Run(number, RunStatus.NO_EDIT, folder="", message=message)
         candidate = Candidate(
             self.workspace,
             self.archive.run(0),
@@ -152,7 +156,13 @@ class Experiment:
             report = inspect(candidate)
         failed = report.failed
         if failed and failed.status:
-            return Run(number, failed.status, "", message=failed.message, seconds=report.seconds)
+            return Run(
+                number,
+                failed.status,
+                folder="",
+                message=failed.message,
+                seconds=report.seconds,
+            )
         if report.facts:
             judgement = self._judge(candidate, report.facts, edit["turn"])
             write_json(folder.judgement, judgement.as_dict())

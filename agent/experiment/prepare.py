@@ -118,7 +118,9 @@ def control_seeds_of(plan: Plan, workbench: Workbench, runs: Path) -> ControlSee
 
 
 def _baseline_key(
-    settings: Settings, environment: Environment, dataset: Dataset | None
+    settings: Settings,
+    environment: Environment,
+    dataset: Dataset | None,
 ) -> dict[str, Any]:
     """Return what decides the baseline's number."""
     return {
@@ -138,16 +140,21 @@ def experiment_key(settings: Settings, workbench: Workbench) -> str:
     It covers idea, model, runs, seeds, and whatever decides the baseline.
     """
     idea = settings.idea
+    options = settings.options
+    seeds = make_plan(settings).seeds
+    models = [settings.model.identity, options.judge]
+    budget = [settings.epochs, options.seed, asdict(seeds)]
     parts = [
         idea.title,
         idea.text,
         idea.settings,
-        [settings.model.identity, settings.options.judge],
+        models,
         settings.runs,
-        [settings.epochs, settings.options.seed, asdict(make_plan(settings).seeds)],
+        budget,
         workbench.baseline_key,
     ]
-    return _short_hash(json.dumps(parts, sort_keys=True, default=str).encode())
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return _short_hash(text.encode())
 
 
 def create(settings: Settings, workbench: Workbench) -> Archive:

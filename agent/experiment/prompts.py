@@ -81,7 +81,8 @@ class Prompts:
 
     def _after_run(self, archive: Archive, baseline: Run, attempts: list[RunFolder]) -> str:
         """Return what the runs gave, and what gate and judge noticed about the last of them."""
-        runs = [run for run in map(load_run, attempts) if run.ok]
+        all_runs = [load_run(attempt) for attempt in attempts]
+        runs = [run for run in all_runs if run.ok]
         facts = load_facts(attempts[-1]) or {}
         findings = _judgement(attempts[-1]).findings
         return render(

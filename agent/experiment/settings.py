@@ -93,7 +93,8 @@ class Settings:
 def decide(idea: Idea, options: Options) -> Settings:
     """Return the settings of one experiment. Raises UserError for what can never run."""
     scaffold = find_scaffold(_scaffold(idea, options))
-    if options.runs_dir.resolve().is_relative_to(scaffold.folder.resolve()):
+    runs = options.runs_dir.resolve()
+    if runs.is_relative_to(scaffold.folder.resolve()):
         place = f"--runs-dir {options.runs_dir} lies in the scaffold {scaffold.folder}"
         raise UserError(f"{place}: give a folder outside it")
     return Settings(
@@ -117,7 +118,8 @@ def _scaffold(idea: Idea, options: Options) -> Path:
     if options.scaffold:
         return options.scaffold.resolve()
     if "scaffold" in idea.settings:
-        return (idea.path.parent / str(idea.settings["scaffold"])).resolve()
+        folder = idea.path.parent / str(idea.settings["scaffold"])
+        return folder.resolve()
     return DEFAULT_SCAFFOLD
 
 

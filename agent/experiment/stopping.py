@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from agent.archive.run import RunStatus
-from agent.experiment.event_log import EventLog
+from agent.experiment.event_log import Event, EventLog
 from agent.experiment.plan import StopLimits, StopReason
 
 IDLE_REPLIES = 2  # replies in a row that change nothing: the coder has given up
 
 
 def stop_reason(
-    log: EventLog, limits: StopLimits, cost_left: Callable[[], float | None]
+    log: EventLog,
+    limits: StopLimits,
+    cost_left: Callable[[], float | None],
 ) -> StopReason | None:
     """Return why the coder is asked no further; None: it is asked, or its last edit is tried.
 
@@ -29,7 +30,7 @@ def stop_reason(
     return _limit_reached(log, edits, limits) or _cost_limit(cost_left())
 
 
-def _ending(last_edit: dict[str, Any]) -> StopReason:
+def _ending(last_edit: Event) -> StopReason:
     """Return how the coder ended the conversation."""
     if last_edit["status"] == "session_ended":
         return StopReason.SESSION_ENDED
@@ -37,13 +38,16 @@ def _ending(last_edit: dict[str, Any]) -> StopReason:
 
 
 def _limit_reached(
-    log: EventLog, edits: list[dict[str, Any]], limits: StopLimits
+    log: EventLog,
+    edits: list[Event],
+    limits: StopLimits,
 ) -> StopReason | None:
     if len(log.successes()) >= limits.runs:
         return StopReason.RUN_LIMIT
-    completed = bool(edits) and edits[-1]["completed"]
-    if completed and log.named("attempt")[-1]["status"] == RunStatus.SUCCESS:
-        return StopReason.COMPLETED
+    if edits and edits[-1]["completed"]:
+        last = log.named("attempt")[-1]
+        if last["status"] == RunStatus.SUCCESS:
+            return StopReason.COMPLETED
     if log.idle_replies_in_a_row() >= IDLE_REPLIES:
         return StopReason.NO_EDIT
     if log.failures_in_a_row() >= limits.failures:
