@@ -1,4 +1,7 @@
-"""Command line in, exit code out. 0: every experiment reached its end; 1: a fault; 2: wrong usage or an invalid idea."""
+"""The main program: command line in, exit code out.
+
+0: every experiment reached its end; 1: a fault; 2: wrong usage or an invalid idea.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,7 @@ def _command(arguments: list[str]) -> int:
 
 
 def _prepare_process() -> None:
-    """Let both streams take every letter, and let every signal that ends the process end it in order."""
+    """Let both streams take every letter, and let signals that end the process end it in order."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for terminals that lack a letter

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from agent.cli.options import run_parser
+from agent.cli.run_options import run_parser
 from agent.cli.terminal import TerminalObserver
 from agent.experiment.controls import train_missing
 from agent.experiment.idea import Idea, find_ideas
@@ -22,7 +22,8 @@ def command(arguments: list[str]) -> int:
     paths = given.pop("ideas")
     given.pop("debug")
     options = Options(**given)
-    for idea in find_ideas(paths) if paths else [scaffold_as_it_is()]:
+    ideas = find_ideas(paths) if paths else [scaffold_as_it_is()]
+    for idea in ideas:
         train_for(idea, options)
     return 0
 
@@ -33,7 +34,10 @@ def scaffold_as_it_is() -> Idea:
 
 
 def train_for(idea: Idea, options: Options) -> None:
-    """Train the control seeds that the set-up of one idea lacks. Raises UserError for an open scaffold."""
+    """Train the control seeds that the set-up of one idea lacks.
+
+    Raises UserError for an open scaffold.
+    """
     observer = TerminalObserver()
     settings = decide(idea, replace(options, dry_run=True))  # no model is needed
     workbench = make_workbench(settings, observer)

@@ -33,12 +33,19 @@ FOLDERS = {
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One line of the examination. needed: without it no experiment runs."""
+    """One line of the examination."""
 
     name: str
     ok: bool
     text: str
-    needed: bool = True
+    needed: bool = True  # without it no experiment runs
+
+    @property
+    def mark(self) -> str:
+        """The word at the beginning of the line."""
+        if self.ok:
+            return "ok"
+        return "MISSING" if self.needed else "note"
 
 
 def command(arguments: list[str]) -> int:
@@ -48,7 +55,12 @@ def command(arguments: list[str]) -> int:
     return examine(given.runs_dir, given.data_dir, given.python, given.sandbox)
 
 
-def examine(runs: Path, data_dir: Path | None, python: Path | None, sandbox: str) -> int:
+def examine(
+    runs: Path,
+    data_dir: Path | None,
+    python: Path | None,
+    sandbox: str,
+) -> int:
     """Print every finding; 0 when the main job can run, 1 when it cannot."""
     findings = [
         _interpreter(),
@@ -57,135 +69,113 @@ def examine(runs: Path, data_dir: Path | None, python: Path | None, sandbox: str
         *_confinement(sandbox),
         _data(data_dir),
         _model(),
-        *_disk(runs),
+        _disk("runs", runs, 1.0),
+        _disk("cache", cache_folder(), DISK_GIB),
     ]
     for finding in findings:
-        mark = "ok     " if finding.ok else "MISSING" if finding.needed else "note   "
-        say(f"{mark}  {finding.name:<12} {finding.text}")
+        say(f"{finding.mark:<7}  {finding.name:<12} {finding.text}")
     failed = [finding.name for finding in findings if finding.needed and not finding.ok]
-    say(
-        f"cannot run: {', '.join(failed)}"
-        if failed
-        else "ready: python launch.py ideas/frequency_domain_cnn.md --dataset digits"
-    )
-    return 1 if failed else 0
+    if failed:
+        say(f"cannot run: {', '.join(failed)}")
+        return 1
+    say("ready: python launch.py ideas/frequency_domain_cnn.md --dataset digits")
+    return 0
 
 
 def _interpreter() -> Diagnosis:
     version = sys.version_info
-    ok = (3, 10) <= version[:2] < (3, 13)
-    return Diagnosis(
-        "interpreter",
-        ok,
-        f"Python {version.major}.{version.minor}.{version.micro}"
-        + ("" if ok else ": Aider needs 3.10 to 3.12"),
-    )
+    text = f"Python {version.major}.{version.minor}.{version.micro}"
+    if (3, 10) <= version[:2] < (3, 13):
+        return Diagnosis("interpreter", True, text)
+    return Diagnosis("interpreter", False, f"{text}: Aider needs 3.10 to 3.12")
 
 
 def _packages() -> Diagnosis:
     versions = {name: version_of(name) for name in HARNESS_PACKAGES}
     missing = [name for name, version in versions.items() if version is None]
-    text = (
-        f"lacks {', '.join(missing)}: pip install -e . -c constraints.txt"
-        if missing
-        else f"aider-chat {versions['aider-chat']}"
-    )
-    return Diagnosis("packages", not missing, text)
+    if missing:
+        text = f"lacks {', '.join(missing)}: pip install -e . -c constraints.txt"
+        return Diagnosis("packages", False, text)
+    return Diagnosis("packages", True, f"aider-chat {versions['aider-chat']}")
 
 
 def _experiments_interpreter(python: Path | None) -> list[Diagnosis]:
-    """The interpreter of main.py, and the device that it sees."""
+    """Examine the interpreter of main.py, and the device that it sees."""
     try:
         environment = existing(python) if python else find_built(DEFAULT_SCAFFOLD / REQUIREMENTS)
     except (UserError, Fault) as error:
         return [Diagnosis("environment", False, str(error))]
     if environment is None:
-        return [
-            Diagnosis(
-                "environment",
-                True,
-                "not built yet: the first experiment builds it, about 5 GB",
-                needed=False,
-            )
-        ]
-    versions = ", ".join(f"{name} {environment.packages.get(name, 'missing')}" for name in REQUIRED)
-    found = Diagnosis(
-        "environment", all(name in environment.packages for name in REQUIRED), versions
-    )
-    return [found, _device(environment.python)]
+        text = "not built yet: the first experiment builds it, about 5 GB"
+        return [Diagnosis("environment", True, text, needed=False)]
+    versions = []
+    for name in REQUIRED:
+        versions.append(f"{name} {environment.packages.get(name, 'missing')}")
+    complete = all(name in environment.packages for name in REQUIRED)
+    return [
+        Diagnosis("environment", complete, ", ".join(versions)),
+        _device(environment.python),
+    ]
 
 
-def _confinement(asked: str) -> list[Diagnosis]:
-    """The sandbox in force, and three programs that try to get out of it."""
+def _confinement(choice: str) -> list[Diagnosis]:
+    """Examine the sandbox in force, with three programs that try to get out of it."""
     try:
-        sandbox = find_sandbox(asked, False, ResourceLimits())
+        sandbox = find_sandbox(choice, False, ResourceLimits())
     except UserError as error:
         return [Diagnosis("sandbox", False, str(error))]
-    tried = [
-        Diagnosis(
-            "  escape", bool(why) or sandbox.kind == "none", f"{name}: {why or 'NOT stopped'}"
-        )
-        for name, why in proofs(sandbox).items()
-    ]
-    return [Diagnosis("sandbox", sandbox.kind != "none", sandbox.described, needed=False), *tried]
+    confined = sandbox.kind != "none"
+    findings = [Diagnosis("sandbox", confined, sandbox.described, needed=False)]
+    for name, stopped_by in proofs(sandbox).items():
+        ok = bool(stopped_by) or not confined
+        findings.append(Diagnosis("  escape", ok, f"{name}: {stopped_by or 'NOT stopped'}"))
+    return findings
 
 
 def _device(python: Path) -> Diagnosis:
-    code = (
-        "import torch; print(torch.cuda.get_device_name(0) if torch.cuda.is_available() else 'cpu')"
-    )
+    name = "torch.cuda.get_device_name(0) if torch.cuda.is_available() else 'cpu'"
     done = subprocess.run(
-        [str(python), "-I", "-c", code],
+        [str(python), "-I", "-c", f"import torch; print({name})"],
         capture_output=True,
         text=True,
         env=clean_environment(),
         check=False,
     )
     if done.returncode:
-        return Diagnosis(
-            "device",
-            False,
-            f"torch cannot be imported: {(done.stderr.strip().splitlines() or ['?'])[-1]}",
-        )
+        lines = done.stderr.strip().splitlines() or ["?"]
+        return Diagnosis("device", False, f"torch cannot be imported: {lines[-1]}")
     return Diagnosis("device", True, f"{done.stdout.strip()}, {cores()} cores")
 
 
 def _data(data_dir: Path | None) -> Diagnosis:
-    root = data_dir or (Path(os.environ["ASSAY_DATA"]) if "ASSAY_DATA" in os.environ else None)
-    found = [name for name, folder in FOLDERS.items() if root and (root / folder).is_dir()]
-    text = f"digits (bundled){''.join(f', {name}' for name in found)}"
+    root = data_dir
+    if root is None and "ASSAY_DATA" in os.environ:
+        root = Path(os.environ["ASSAY_DATA"])
     if root is None:
-        text += "; others are downloaded on first use, or found with --data-dir or ASSAY_DATA"
-    return Diagnosis(
-        "data",
-        root is None or root.is_dir(),
-        text if root is None or root.is_dir() else f"{root}: no such folder",
-    )
+        text = "others are downloaded on first use, or found with --data-dir or ASSAY_DATA"
+        return Diagnosis("data", True, f"digits (bundled); {text}")
+    if not root.is_dir():
+        return Diagnosis("data", False, f"{root}: no such folder")
+    names = [name for name, folder in FOLDERS.items() if (root / folder).is_dir()]
+    return Diagnosis("data", True, ", ".join(["digits (bundled)", *names]))
 
 
 def _model() -> Diagnosis:
-    keys = [key for key in MODELS_BY_KEY if os.environ.get(key)]
-    text = (
-        f"{MODELS_BY_KEY[keys[0]]} ({keys[0]} is set)"
-        if keys
-        else "no key is set: ideas with a recorded session are replayed, others need a key"
-    )
-    return Diagnosis("model", bool(keys), text, needed=False)
+    for key, model in MODELS_BY_KEY.items():
+        if os.environ.get(key):
+            return Diagnosis("model", True, f"{model} ({key} is set)", needed=False)
+    text = "no key is set: ideas with a recorded session are replayed, others need a key"
+    return Diagnosis("model", False, text, needed=False)
 
 
-def _disk(runs: Path) -> list[Diagnosis]:
-    return [_room("runs", runs, 1.0), _room("cache", cache_folder(), DISK_GIB)]
-
-
-def _room(name: str, folder: Path, gib: float) -> Diagnosis:
-    place = next(
-        parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists()
-    )
+def _disk(name: str, folder: Path, gib: float) -> Diagnosis:
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
     free = shutil.disk_usage(place).free / 2**30
     if not place.is_dir() or not os.access(place, os.W_OK):
         return Diagnosis(name, False, f"{place} cannot be written")
-    return Diagnosis(
-        name,
-        free >= gib,
-        f"{folder}: {free:.0f} GiB free" + ("" if free >= gib else f", {gib:.0f} are needed"),
-    )
+    text = f"{folder}: {free:.0f} GiB free"
+    if free >= gib:
+        return Diagnosis(name, True, text)
+    return Diagnosis(name, False, f"{text}, {gib:.0f} are needed")

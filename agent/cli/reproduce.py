@@ -1,7 +1,8 @@
-"""Train one confirmed seed of each arm again from what the archive records, and say whether the same came out.
+"""`launch.py reproduce`: train one confirmed seed of each arm again and compare.
 
-bit-exact: the same predictions; consistent: accuracies within three standard deviations of the control's seeds; failed:
-neither. The answer is appended to the archive. Not covered: the coder's turns, which are not asked for again.
+All is taken from what the archive records, and the answer is appended to it. bit-exact: the same
+predictions; consistent: accuracies within three standard deviations of the control's seeds; failed:
+neither. Not covered: the coder's turns, which are not asked for again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from agent.archive.paths import Archive, RunFolder
 from agent.archive.provenance import commit, device_name
 from agent.archive.run import Budget, Metric
 from agent.archive.score import load_score
-from agent.cli.options import command_parser, confinement, experiment, places
+from agent.cli.options import command_parser, experiment, places
+from agent.cli.run_options import confinement
 from agent.execution.environment.base import REQUIRED, Environment, ensure, existing, find_built
 from agent.execution.sandbox.detect import find_sandbox
 from agent.execution.sandbox.policy import ResourceLimits, Sandbox
@@ -33,11 +35,12 @@ from agent.util.stamped import new_stamped
 from agent.verdict.decide import decide
 
 DEVIATIONS = 3
+OUTCOMES = ("failed", "consistent", "bit-exact")  # that of the worst run counts
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """One arm, one seed: then and now."""
+    """One run of one arm with one seed: as it was recorded, and now."""
 
     arm: str
     seed: int
@@ -48,11 +51,14 @@ class Reproduction:
     problem: str = ""
 
     def outcome(self, deviation: float) -> str:
+        """Return how well the run was reproduced; deviation: the control's over seeds."""
         if self.now is None:
             return "failed"
         if self.same_predictions:
             return "bit-exact"
-        return "consistent" if abs(self.now - self.then) <= DEVIATIONS * deviation else "failed"
+        if abs(self.now - self.then) <= DEVIATIONS * deviation:
+            return "consistent"
+        return "failed"
 
 
 def command(arguments: list[str]) -> int:
@@ -61,50 +67,43 @@ def command(arguments: list[str]) -> int:
     parser = command_parser("reproduce", about, experiment, places, confinement)
     given = parser.parse_args(arguments)
     limits = ResourceLimits.given(given.memory, given.processes, given.disk)
-    box = find_sandbox(given.sandbox, given.network, limits)
-    return reproduce(find(given.run, given.runs_dir), given.data_dir, given.python, box)
+    confining = find_sandbox(given.sandbox, given.network, limits)
+    archive = find(given.run, given.runs_dir)
+    return reproduce(archive, given.data_dir, given.python, confining)
 
 
 def reproduce(
-    archive: Archive, data_dir: Path | None, python: Path | None, sandbox: Sandbox
+    archive: Archive,
+    data_dir: Path | None,
+    python: Path | None,
+    sandbox: Sandbox,
 ) -> int:
-    """0: bit-exact or consistent; 1: failed. Raises UserError for an experiment that has nothing to reproduce."""
-    config, events = read_json(archive.config), read_events(archive.events)
-    order = next((event for event in events if event["event"] == "confirm"), None)
-    confirmed = [
-        event for event in events if event["event"] == "confirmed" and event["status"] == "success"
-    ]
-    if order is None or not confirmed:
-        raise UserError(
-            f"{archive.folder}: no run of it was confirmed, so there is nothing to reproduce"
-        )
+    """Reproduce an experiment. 0: bit-exact or consistent; 1: failed.
+
+    Raises UserError for an experiment that has nothing to reproduce.
+    """
+    config = read_json(archive.config)
+    first = _first_confirmed(archive)
     workbench = _rebuild(archive, config, data_dir, python, sandbox)
     differences = _differences(config, workbench)
     for line in differences:
         say(f"  differs: {line}")
-    first = {
-        arm: next((event for event in confirmed if event["arm"] == arm), None)
-        for arm in ("idea", "control")
-    }
     stamp = new_stamped(archive.folder / "reproduce").name
     with serving(workbench) as server:
         workbench = replace(workbench, server=server)
-        done = [_again(workbench, archive, event, stamp) for event in first.values() if event]
+        runs = [_train_again(workbench, archive, event, stamp) for event in first]
     deviation = decide(archive)["baseline"]["sd"] or 0.0
-    outcomes = [one.outcome(deviation) for one in done]
-    outcome = next(word for word in ("failed", "consistent", "bit-exact") if word in outcomes)
-    for one in done:
-        now = f"{one.now:.4f}" if one.now is not None else one.problem
-        say(
-            f"  {one.arm}, seed {one.seed}: hidden test {one.then:.4f} then, {now} now: {one.outcome(deviation)}"
-        )
+    outcomes = [run.outcome(deviation) for run in runs]
+    outcome = next(word for word in OUTCOMES if word in outcomes)
+    for run in runs:
+        _print_run(run, deviation)
     say(f"{outcome}  (control's standard deviation over seeds: {deviation:.4f})")
     append_line(
         archive.reproductions,
         {
             "time": stamp,
             "outcome": outcome,
-            "runs": [asdict(one) for one in done],
+            "runs": [asdict(run) for run in runs],
             "differences": differences,
             "commit": commit(),
         },
@@ -112,30 +111,65 @@ def reproduce(
     return int(outcome == "failed")
 
 
-def _again(
-    workbench: Workbench, archive: Archive, event: dict[str, Any], stamp: str
+def _first_confirmed(archive: Archive) -> list[dict[str, Any]]:
+    """Return the events of the first confirmed run of each arm. Raises UserError without any."""
+    events = read_events(archive.events)
+    planned = any(event["event"] == "confirm" for event in events)
+    confirmed = [event for event in events if event["event"] == "confirmed"]
+    successes = [event for event in confirmed if event["status"] == "success"]
+    if not planned or not successes:
+        lack = "no run of it was confirmed, so there is nothing to reproduce"
+        raise UserError(f"{archive.folder}: {lack}")
+    first = dict[str, Any]()
+    for event in successes:
+        first.setdefault(event["arm"], event)
+    return [first[arm] for arm in ("idea", "control") if arm in first]
+
+
+def _train_again(
+    workbench: Workbench,
+    archive: Archive,
+    event: dict[str, Any],
+    stamp: str,
 ) -> Reproduction:
-    arm, seed, recorded = event["arm"], event["seed"], archive.named(event["folder"])
+    recorded = archive.named(event["folder"])
     folder = RunFolder(archive.folder / "reproduce" / stamp / recorded.folder.name)
     recorded.copy_code(folder)
-    training = Training(folder, 0, arm, seed, confirming=True, splits=DEV_AND_TEST)
-    with progress(f"{arm}, seed {seed}: training", folder.work):
+    training = Training(
+        folder=folder,
+        number=0,
+        arm=event["arm"],
+        seed=event["seed"],
+        confirming=True,
+        splits=DEV_AND_TEST,
+    )
+    with progress(f"{training.arm}, seed {training.seed}: training", folder.work):
         run = train_and_score(workbench, training)
     write_json(folder.result, run.save())
-    then, name = load_score(recorded), str(folder.folder.relative_to(archive.folder))
-    if not run.ok:
-        return Reproduction(
-            arm, seed, then.accuracy("test"), None, False, name, run.message.split("\n")[-1][:200]
-        )
-    now = load_score(folder)
-    return Reproduction(
-        arm,
-        seed,
-        then.accuracy("test"),
-        now.accuracy("test"),
-        then.fingerprint == now.fingerprint,
-        name,
+    then = load_score(recorded)
+    reproduction = Reproduction(
+        arm=training.arm,
+        seed=training.seed,
+        then=then.accuracy("test"),
+        now=None,
+        same_predictions=False,
+        folder=str(folder.folder.relative_to(archive.folder)),
     )
+    if not run.ok:
+        last_line = run.message.split("\n")[-1]
+        return replace(reproduction, problem=last_line[:200])
+    now = load_score(folder)
+    return replace(
+        reproduction,
+        now=now.accuracy("test"),
+        same_predictions=then.fingerprint == now.fingerprint,
+    )
+
+
+def _print_run(run: Reproduction, deviation: float) -> None:
+    now = run.problem if run.now is None else f"{run.now:.4f}"
+    accuracies = f"hidden test {run.then:.4f} then, {now} now"
+    say(f"  {run.arm}, seed {run.seed}: {accuracies}: {run.outcome(deviation)}")
 
 
 def _rebuild(
@@ -145,18 +179,26 @@ def _rebuild(
     python: Path | None,
     sandbox: Sandbox,
 ) -> Workbench:
-    """Environment, data and budget as recorded. Raises Fault where the data are not those of the record."""
-    asked, code = config["asked"], archive.run(0).code
-    environment = _environment(
-        code / REQUIREMENTS, config["provenance"]["environment"]["packages"], python
+    """Prepare environment, data and budget as recorded.
+
+    Raises Fault where the data are not those of the record.
+    """
+    request = config["asked"]
+    code = archive.run(0).code
+    packages = config["provenance"]["environment"]["packages"]
+    environment = _environment(code / REQUIREMENTS, packages, python)
+    if data_dir is None and request["data_dir"]:
+        data_dir = Path(request["data_dir"])
+    dataset = prepare(
+        request["dataset"],
+        environment.python,
+        data_dir,
+        request["train_size"],
     )
-    folder = data_dir or (Path(asked["data_dir"]) if asked["data_dir"] else None)
-    dataset = prepare(asked["dataset"], environment.python, folder, asked["train_size"])
-    if dataset.info["split"] != config["dataset"]["split"]:
-        raise Fault(
-            "data",
-            f"the split is {dataset.info['split']}, not the recorded {config['dataset']['split']}: other data",
-        )
+    split = dataset.info["split"]
+    recorded = config["dataset"]["split"]
+    if split != recorded:
+        raise Fault("data", f"the split is {split}, not the recorded {recorded}: other data")
     return Workbench(
         scaffold=Scaffold(code),
         budget=Budget(**config["budget"]),
@@ -169,38 +211,41 @@ def _rebuild(
 
 
 def _environment(requirements: Path, recorded: dict[str, str], python: Path | None) -> Environment:
-    """The one that is there if it has the recorded versions, else one built from exactly them, else what is there."""
+    """Return the environment that has the recorded versions, built where there is none.
+
+    Where they cannot be installed it is the one that is there, whatever its versions.
+    """
     if python:
         return existing(python, REQUIRED)
     built = find_built(requirements)
     if built and built.packages == recorded:
         return built
+    pins = [f"{name}=={version}\n" for name, version in sorted(recorded.items())]
     with tempfile.TemporaryDirectory() as folder:
         pinned = Path(folder) / REQUIREMENTS
-        pinned.write_text(
-            "".join(f"{name}=={version}\n" for name, version in sorted(recorded.items())),
-            encoding="utf-8",
-        )
+        pinned.write_text("".join(pins), encoding="utf-8")
         try:
             return ensure(pinned, say)
         except Fault as fault:
-            say(
-                f"  the recorded versions cannot be installed here ({fault.detail[:200]}); going on with what can"
-            )
+            problem = f"the recorded versions cannot be installed here ({fault.detail[:200]})"
+            say(f"  {problem}; going on with what can")
     return ensure(requirements, say)
 
 
 def _differences(config: dict[str, Any], workbench: Workbench) -> list[str]:
-    """What is not as it was: versions, device, commit."""
-    then, now = config["provenance"]["environment"]["packages"], workbench.environment.packages
-    found = [
-        f"{name} {then.get(name, 'absent')} then, {now.get(name, 'absent')} now"
-        for name in sorted({*then, *now})
-        if then.get(name) != now.get(name)
-    ]
+    """Return what is not as it was: versions, device, commit."""
+    recorded = config["provenance"]
+    then = recorded["environment"]["packages"]
+    now = workbench.environment.packages
+    differences = []
+    for name in sorted({*then, *now}):
+        if then.get(name) != now.get(name):
+            versions = f"{then.get(name, 'absent')} then, {now.get(name, 'absent')} now"
+            differences.append(f"{name} {versions}")
+    recorded_device = config["baseline_key"]["device"]
     device = device_name(workbench.budget.device)
-    if device != config["baseline_key"]["device"]:
-        found.append(f"device {config['baseline_key']['device']} then, {device} now")
-    if commit() != config["provenance"]["commit"]:
-        found.append(f"Assay's commit {config['provenance']['commit']} then, {commit()} now")
-    return found
+    if device != recorded_device:
+        differences.append(f"device {recorded_device} then, {device} now")
+    if commit() != recorded["commit"]:
+        differences.append(f"Assay's commit {recorded['commit']} then, {commit()} now")
+    return differences

@@ -20,124 +20,177 @@ from agent.util.errors import Fault, UserError
 from agent.util.files import read_events, read_json
 from agent.util.text import clean
 
-ONE = ("diff", "log", "chat")  # views of one experiment
-
 FORMATS = ("json", "csv")
-
-ATTEMPT = ("folder", "number", "status", "value")  # of an attempt, in --json
+VIEWS = ("diff", "log", "chat")  # of one experiment
+ATTEMPT = ("folder", "number", "status", "value")  # what --json gives of an attempt
 
 
 def command(arguments: list[str]) -> int:
-    """0: everything could be read; 1: something of the experiment that was asked for is damaged."""
-    given = command_parser(
-        "review", "Result tables; of one experiment its diffs, logs and chat.", _options, runs_dir
-    ).parse_args(arguments)
-    views = [f"--{name}" for name in (*FORMATS, *ONE) if getattr(given, name) not in (None, False)]
-    if len(views) > 1:
-        raise UserError(f"{' and '.join(views)}: one at a time")
+    """Show what the arguments name.
+
+    0: everything could be read; 1: something of the experiment that was asked for is damaged.
+    """
+    about = "Result tables; of one experiment its diffs, logs and chat."
+    given = command_parser("review", about, _options, runs_dir).parse_args(arguments)
+    _refuse_contradictions(given)
     if given.run is None:
-        if views and views[0][2:] in ONE:
-            raise UserError(
-                f"{views[0]} is of one experiment: python launch.py review RUN {views[0]}{'' if given.chat else ' [N]'}"
-            )
-        return _all(given)
+        return _show_all(given)
+    return _show_experiment(find(given.run, given.runs_dir), given)
+
+
+def _refuse_contradictions(given: argparse.Namespace) -> None:
+    """Raise UserError for options that do not go together."""
+    choices = (*FORMATS, *VIEWS)
+    outputs = [name for name in choices if getattr(given, name) not in (None, False)]
+    if len(outputs) > 1:
+        names = " and ".join(f"--{name}" for name in outputs)
+        raise UserError(f"{names}: one at a time")
+    if given.run is None and outputs and outputs[0] in VIEWS:
+        view = f"--{outputs[0]}"
+        which = "" if given.chat else " [N]"
+        raise UserError(f"{view} is of one experiment: python launch.py review RUN {view}{which}")
+    if given.run is None:
+        return
     for name in ("csv", "sort", "verdict"):
         if getattr(given, name):
-            raise UserError(
-                f"--{name} is for the table of all experiments: leave {clean(str(given.run))} out"
-            )
-    return _one(find(given.run, given.runs_dir), given)
+            run = clean(str(given.run))
+            raise UserError(f"--{name} is for the table of all experiments: leave {run} out")
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("run", nargs="?", type=Path, metavar="RUN", help=RUN)
-    add(
-        "--json",
-        action="store_true",
-        help="for scripts: an object for each experiment; with RUN one object with its attempts and verdict",
+    parser.add_argument(
+        "run",
+        nargs="?",
+        type=Path,
+        metavar="RUN",
+        help=RUN,
     )
-    add("--csv", action="store_true", help="for scripts: a heading, and a line for each experiment")
-    add(
-        "--sort",
-        metavar="COLUMN",
-        help="order by a column of the tables or a field of --json (default: the interval's lower end)",
-    )
-    add(
-        "--verdict",
-        metavar="CLASS",
-        action="append",
-        default=[],
-        help="only these, comma separated: supported, inconclusive, fault, ...",
-    )
-    add(
+    _add_table_options(parser)
+    parser.add_argument(
         "--diff",
         nargs="?",
         const="",
         metavar="N",
         help="with RUN: the diff of its best run, or of attempt N: 2, run_1.failed_1",
     )
-    add(
+    parser.add_argument(
         "--log",
         nargs="?",
         const="",
         metavar="N",
         help="with RUN: what its last attempt printed, or attempt N",
     )
-    add("--chat", action="store_true", help="with RUN: what was said between Assay and the model")
+    parser.add_argument(
+        "--chat",
+        action="store_true",
+        help="with RUN: what was said between Assay and the model",
+    )
 
 
-def _all(given: argparse.Namespace) -> int:
+def _add_table_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="for scripts: an object for each experiment;"
+        " with RUN one object with its attempts and verdict",
+    )
+    parser.add_argument(
+        "--csv",
+        action="store_true",
+        help="for scripts: a heading, and a line for each experiment",
+    )
+    parser.add_argument(
+        "--sort",
+        metavar="COLUMN",
+        help="order by a column of the tables or a field of --json"
+        " (default: the interval's lower end)",
+    )
+    parser.add_argument(
+        "--verdict",
+        metavar="CLASS",
+        action="append",
+        default=[],
+        help="only these, comma separated: supported, inconclusive, fault, ...",
+    )
+
+
+def _show_all(given: argparse.Namespace) -> int:
+    """Print the experiments in a folder of archives, as tables or for scripts."""
     classes = states_of(given.verdict)
-    ordered([], given.sort)  # a wrong column is told before anything is read
-    found = summaries(given.runs_dir)
-    if not found:
+    ordered([], given.sort)  # a wrong column is refused before anything is read
+    experiments = summaries(given.runs_dir)
+    if not experiments:
         raise no_experiment(given.runs_dir)
-    shown = chosen(found, classes)
+    shown = chosen(experiments, classes)
     if given.json or given.csv:
-        sys.stdout.write((as_json if given.json else as_csv)(ordered(shown, given.sort)))
+        rows = ordered(shown, given.sort)
+        sys.stdout.write(as_json(rows) if given.json else as_csv(rows))
         return 0
     from agent.report.terminal.console import say, show  # here: scripts do not wait for rich
     from agent.report.terminal.tables import overview_table, verdict_table
 
     if not shown:
-        say(f"none of {len(found):,} experiments is {' or '.join(sorted(classes))}")
+        say(f"none of {len(experiments):,} experiments is {' or '.join(sorted(classes))}")
         return 0
-    if verdicts := verdict_table(ordered(shown, given.sort or "low"), found):
+    by_effect = ordered(shown, given.sort or "low")
+    if verdicts := verdict_table(by_effect, experiments):
         show(verdicts)
-    show(overview_table(ordered(shown, given.sort), found))
+    rows = ordered(shown, given.sort)
+    show(overview_table(rows, experiments))
     return 0
 
 
-def _one(archive: Archive, given: argparse.Namespace) -> int:
+def _show_experiment(archive: Archive, given: argparse.Namespace) -> int:
+    """Print one experiment; 1 where something of it is damaged, which hides nothing else."""
     if given.json:
         sys.stdout.write(_as_object(archive))
         return 0
+    from agent.report.terminal.console import say
+
     problems = list[str]()
-    from agent.report.terminal.console import console, say
-
     with _noting(archive.folder, problems):
-        if given.diff is not None or given.log is not None:
-            from agent.report.terminal.attempt import meant, show_diff, show_log
-
-            metric = Metric(**read_json(archive.config)["metric"])
-            if given.diff is not None:
-                show_diff(console(), archive, *meant(archive, given.diff, metric, best=True))
-            else:
-                show_log(console(), *meant(archive, given.log, metric, best=False))
+        if given.diff is not None:
+            _show_diff(archive, given.diff)
+        elif given.log is not None:
+            _show_log(archive, given.log)
         elif given.chat:
-            from agent.report.terminal.attempt import show_chat
-
-            show_chat(console(), archive)
+            _show_chat(archive)
         else:
-            _whole(archive, problems)
+            _show_overview(archive, problems)
     for problem in problems:
         say(f"launch.py: {problem}", error=True)
     return int(bool(problems))
 
 
-def _whole(archive: Archive, problems: list[str]) -> None:
-    """Table, attempts, verdict; what is damaged is noted and hides nothing else."""
+def _show_diff(archive: Archive, name: str) -> None:
+    from agent.report.terminal.attempt import meant, show_diff
+    from agent.report.terminal.console import console
+
+    folder, why = meant(archive, name, _metric(archive), best=True)
+    show_diff(console(), archive, folder, why)
+
+
+def _show_log(archive: Archive, name: str) -> None:
+    from agent.report.terminal.attempt import meant, show_log
+    from agent.report.terminal.console import console
+
+    folder, why = meant(archive, name, _metric(archive), best=False)
+    show_log(console(), folder, why)
+
+
+def _metric(archive: Archive) -> Metric:
+    return Metric(**read_json(archive.config)["metric"])
+
+
+def _show_chat(archive: Archive) -> None:
+    from agent.report.terminal.attempt import show_chat
+    from agent.report.terminal.console import console
+
+    show_chat(console(), archive)
+
+
+def _show_overview(archive: Archive, problems: list[str]) -> None:
+    """Print table, attempts, verdict; what is damaged is noted and hides nothing else."""
     from agent.report.terminal.console import console, say, show
     from agent.report.terminal.diffs import print_experiment
     from agent.report.terminal.tables import experiment_table
@@ -150,26 +203,26 @@ def _whole(archive: Archive, problems: list[str]) -> None:
     with noting(archive.events):
         print_experiment(console(), archive, noting)
     with noting(archive.verdict):
-        if stored := load_verdict(archive):
-            say("\n" + _block(stored))
+        if verdict := load_verdict(archive):
+            say(f"\n{_block(verdict)}")
     say(f"\narchive: {archive.folder}")
 
 
-def _block(stored: dict[str, Any]) -> str:
-    """Raises ValueError where something is not as the template expects it."""
+def _block(verdict: dict[str, Any]) -> str:
+    """Return the verdict as text; raise ValueError where it is not as the template expects it."""
     from jinja2 import TemplateError
 
     from agent.report.terminal.verdict_text import verdict_block
 
     try:
-        return verdict_block(stored)
+        return verdict_block(verdict)
     except TemplateError as error:
         raise ValueError(str(error)) from error
 
 
 @contextmanager
 def _noting(path: Path, problems: list[str]) -> Iterator[None]:
-    """Damage met inside becomes a line about it. Each is told once."""
+    """Turn damage met inside into a line about it, each once."""
     try:
         yield
         return
@@ -186,23 +239,18 @@ def _noting(path: Path, problems: list[str]) -> Iterator[None]:
 
 
 def _as_object(archive: Archive) -> str:
-    """row() of this experiment with its attempts, as the events have them, the content of verdict.json, and what is damaged."""
+    """Return the row of this experiment with its attempts, its verdict, and what is damaged.
+
+    The attempts are as the events have them, the verdict as verdict.json has it.
+    """
     problems = list[str]()
-    attempts, stored = list[dict[str, Any]](), None
+    attempts = list[dict[str, Any]]()
+    verdict = None
     with _noting(archive.events, problems):
-        events = read_events(archive.events)
-        attempts += [
-            {name: event.get(name) for name in ATTEMPT}
-            for event in events
-            if event.get("event") == "attempt"
-        ]
+        for event in read_events(archive.events):
+            if event.get("event") == "attempt":
+                attempts.append({name: event.get(name) for name in ATTEMPT})
     with _noting(archive.verdict, problems):
-        stored = load_verdict(archive)
-    return (
-        dump(
-            row(summarise(archive))
-            | {"attempts": attempts, "verdict": stored, "problems": problems},
-            indent=2,
-        )
-        + "\n"
-    )
+        verdict = load_verdict(archive)
+    details = {"attempts": attempts, "verdict": verdict, "problems": problems}
+    return dump(row(summarise(archive)) | details, indent=2) + "\n"

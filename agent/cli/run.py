@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agent.cli.options import run_parser
+from agent.cli.run_options import run_parser
 from agent.cli.terminal import TerminalObserver
 from agent.coder.base import Answer
 from agent.experiment.criteria import criteria_of
 from agent.experiment.idea import find_ideas
 from agent.experiment.prepare import look_up, make_plan
-from agent.experiment.prompts import start_prompt
+from agent.experiment.prompts import Prompts
 from agent.experiment.settings import Options, Settings, decide
 from agent.queue.scheduler import run_all
 from agent.report.terminal.console import say
@@ -30,10 +30,15 @@ def command(arguments: list[str]) -> int:
 
 
 def dry_run(queue: Iterable[Settings]) -> int:
-    """Print the plan and the first prompt of every experiment. Builds, downloads, asks and keeps nothing."""
+    """Print the plan and the first prompt of every experiment.
+
+    Nothing is built, downloaded, asked or kept.
+    """
     for settings in queue:
         options = settings.options
-        dataset = find_prepared(settings.dataset, options.train_size) if settings.dataset else None
+        dataset = None
+        if settings.dataset:
+            dataset = find_prepared(settings.dataset, options.train_size)
         data = settings.dataset or "its own data"
         if settings.dataset and not dataset:
             data += " (not prepared yet)"
@@ -42,5 +47,6 @@ def dry_run(queue: Iterable[Settings]) -> int:
         model = f"model {settings.model.name}; archive under {folder}"
         say(f"{settings.idea.path}: {runs}; {model}\n")
         criteria = criteria_of(settings.idea, lambda purpose, prompt: Answer(None))
-        say(start_prompt(make_plan(settings), look_up(settings), dataset, criteria, None, None))
+        prompts = Prompts(make_plan(settings), look_up(settings), dataset)
+        say(prompts.start(criteria, baseline=None))
     return 0

@@ -1,4 +1,7 @@
-"""`launch.py sync`: what finished runs left for W&B goes there; or their curves go into files that TensorBoard reads."""
+"""`launch.py sync`: what finished runs left for W&B goes there.
+
+Or their curves go into files that TensorBoard reads.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +19,29 @@ from agent.report.terminal.console import progress, say
 from agent.task.contract import REQUIREMENTS
 from agent.util.errors import Fault, UserError
 
-NO_KEY = f"W&B: no key is set: export {KEY}=... (your own stands at wandb.ai/authorize), then the same command uploads"
+NO_KEY = (
+    f"W&B: no key is set: export {KEY}=... (your own stands at wandb.ai/authorize), "
+    "then the same command uploads"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help=f"{RUN} (default: all)")
+    """Add the arguments that only this command has."""
+    parser.add_argument(
+        "run",
+        nargs="?",
+        type=Path,
+        metavar="RUN",
+        help=f"{RUN} (default: all)",
+    )
     parser.add_argument(
         "--tensorboard",
         nargs="?",
         type=Path,
         const=Path(),
         metavar="DIR",
-        help=f"write the curves for TensorBoard instead (default: {FOLDER} in the folder of the archives)",
+        help="write the curves for TensorBoard instead"
+        f" (default: {FOLDER} in the folder of the archives)",
     )
     parser.add_argument(
         "--python",
@@ -43,26 +57,39 @@ def command(arguments: list[str]) -> int:
     return sync(given.run, given.runs_dir, given.tensorboard, given.python)
 
 
-def sync(run: Path | None, runs: Path, tensorboard: Path | None, python: Path | None) -> int:
-    """0: all that the runs left is there; 1: something is not, and a line says why. Raises UserError without a key."""
+def sync(
+    run: Path | None,
+    runs: Path,
+    tensorboard: Path | None,
+    python: Path | None,
+) -> int:
+    """Upload or export one experiment, or all of them.
+
+    0: all that the runs left is there; 1: something is not, and a line says why. Raises UserError
+    without a key.
+    """
     if tensorboard is None and not os.environ.get(KEY):
         raise UserError(NO_KEY)
     archives = [find(run, runs)] if run else some_experiments(runs)
     if tensorboard is not None:
-        return export(archives, runs / FOLDER if tensorboard == Path() else tensorboard)
+        if tensorboard == Path():  # no folder was named
+            tensorboard = runs / FOLDER
+        return export(archives, tensorboard)
     given = existing(python, ("wandb",)) if python else None
     return max(_upload(archive, given) for archive in archives)
 
 
 def _upload(archive: Archive, given: Environment | None) -> int:
-    """One damaged archive must not hold up the others."""
+    """Upload what one experiment left; a damaged archive must not hold up the others."""
     name = f"{archive.folder.parent.name}/{archive.folder.name}"
     try:
-        waits, total = len(waiting(archive)), len(left(archive))
+        total = len(left(archive))
+        count = len(waiting(archive))
         environment = given or _built(archive)
-        if waits and environment is None:
+        if count and environment is None:
             say(
-                f"{name}: {waits} runs not uploaded: their environment is not here any more: name one that has wandb with --python"
+                f"{name}: {count} runs not uploaded: their environment is not here any more:"
+                " name one that has wandb with --python"
             )
             return 1
         with progress(f"{name}: uploading"):
@@ -72,7 +99,8 @@ def _upload(archive: Archive, given: Environment | None) -> int:
         return 1
     nothing = "" if total else "; its runs left nothing for W&B"
     say(
-        f"{name}: {waits - len(problems)} uploaded, {total - waits} uploaded earlier, {len(problems)} not{nothing}"
+        f"{name}: {count - len(problems)} uploaded, {total - count} uploaded earlier,"
+        f" {len(problems)} not{nothing}"
     )
     for problem in problems:
         say(f"  {problem}")
@@ -80,7 +108,12 @@ def _upload(archive: Archive, given: Environment | None) -> int:
 
 
 def _built(archive: Archive) -> Environment | None:
-    """The environment that its runs had, if it is still there and has W&B. No interpreter that an archive names is started."""
+    """Return the environment that its runs had, if it is still there and has W&B.
+
+    No interpreter that an archive names is started.
+    """
     requirements = archive.run(0).code / REQUIREMENTS
-    built = find_built(requirements) if requirements.is_file() else None
+    if not requirements.is_file():
+        return None
+    built = find_built(requirements)
     return built if built and "wandb" in built.packages else None

@@ -1,4 +1,7 @@
-"""The observer of the command line: it prints, and writes and uploads what is made of an experiment on the way."""
+"""The observer of the command line.
+
+It prints, and writes and uploads what is made of an experiment on the way.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from agent.report.write import write_overview, write_reports
 
 
 class TerminalObserver:
-    """Prints what a queue tells, one line for each thing, and a bar for what takes long."""
+    """An observer that prints a line for each event of a queue, and a bar for what takes long."""
 
     def say(self, text: str, *, error: bool = False) -> None:
         """Print one line, on standard error where it tells of an error."""

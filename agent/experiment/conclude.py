@@ -1,4 +1,4 @@
-"""The end of an experiment: the verdict is decided and written, and a model is asked for its reading of it."""
+"""The end of an experiment: the verdict is decided and written, and a model is asked to read it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ from agent.verdict.decide import decide
 
 
 def conclude(archive: Archive, ask: Ask, observer: Observer) -> None:
-    """The verdict, then what a model makes of it. The event comes last: a kill before it repeats both, at no further cost."""
-    write_json(archive.verdict, verdict := decide(archive))
+    """Write the verdict, then what a model makes of it.
+
+    The event comes last: a kill before it repeats both, at no further cost.
+    """
+    verdict = decide(archive)
+    write_json(archive.verdict, verdict)
     with observer.step("reading the result"):
-        write_json(archive.reading, asdict(read(archive, verdict, ask)))
+        commentary = read(archive, verdict, ask)
+        write_json(archive.reading, asdict(commentary))
     append_event(archive.events, "verdict", verdict=verdict["verdict"])

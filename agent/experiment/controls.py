@@ -1,6 +1,7 @@
-"""The scaffold as it is, trained with several seeds once and shared by every experiment with the same key.
+"""The control seeds: trainings of the scaffold as it is, made once and shared.
 
-The first seed is everybody's run_0; all of them are the control of every idea that leaves the baseline alone.
+Every experiment with the same key shares them. The first seed is everybody's run_0; all of them are
+the control of every idea that leaves the baseline alone.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from agent.util.files import disk_faults, write_json
 from agent.util.locks import locked
 from agent.util.observer import Observer
 
-Train = Callable[
-    [RunFolder, int], Run
-]  # trains the scaffold as it is in this folder, with this seed
+# Trains the scaffold as it is in this folder, with this seed.
+Train = Callable[[RunFolder, int], Run]
 
 
 def ensure_trained(controls: ControlSeeds, train: Train) -> list[Run]:
     """Train the control seeds that are missing and return all of them.
 
-    Two experiments that want the same at once train it once: the second waits. Raises Fault("baseline", ...) when the
-    scaffold reaches no result: then nothing can be compared with it.
+    Two experiments that want the same at once train it once: the second waits.
+    Raises Fault("baseline", ...) when the scaffold reaches no result, for then nothing can be
+    compared with it.
     """
     with locked(controls.folder / ".lock", wait=True):
         if controls.missing:
@@ -40,7 +41,10 @@ def ensure_trained(controls: ControlSeeds, train: Train) -> list[Run]:
 
 
 def copy_seed(controls: ControlSeeds, seed: int, target: RunFolder, *, scored: bool) -> Run:
-    """Put one seed's run into an archive, without its working folder; its score only where no coder follows."""
+    """Put one seed's run into an archive, without its working folder.
+
+    scored: with its score, which belongs only where no coder follows.
+    """
     source = controls.run(seed)
     aside = pending_of(target)
     source.copy_code(aside)
@@ -73,7 +77,8 @@ def _train_seed(controls: ControlSeeds, train: Train, seed: int) -> None:
 
 def train_missing(workbench: Workbench, controls: ControlSeeds, observer: Observer) -> list[Run]:
     """Train the control seeds that nobody has trained yet, and return the runs of all of them."""
-    if missing := controls.missing:
+    missing = controls.missing
+    if missing:
         count = f"{len(missing)} of {len(controls.seeds)}"
         observer.say(f"  baseline: training {count} seeds, once for every idea with this set-up")
 

@@ -1,7 +1,8 @@
-"""TODO: docstring."""
+"""The criteria of an idea: statements about the code, fixed before it is written."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from agent.archive.judgement import Criteria, Criterion
@@ -16,44 +17,62 @@ MOST_CRITERIA = 6
 
 
 def criteria_of(idea: Idea, ask: Ask) -> Criteria:
-    """From the front matter, else from a model, else none, with the reason."""
+    """Return the criteria from the front matter, else from a model, else none, with the reason."""
     named = idea.settings.get("varies")
     varies = None if named is None else _recipe(named)
-    if told := idea.settings.get("criteria"):
-        return Criteria(_numbered(told), "front matter", varies or ())
-    answer = ask(
-        "criteria", render("criteria.md.j2", idea=idea, text=fence(idea.text), varies=VARIES)
+    written = idea.settings.get("criteria")
+    if written:
+        return Criteria(_numbered(written), source="front matter", varies=varies or ())
+    prompt = render(
+        "criteria.md.j2",
+        idea=idea,
+        text=fence(idea.text),
+        varies=VARIES,
     )
+    answer = ask("criteria", prompt)
     if answer.text is None:
-        return Criteria((), "none", varies or (), why=bounded_line(answer.why))
-    found = [
-        value for value in json_values(answer.text, "{") if isinstance(value.get("criteria"), list)
-    ]
-    texts = (
-        [
-            bounded_line(text)
-            for text in found[-1]["criteria"]
-            if isinstance(text, str) and text.strip()
-        ]
-        if found
-        else []
-    )
+        return Criteria(varies=varies or (), why=bounded_line(answer.why))
+    proposal = _proposal(answer.text)
+    texts = _texts(proposal.get("criteria", []))
     if not texts:
-        return Criteria(
-            (), "none", varies or (), why="the model's answer holds no criteria that can be read"
-        )
-    items = _numbered(list(dict.fromkeys(texts))[:MOST_CRITERIA])
+        why = "the model's answer holds no criteria that can be read"
+        return Criteria(varies=varies or (), why=why)
+    if varies is None:
+        varies = _recipe(proposal.get("varies"))
     return Criteria(
-        items, "model", _recipe(found[-1].get("varies")) if varies is None else varies, answer.model
+        _numbered(texts),
+        source="model",
+        varies=varies,
+        model=answer.model,
     )
 
 
-def _numbered(texts: list[str]) -> tuple[Criterion, ...]:
-    return tuple(
-        Criterion(f"C{number}", one_line(clean(text))) for number, text in enumerate(texts, 1)
-    )
+def _proposal(answer: str) -> dict[str, Any]:
+    """Return the last object in an answer that has a list of criteria; {} where there is none."""
+    for value in reversed(json_values(answer, "{")):
+        if isinstance(value.get("criteria"), list):
+            return dict(value)
+    return {}
+
+
+def _texts(criteria: list[Any]) -> list[str]:
+    """Return the readable criteria, each once, and no more than MOST_CRITERIA."""
+    texts: dict[str, None] = {}
+    for text in criteria:
+        if isinstance(text, str) and text.strip():
+            texts[bounded_line(text)] = None
+    return list(texts)[:MOST_CRITERIA]
+
+
+def _numbered(texts: Sequence[str]) -> tuple[Criterion, ...]:
+    criteria = []
+    for number, text in enumerate(texts, 1):
+        criteria.append(Criterion(f"C{number}", one_line(clean(text))))
+    return tuple(criteria)
 
 
 def _recipe(names: Any) -> tuple[str, ...]:
-    """The known names, in the order of VARIES."""
-    return tuple(name for name in VARIES if isinstance(names, (list, tuple)) and name in names)
+    """Return the known ones among these names, in the order of VARIES."""
+    if not isinstance(names, (list, tuple)):
+        return ()
+    return tuple(name for name in VARIES if name in names)

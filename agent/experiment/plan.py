@@ -1,4 +1,4 @@
-"""What is decided before the first cycle, what may end it, and the first message that says so."""
+"""The plan of an experiment: all that is decided before the first cycle, and what may end it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent.task.scaffold import Scaffold
 
 
 class StopReason(str, Enum):
-    """Why the coder was asked no further."""
+    """The reason for which the coder was asked no further."""
 
     COMPLETED = "all_completed"
     RUN_LIMIT = "run_limit"
@@ -23,23 +23,23 @@ class StopReason(str, Enum):
 
 @dataclass(frozen=True)
 class StopLimits:
-    """When to stop."""
+    """The limits at which the coder is asked no further."""
 
-    runs: int = 3
+    runs: int = 3  # successful runs
     failures: int = 4  # failed attempts in a row
 
 
 @dataclass(frozen=True)
 class Seeds:
-    """How many of each: the control's, trained once and shared, and the fresh ones that confirm the best run."""
+    """The numbers of seeds."""
 
-    control: int = 8
-    confirm: int = 5
+    control: int = 8  # seeds of the control, trained once and shared
+    confirm: int = 5  # fresh seeds that confirm the best run
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the user decided."""
+    """The decisions of the user about one experiment."""
 
     idea: Idea
     scaffold: Scaffold

@@ -1,4 +1,4 @@
-"""Settings -> everything that an experiment needs before it begins: environment, data, keys, a new archive."""
+"""Everything that an experiment needs before it begins: environment, data, keys, a new archive."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from agent.archive.control_seeds import ControlSeeds
 from agent.archive.paths import Archive, new_experiment
@@ -29,36 +30,44 @@ from agent.util.observer import Observer
 
 
 def make_plan(settings: Settings) -> Plan:
+    """Return the plan of an experiment with these settings."""
     options = settings.options
-    budget = Budget(settings.epochs, options.seed, options.timeout, options.device, cores())
-    seeds = Seeds(1 if settings.scaffold.open else options.baseline_seeds, options.confirm_seeds)
-    limits = StopLimits(settings.runs, options.max_failures)
+    is_open = settings.scaffold.open
     return Plan(
-        settings.idea,
-        settings.scaffold,
-        budget,
-        settings.metric,
-        limits,
-        seeds,
-        addable(settings.scaffold.open, options.allow_packages),
+        idea=settings.idea,
+        scaffold=settings.scaffold,
+        budget=Budget(
+            epochs=settings.epochs,
+            seed=options.seed,
+            timeout=options.timeout,
+            device=options.device,
+            threads=cores(),
+        ),
+        metric=settings.metric,
+        limits=StopLimits(runs=settings.runs, failures=options.max_failures),
+        seeds=Seeds(
+            control=1 if is_open else options.baseline_seeds,
+            confirm=options.confirm_seeds,
+        ),
+        addable=addable(is_open, options.allow_packages),
     )
 
 
 def make_workbench(settings: Settings, observer: Observer) -> Workbench:
     """Prepare environment and data, which are made on first need."""
     options = settings.options
-    dataset = None
-    sandbox = find_sandbox(
-        options.sandbox,
-        options.network,
-        ResourceLimits.given(options.memory, options.processes, options.disk),
-    )
+    limits = ResourceLimits.given(options.memory, options.processes, options.disk)
+    sandbox = find_sandbox(options.sandbox, options.network, limits)
     with observer.step("preparing the experiments' environment"):
         environment = _existing(settings) or ensure(settings.scaffold.requirements, observer.say)
+    dataset = None
     if settings.dataset:
         with observer.step(f"preparing {settings.dataset}"):
             dataset = prepare(
-                settings.dataset, environment.python, options.data_dir, options.train_size
+                settings.dataset,
+                environment.python,
+                options.data_dir,
+                options.train_size,
             )
     plan = make_plan(settings)
     return Workbench(
@@ -75,36 +84,45 @@ def make_workbench(settings: Settings, observer: Observer) -> Workbench:
 
 
 def look_up(settings: Settings) -> Environment | None:
-    """The environment, if it is there already."""
+    """Return the environment, if it is there already."""
     return _existing(settings) or find_built(settings.scaffold.requirements)
 
 
 def _existing(settings: Settings) -> Environment | None:
-    """That of --python; an open scaffold imports what it likes."""
+    """Return the environment of --python; an open scaffold imports what it likes."""
     python = settings.options.python
-    return existing(python, () if settings.scaffold.open else REQUIRED) if python else None
+    if python is None:
+        return None
+    return existing(python, () if settings.scaffold.open else REQUIRED)
 
 
 def serving(workbench: Workbench) -> AbstractContextManager[ForkServer | None]:
-    """The server that starts the runs; an open scaffold may import what it likes, and starts by itself."""
+    """Return the server that starts the runs.
+
+    An open scaffold may import what it likes, and starts by itself.
+    """
     if workbench.scaffold.open:
         return nullcontext()
-    # Under Landlock W&B can neither open its loopback connection nor keep its temporary files.
-    modules = tuple(
-        name for name in PRELOADED if workbench.sandbox.kind != "landlock" or "wandb" not in name
-    )
+    modules: tuple[str, ...] = PRELOADED
+    if workbench.sandbox.kind == "landlock":
+        # There W&B can neither open its loopback connection nor keep its temporary files.
+        modules = tuple(name for name in PRELOADED if "wandb" not in name)
     return ForkServer(workbench.environment.python, workbench.budget.threads, modules)
 
 
 def control_seeds_of(plan: Plan, workbench: Workbench, runs: Path) -> ControlSeeds:
-    """The control seeds that every experiment with this set-up shares."""
+    """Return the control seeds that every experiment with this set-up shares."""
     first = plan.budget.seed
     seeds = tuple(range(first, first + plan.seeds.control))
     return ControlSeeds(runs, workbench.baseline_key, seeds)
 
 
-def _baseline_key(settings: Settings, environment: Environment, dataset: Dataset | None) -> dict:
-    """What decides the baseline's number."""
+def _baseline_key(
+    settings: Settings,
+    environment: Environment,
+    dataset: Dataset | None,
+) -> dict[str, Any]:
+    """Return what decides the baseline's number."""
     return {
         "scaffold": settings.scaffold.fingerprint,
         "split": dataset.info["split"] if dataset else None,
@@ -117,10 +135,15 @@ def _baseline_key(settings: Settings, environment: Environment, dataset: Dataset
 
 
 def experiment_key(settings: Settings, workbench: Workbench) -> str:
-    """Two commands with the same key are one experiment: idea, model, runs, seed, and whatever decides the baseline."""
+    """Return the key of an experiment: two commands with the same key are one experiment.
+
+    It covers idea, model, runs, seeds, and whatever decides the baseline.
+    """
     idea = settings.idea
-    budget = [settings.epochs, settings.options.seed, asdict(make_plan(settings).seeds)]
-    models = [settings.model.identity, settings.options.judge]
+    options = settings.options
+    seeds = make_plan(settings).seeds
+    models = [settings.model.identity, options.judge]
+    budget = [settings.epochs, options.seed, asdict(seeds)]
     parts = [
         idea.title,
         idea.text,
@@ -130,30 +153,32 @@ def experiment_key(settings: Settings, workbench: Workbench) -> str:
         budget,
         workbench.baseline_key,
     ]
-    return short_hash(json.dumps(parts, sort_keys=True, default=str))
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return short_hash(text)
 
 
 def create(settings: Settings, workbench: Workbench) -> Archive:
-    """A new archive with the idea and the workspace in it."""
+    """Make a new archive with the idea and the workspace in it."""
     archive = new_experiment(settings.options.runs_dir, settings.idea.slug)
+    dataset = workbench.dataset
     try:
         write_bytes(archive.idea, settings.idea.path.read_bytes())
         workspace = Workspace(archive.workspace)
-        workspace.create(settings.scaffold, workbench.dataset.info if workbench.dataset else None)
+        workspace.create(settings.scaffold, dataset.info if dataset else None)
         append_event(archive.events, "workspace", files=workspace.read())
-        write_json(
-            archive.config, _config(settings, workbench)
-        )  # last: from here on it is found again
+        config = _config(settings, workbench)
+        write_json(archive.config, config)  # last: from here on it is found again
     except Fault:
-        shutil.rmtree(
-            archive.folder, ignore_errors=True
-        )  # nothing was asked or run: what is left would fill a full disk further
+        # Nothing was asked or run: what is left would fill a full disk further.
+        shutil.rmtree(archive.folder, ignore_errors=True)
         raise
     return archive
 
 
-def _config(settings: Settings, workbench: Workbench) -> dict:
-    dataset, options, idea = workbench.dataset, settings.options, settings.idea
+def _config(settings: Settings, workbench: Workbench) -> dict[str, Any]:
+    """Return what config.json holds."""
+    idea = settings.idea
+    dataset = workbench.dataset
     plan = make_plan(settings)
     return {
         "key": experiment_key(settings, workbench),
@@ -163,14 +188,9 @@ def _config(settings: Settings, workbench: Workbench) -> dict:
         "idea_sha": short_hash(idea.path.read_bytes()),
         "front_matter": idea.settings,
         "model": settings.model.name,
-        "judge": options.judge,
+        "judge": settings.options.judge,
         "scaffold": str(settings.scaffold.folder),
-        "asked": {
-            "dataset": settings.dataset,
-            "train_size": options.train_size,
-            "data_dir": str(options.data_dir or ""),
-            "python": str(options.python or ""),
-        },
+        "asked": _request(settings),
         "seeds": asdict(plan.seeds),
         "open": settings.scaffold.open,
         "dataset": dataset.info if dataset else None,
@@ -180,3 +200,18 @@ def _config(settings: Settings, workbench: Workbench) -> dict:
         "baseline_key": workbench.baseline_key,
         "provenance": provenance(workbench.environment.identity),
     }
+
+
+def _request(settings: Settings) -> dict[str, Any]:
+    """Return what the user asked for, from which the same can be prepared again."""
+    options = settings.options
+    return {
+        "dataset": settings.dataset,
+        "train_size": options.train_size,
+        "data_dir": str(options.data_dir or ""),
+        "python": str(options.python or ""),
+    }
+
+
+def short_hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -1,10 +1,10 @@
-"""Command line over front matter over defaults -> what one experiment is to be."""
+"""The settings of one experiment: the command line over front matter over defaults."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.archive.run import Metric
@@ -25,9 +25,13 @@ MODELS_BY_KEY = {
     "DEEPSEEK_API_KEY": "deepseek",
     "OPENROUTER_API_KEY": "openrouter/anthropic/claude-sonnet-4",
 }
-NO_KEY = """{path}: no model: there is no key, no --model, and no recorded session of this idea. Set a key,
-    export ANTHROPIC_API_KEY=...      (or OPENAI_API_KEY, GEMINI_API_KEY, DEEPSEEK_API_KEY, OPENROUTER_API_KEY)
-    python launch.py {path}"""
+NO_KEY = (
+    "{path}: no model: there is no key, no --model, and no recorded session of this idea."
+    " Set a key,\n"
+    "    export ANTHROPIC_API_KEY=...      "
+    "(or OPENAI_API_KEY, GEMINI_API_KEY, DEEPSEEK_API_KEY, OPENROUTER_API_KEY)\n"
+    "    python launch.py {path}"
+)
 SESSION_NOTE = (
     "recorded session: the replies were written for this repository, everything else is real"
 )
@@ -35,7 +39,7 @@ SESSION_NOTE = (
 
 @dataclass(frozen=True)
 class Options:
-    """The command line. None: not given."""
+    """The command line of an experiment. None: not given."""
 
     model: str | None = None
     runs: int | None = None
@@ -69,7 +73,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Settings:
-    """One experiment, decided."""
+    """All that is decided about one experiment before anything is prepared."""
 
     idea: Idea
     model: ModelConfig
@@ -82,33 +86,31 @@ class Settings:
 
     @property
     def shipped_session(self) -> bool:
+        """The model is the recorded session that lies beside the idea."""
         return self.model.name == f"{REPLAY}{session_of(self.idea)}"
 
 
 def decide(idea: Idea, options: Options) -> Settings:
-    """Raises UserError for what can never run."""
-    told = idea.settings
+    """Return the settings of one experiment. Raises UserError for what can never run."""
     scaffold = find_scaffold(_scaffold(idea, options))
-    if options.runs_dir.resolve().is_relative_to(scaffold.folder.resolve()):
-        raise UserError(
-            f"--runs-dir {options.runs_dir} lies in the scaffold {scaffold.folder}: give a folder outside it"
-        )
-    dataset = options.dataset or told.get("dataset") or (None if scaffold.open else "cifar100")
-    if dataset:
-        if not options.dataset and dataset.endswith(".npz"):
-            dataset = str(idea.path.parent / dataset)
-        check_name(dataset)
-    metric = Metric(told.get("metric", Metric.name), told.get("direction", Metric.direction))
-    if not scaffold.open and metric != Metric():
-        raise UserError(
-            f"{idea.path}: metric and direction are for open scaffolds; protocol.py measures {Metric.name}"
-        )
-    runs, epochs = options.runs or told.get("runs", 3), options.epochs or told.get("epochs", 3)
-    return Settings(idea, _model(idea, options), scaffold, dataset, metric, runs, epochs, options)
+    runs = options.runs_dir.resolve()
+    if runs.is_relative_to(scaffold.folder.resolve()):
+        place = f"--runs-dir {options.runs_dir} lies in the scaffold {scaffold.folder}"
+        raise UserError(f"{place}: give a folder outside it")
+    return Settings(
+        idea=idea,
+        dataset=_dataset(idea, options, scaffold),
+        metric=_metric(idea, scaffold),
+        model=_model(idea, options),
+        scaffold=scaffold,
+        runs=options.runs or idea.settings.get("runs", 3),
+        epochs=options.epochs or idea.settings.get("epochs", 3),
+        options=options,
+    )
 
 
 def session_of(idea: Idea) -> Path:
-    """Where a recorded session of an idea would lie."""
+    """Return where a recorded session of an idea would lie."""
     return idea.path.parent / "sessions" / f"{idea.path.stem}.jsonl"
 
 
@@ -116,25 +118,65 @@ def _scaffold(idea: Idea, options: Options) -> Path:
     if options.scaffold:
         return options.scaffold.resolve()
     if "scaffold" in idea.settings:
-        return (idea.path.parent / str(idea.settings["scaffold"])).resolve()
+        folder = idea.path.parent / str(idea.settings["scaffold"])
+        return folder.resolve()
     return DEFAULT_SCAFFOLD
 
 
+def _dataset(idea: Idea, options: Options, scaffold: Scaffold) -> str | None:
+    """Return the name of the data set, or the path of its .npz file; None: the scaffold's own."""
+    default = None if scaffold.open else "cifar100"
+    dataset = options.dataset or idea.settings.get("dataset") or default
+    if not dataset:
+        return None
+    if not options.dataset and dataset.endswith(".npz"):
+        dataset = str(idea.path.parent / dataset)
+    check_name(dataset)
+    return str(dataset)
+
+
+def _metric(idea: Idea, scaffold: Scaffold) -> Metric:
+    name = idea.settings.get("metric", Metric.name)
+    metric = Metric(name, idea.settings.get("direction", Metric.direction))
+    if not scaffold.open and metric != Metric():
+        rule = f"metric and direction are for open scaffolds; protocol.py measures {Metric.name}"
+        raise UserError(f"{idea.path}: {rule}")
+    return metric
+
+
 def _model(idea: Idea, options: Options) -> ModelConfig:
-    name = options.model or next(
-        (model for key, model in MODELS_BY_KEY.items() if os.environ.get(key)), None
-    )
-    if name is None and session_of(idea).is_file():
-        name = f"{REPLAY}{session_of(idea)}"
+    name = _model_name(idea, options)
     if name is None and options.dry_run:
         return ModelConfig("none (no key is set)")
     if name is None:
         raise UserError(NO_KEY.format(path=idea.path))
-    price = (options.price[0] / 1e6, options.price[1] / 1e6) if options.price else None
-    replies, answers = None, dict[str, dict]()
-    if name.startswith(REPLAY):
-        session = Path(name.removeprefix(REPLAY))
-        replies, answers = load_replies(session), load_answers(session)
-    return ModelConfig(
-        name, replies, price, options.model_timeout, options.stream, options.judge, answers
+    model = ModelConfig(
+        name=name,
+        price=_price_of_a_token(options),
+        timeout=options.model_timeout,
+        stream=options.stream,
+        judge=options.judge,
     )
+    if not name.startswith(REPLAY):
+        return model
+    session = Path(name.removeprefix(REPLAY))
+    return replace(model, replies=load_replies(session), answers=load_answers(session))
+
+
+def _model_name(idea: Idea, options: Options) -> str | None:
+    """Return the model that was named, else the one whose key is set, else a recorded session."""
+    if options.model:
+        return options.model
+    for key, model in MODELS_BY_KEY.items():
+        if os.environ.get(key):
+            return model
+    if session_of(idea).is_file():
+        return f"{REPLAY}{session_of(idea)}"
+    return None
+
+
+def _price_of_a_token(options: Options) -> tuple[float, float] | None:
+    if options.price is None:
+        return None
+    paid_in, paid_out = options.price  # for a million tokens
+    return paid_in / 1e6, paid_out / 1e6

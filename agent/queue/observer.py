@@ -1,4 +1,7 @@
-"""What a queue tells whoever watches it: the command line prints it, writes pages of it, uploads what belongs elsewhere."""
+"""The events of a queue that somebody may watch.
+
+The command line prints them, writes pages of them, and uploads what belongs elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ class QueueObserver(Observer, Protocol):
         ...
 
     def runs_ended(self, archive: Archive, python: Path) -> None:
-        """Hear that an experiment makes no further run; python: the interpreter that its runs had."""
+        """Hear that an experiment makes no further run; python: the interpreter of its runs."""
         ...
 
     def experiment_stopped(self, archive: Archive, runs: Path) -> None:

@@ -1,4 +1,7 @@
-"""Many ideas, one after the other: found again, resumed, skipped when finished; a failed one does not stop the rest."""
+"""Many ideas, one after the other: found again, resumed, skipped when finished.
+
+A failed one does not stop the rest.
+"""
 
 from __future__ import annotations
 
@@ -35,20 +38,27 @@ from agent.util.locks import locked
 
 
 def run_all(queue: list[Settings], observer: QueueObserver, debug: bool = False) -> int:
-    """Carry out every experiment. 0: each reached its end; 1: one did not; 2: none could begin, for what the user gave."""
+    """Carry out every experiment.
+
+    0: each reached its end; 1: one did not; 2: none could begin, for what the user gave.
+    """
     scheduler = Scheduler(observer, debug)
     codes = list[int]()
-    with recorded(queue[0].options.runs_dir, [settings.idea for settings in queue]) as record:
+    runs = queue[0].options.runs_dir
+    ideas = [settings.idea for settings in queue]
+    with recorded(runs, ideas) as record:
         for number, settings in enumerate(queue):
             note = partial(record.note, number)
             code, stopped_by = scheduler.attempt(settings, note)
             note(code=code, stopped_by=stopped_by)
             codes.append(code)
-    return 2 if set(codes) == {2} else int(any(codes))
+    if set(codes) == {2}:
+        return 2
+    return int(any(codes))
 
 
 class Scheduler:
-    """Carries out the experiments of one command, which share a cap on what they may cost."""
+    """The experiments of one command, carried out in turn under one cap on what they may cost."""
 
     def __init__(self, observer: QueueObserver, debug: bool = False):
         self.observer = observer
@@ -77,7 +87,7 @@ class Scheduler:
         return 0, ""
 
     def _run(self, settings: Settings, note: Callable[..., None]) -> None:
-        """One experiment, from finding its archive to its verdict."""
+        """Carry out one experiment, from finding its archive to its verdict."""
         say = self.observer.say
         say(f"{settings.idea.title}  ({settings.idea.path})")
         if settings.model.replies is not None:
@@ -90,7 +100,9 @@ class Scheduler:
         with locked(experiment_lock(folder, key)) as mine:
             if not mine:
                 raise Fault("busy", f"another process is working on this experiment in {folder}")
-            archive = None if settings.options.fresh else self._find(settings, key)
+            archive = None
+            if not settings.options.fresh:
+                archive = self._find(settings, key)
             if archive and is_finished(archive):
                 say("  finished earlier; --fresh runs it again")
             else:
@@ -99,7 +111,12 @@ class Scheduler:
             self.observer.experiment_stopped(archive, settings.options.runs_dir)
         self.observer.result_known(archive)
 
-    def _conduct(self, settings: Settings, workbench: Workbench, known: Archive | None) -> Archive:
+    def _conduct(
+        self,
+        settings: Settings,
+        workbench: Workbench,
+        known: Archive | None,
+    ) -> Archive:
         """Begin an experiment, or go on with the known one; return its archive."""
         say = self.observer.say
         if workbench.dataset:
@@ -118,9 +135,8 @@ class Scheduler:
             self.observer.experiment_began(settings.options.runs_dir)
             self._loop(settings, workbench, archive, coder)
         except UserError:
-            if (
-                not known
-            ):  # nothing was asked or run: an archive of nothing would only be in the way
+            if known is None:
+                # Nothing was asked or run: an archive of nothing would only be in the way.
                 shutil.rmtree(archive.folder, ignore_errors=True)
             raise
         except Fault as fault:
@@ -131,7 +147,11 @@ class Scheduler:
         return archive
 
     def _loop(
-        self, settings: Settings, workbench: Workbench, archive: Archive, coder: AiderCoder
+        self,
+        settings: Settings,
+        workbench: Workbench,
+        archive: Archive,
+        coder: AiderCoder,
     ) -> None:
         """Train the control seeds that are missing, then carry the idea to its verdict."""
         observer = self.observer
@@ -144,7 +164,7 @@ class Scheduler:
             plan=plan,
             workbench=workbench,
             archive=archive,
-            baseline=controls,
+            controls=controls,
             coder=coder,
             observer=observer,
             cost_left=partial(self._cost_left, settings.options.max_cost),
@@ -166,14 +186,17 @@ class Scheduler:
         raise UserError(f"--max-cost cannot be kept: the price of {models} is unknown; {way}")
 
     def _cost_left(self, cap: float | None) -> float | None:
-        """US dollars that this command may still spend; None: there is no cap. An unknown cost is not nothing."""
+        """Return the US dollars that this command may still spend; None: there is no cap."""
         if cap is None:
             return None
         costs = [spent(archive)[0] for archive in self.archives]
-        return cap - sum(math.inf if cost is None else cost for cost in costs)
+        known = [cost for cost in costs if cost is not None]
+        if len(known) < len(costs):  # an unknown cost is not nothing
+            return -math.inf
+        return cap - sum(known)
 
     def _find(self, settings: Settings, key: str) -> Archive | None:
-        """The newest experiment of this idea with this key."""
+        """Return the newest experiment of this idea with this key."""
         folder = settings.options.runs_dir / settings.idea.slug
         for archive in reversed(experiments(settings.options.runs_dir)):
             if archive.folder.parent == folder and self._key_of(archive) == key:
@@ -181,7 +204,7 @@ class Scheduler:
         return None
 
     def _key_of(self, archive: Archive) -> str | None:
-        """None, and a line that says so, where an experiment cannot be told from others any more."""
+        """Return the key of an experiment; None, and a line that says so, where it is lost."""
         try:
             return str(read_json(archive.config).get("key"))
         except Fault as fault:
@@ -190,7 +213,7 @@ class Scheduler:
 
 
 def _sitting(settings: Settings, workbench: Workbench) -> dict[str, Any]:
-    """What this command may change in an experiment that goes on, and with which Assay."""
+    """Return what this command may change in an experiment that goes on, and Assay's commit."""
     plan = make_plan(settings)
     return {
         "limits": asdict(plan.limits),
@@ -203,7 +226,10 @@ def _sitting(settings: Settings, workbench: Workbench) -> dict[str, Any]:
 
 
 def _note_fault(archive: Archive, fault: Fault) -> None:
-    """In the archive, if that can still be written: a full disk must not hide what went wrong."""
+    """Note a fault in the archive, if that can still be written.
+
+    A full disk must not hide what went wrong.
+    """
     try:
         append_event(archive.events, "fault", kind=fault.kind, detail=fault.detail)
     except Fault:
@@ -211,8 +237,10 @@ def _note_fault(archive: Archive, fault: Fault) -> None:
 
 
 def is_finished(archive: Archive) -> bool:
-    """Whether nothing is left to do: the verdict was written after everything else, and is still there."""
-    events = [
-        event["event"] for event in read_events(archive.events) if event["event"] != "sitting"
-    ]
-    return bool(events) and events[-1] == "verdict" and archive.verdict.exists()
+    """Return whether nothing is left to do.
+
+    Then the verdict was written after everything else, and is still there.
+    """
+    names = [event["event"] for event in read_events(archive.events)]
+    steps = [name for name in names if name != "sitting"]
+    return steps[-1:] == ["verdict"] and archive.verdict.exists()

@@ -233,7 +233,7 @@ def test_a_metric_to_be_minimised_is_compared_the_other_way():
 def test_an_unfinished_run_is_kept_as_interrupted_and_made_again_without_the_coder(experiment):
     made = experiment(GOOD % 0.6, limits=StopLimits(runs=1))
     edit = made._prepare() or made._edit()
-    pending = made._pending(edit)
+    pending = made.attempts.set_up(edit)
     (pending.folder / "half").write_text("what a killed process left")
     again = experiment(archive=made.archive, limits=StopLimits(runs=1))
     assert again.conduct() is StopReason.RUN_LIMIT
