@@ -33,17 +33,18 @@ LARGEST = 1e30  # beyond it no axis can be drawn
 EXPLORED = "explored"
 CONTROL = "control"
 CONFIRMED = "confirmed"
+Points = list[tuple[float, float]]  # (epoch, value) of each
 
 
 @dataclass(frozen=True)
 class Curves:
-    """The curves of one run: for each metric its points, (epoch, value)."""
+    """The curves of one run: for each metric its points."""
 
     run: str
     group: str
-    points: dict[str, list[tuple[float, float]]]
+    points: dict[str, Points]
 
-    def of(self, metric: str) -> list[tuple[float, float]]:
+    def of(self, metric: str) -> Points:
         """Return the points of one metric, [] where the run has none."""
         return self.points.get(metric, [])
 
@@ -54,7 +55,9 @@ def load_curves(archive: Archive) -> list[Curves]:
     Runs of which nothing can be drawn are left out.
     """
     baseline = _read(archive.run(0), "baseline", CONTROL)
-    others = [_read(folder, folder.folder.name, EXPLORED) for folder in archive.attempts()]
+    others = []
+    for folder in archive.attempts():
+        others.append(_read(folder, folder.folder.name, EXPLORED))
     others += _read_fresh_seeds(archive)
     # The baseline is the first seed of the control: both are drawn as one.
     repeats = [curves for curves in others if curves.points == baseline.points]
@@ -75,11 +78,15 @@ def drawn(runs: list[Curves]) -> dict[str, str]:
     seen: dict[str, set[float]] = {}
     for curves in runs:
         for metric, points in curves.points.items():
-            if points:
-                seen.setdefault(metric, set()).update(value for _, value in points)
+            for _, value in points:
+                seen.setdefault(metric, set()).add(value)
     usual = {metric: title for metric, title in METRICS.items() if metric in seen}
-    own = [metric for metric, values in seen.items() if metric not in METRICS and len(values) > 1]
-    return usual | {metric: TITLES.get(metric, metric) for metric in own[:MAX_OWN]}
+    own: dict[str, str] = {}
+    for metric, values in seen.items():
+        changes = len(values) > 1
+        if metric not in METRICS and changes and len(own) < MAX_OWN:
+            own[metric] = TITLES.get(metric, metric)
+    return usual | own
 
 
 def read_rows(folder: RunFolder) -> list[dict[str, float]]:
@@ -87,10 +94,12 @@ def read_rows(folder: RunFolder) -> list[dict[str, float]]:
 
     There are none where it is absent or cannot be read.
     """
-    text = (read_untrusted(folder.metrics) or b"").decode("utf-8", "replace")
+    data = read_untrusted(folder.metrics) or b""
+    text = data.decode("utf-8", "replace")
     rows: list[dict[str, float]] = []
     try:
-        for row in csv.DictReader(io.StringIO(text.replace("\0", ""))):
+        lines = io.StringIO(text.replace("\0", ""))
+        for row in csv.DictReader(lines):
             rows.append(_numbers(row))
             if len(rows) == MAX_EPOCHS:
                 break
@@ -121,19 +130,18 @@ def _read(folder: RunFolder, run: str, group: str, *, confirming: bool = False) 
     A confirming run validates on training images, for it is shown no others: its validation
     curves are left out.
     """
-    points: dict[str, list[tuple[float, float]]] = {}
+    points: dict[str, Points] = {}
     for row in read_rows(folder):
         for name, value in row.items():
-            if not _is_drawn(name) or (confirming and not name.startswith("train_")):
+            if name in PLUMBING or not NAME.fullmatch(name):
+                continue
+            if confirming and not name.startswith("train_"):
                 continue
             curve = points.setdefault(name, [])
             if "epoch" in row:
                 curve.append((row["epoch"], value))
-    return Curves(run, group, {name: _thin(curve) for name, curve in points.items()})
-
-
-def _is_drawn(column: str) -> bool:
-    return column not in PLUMBING and NAME.fullmatch(column) is not None
+    thinned = {name: _thin(curve) for name, curve in points.items()}
+    return Curves(run, group, thinned)
 
 
 def _numbers(row: dict[str, str]) -> dict[str, float]:
@@ -157,10 +165,14 @@ def _number(text: object) -> float | None:
         value = finite(float(text))
     except ValueError:
         return None
-    return value if value is not None and abs(value) <= LARGEST else None
+    if value is None or abs(value) > LARGEST:
+        return None
+    return value
 
 
-def _thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def _thin(points: Points) -> Points:
     """Return at most MAX_POINTS of the points, evenly, the last one always."""
     step = -(-len(points) // MAX_POINTS)
-    return points if step <= 1 else [*points[:-1:step], points[-1]]
+    if step <= 1:
+        return points
+    return [*points[:-1:step], points[-1]]

@@ -31,16 +31,7 @@ DAMAGED = "damaged"
 STATES = (*CLASSES, RUNNING, UNFINISHED, FAULT, OLD, DAMAGED)
 GOES_ON = "the same command goes on"
 # Fields of a summary that hold a number or None, and those that always hold a number.
-NUMBERS = (
-    "baseline",
-    "best",
-    "time_ratio",
-    "parameter_ratio",
-    "cost",
-    "began",
-    "ended",
-    "epochs",
-)
+NUMBERS = ("baseline", "best", "time_ratio", "parameter_ratio", "cost", "began", "ended", "epochs")
 COUNTS = ("runs", "failed", "tokens", "seconds")
 EFFECT_NUMBERS = ("p_better", "mde80", "n_cand", "n_base")  # of an effect, each a number or None
 LATEST = 1e11  # seconds since 1970: what is later is no date
@@ -93,7 +84,10 @@ class Summary:
 
         An experiment without one comes below all others.
         """
-        return self.effect["ci95"][0] if self.effect else float("-inf")
+        if not self.effect:
+            return float("-inf")
+        low: float = self.effect["ci95"][0]
+        return low
 
     @property
     def finished(self) -> bool:
@@ -117,7 +111,9 @@ def corrected(listed: list[Summary]) -> list[Summary]:
     q_values = iter(benjamini_hochberg(p_values))
     result = []
     for summary in listed:
-        result.append(replace(summary, q=next(q_values)) if summary.effect else summary)
+        if summary.effect:
+            summary = replace(summary, q=next(q_values))
+        result.append(summary)
     return result
 
 
@@ -195,7 +191,10 @@ def _from_events(archive: Archive) -> Summary:
     events = read_events(archive.events)
     attempts = [event for event in events if event["event"] == "attempt"]
     values = [event["value"] for event in attempts if event["value"] is not None]
-    baselines = [event["value"] for event in events if event["event"] == "baseline"]
+    baseline = None
+    for event in events:
+        if event["event"] == "baseline":
+            baseline = event["value"]
     state, note = _state(archive, config, events)
     cost, tokens = spent(archive)
     return Summary(
@@ -207,7 +206,7 @@ def _from_events(archive: Archive) -> Summary:
         model=config["model"],
         metric=config["metric"]["name"],
         open=config["open"],
-        baseline=baselines[-1] if baselines else None,
+        baseline=baseline,
         best=Metric(**config["metric"]).best(values),
         runs=len(values),
         failed=len(attempts) - len(values),
@@ -248,7 +247,8 @@ def _check(summary: Summary) -> None:
     for text in texts:
         if not isinstance(text, str):
             raise ValueError(f"{str(text)[:40]!r} where a text is expected")
-    if not isinstance(summary.open, bool) or not 0 <= numbers.get("p_value", 0) <= 1:
+    p_value = numbers.get("p_value", 0)
+    if not isinstance(summary.open, bool) or not 0 <= p_value <= 1:
         raise ValueError("open or p_value has no possible value")
 
 
@@ -262,8 +262,12 @@ def _numbers(summary: Summary) -> dict[str, Any]:
         numbers["p_value"] = summary.effect["p_value"]
         numbers["ci95, low"] = low
         numbers["ci95, high"] = high
-        optional |= {name: summary.effect.get(name) for name in EFFECT_NUMBERS}
-    return numbers | {name: value for name, value in optional.items() if value is not None}
+        for name in EFFECT_NUMBERS:
+            optional[name] = summary.effect.get(name)
+    for name, value in optional.items():
+        if value is not None:
+            numbers[name] = value
+    return numbers
 
 
 def _state(

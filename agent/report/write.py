@@ -1,6 +1,6 @@
-"""What is written for people while and after an experiment runs.
+"""Reports are written for people while and after an experiment runs.
 
-It is made from the archive, and never a reason for a command to fail.
+They are made from the archive, and never a reason for a command to fail.
 """
 
 from __future__ import annotations

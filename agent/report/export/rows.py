@@ -68,6 +68,7 @@ HEADINGS = {
     "time": "time_ratio",
     "params": "parameter_ratio",
 }
+COUNTED = ("runs", "failed", "tokens", "seconds")  # 0 in a summary that could not be read
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -75,11 +76,10 @@ def row(summary: Summary) -> dict[str, Any]:
     """Return the row of one experiment: the fields that the module's docstring lists."""
     effect = summary.effect or {}
     low, high = effect.get("ci95", (None, None))
-    known = summary.state not in (DAMAGED, OLD)
     change = None
     if summary.best is not None and summary.baseline is not None:
         change = summary.best - summary.baseline
-    return {
+    fields: dict[str, Any] = {
         "name": summary.name,
         "folder": str(summary.archive.folder),
         "state": summary.state,
@@ -93,8 +93,8 @@ def row(summary: Summary) -> dict[str, Any]:
         "baseline": summary.baseline,
         "best": summary.best,
         "change": change,
-        "runs": summary.runs if known else None,
-        "failed": summary.failed if known else None,
+        "runs": summary.runs,
+        "failed": summary.failed,
         "effect": effect.get("delta"),
         "low": low,
         "high": high,
@@ -105,13 +105,16 @@ def row(summary: Summary) -> dict[str, Any]:
         "time_ratio": summary.time_ratio,
         "parameter_ratio": summary.parameter_ratio,
         "qualifiers": list(summary.qualifiers),
-        "tokens": summary.tokens if known else None,
+        "tokens": summary.tokens,
         "cost": summary.cost,
         "stopped": summary.stopped,
         "began": summary.began,
         "ended": summary.ended,
-        "seconds": summary.seconds if known else None,
+        "seconds": summary.seconds,
     }
+    if summary.state in (DAMAGED, OLD):
+        fields |= dict.fromkeys(COUNTED)
+    return fields
 
 
 def as_json(summaries: Iterable[Summary]) -> str:
@@ -132,7 +135,8 @@ def as_csv(summaries: Iterable[Summary]) -> str:
     """Return a heading, and one line an experiment."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(row(Summary(archive=Archive(Path()), state=DAMAGED)))  # its fields' names
+    nothing = Summary(archive=Archive(Path()), state=DAMAGED)
+    writer.writerow(row(nothing))  # the names of its fields
     for summary in summaries:
         writer.writerow([_cell(value) for value in row(summary).values()])
     return redact(text.getvalue())
@@ -151,7 +155,8 @@ def states_of(arguments: list[str]) -> set[str]:
     names = set()
     for argument in arguments:
         for name in argument.split(","):
-            names.add(name.strip().lower().replace("-", "_").replace(" ", "_"))
+            words = name.strip().lower()
+            names.add(words.replace("-", "_").replace(" ", "_"))
     unknown = sorted(names.difference(STATES))
     if unknown:
         raise UserError(f"--verdict {unknown[0]}: no such class; there are {', '.join(STATES)}")
@@ -182,7 +187,9 @@ def ordered(summaries: list[Summary], column: str | None) -> list[Summary]:
 
 
 def _sort_value(summary: Summary, column: str) -> Any:
-    return STATES.index(summary.state) if column == "state" else row(summary)[column]
+    if column == "state":
+        return STATES.index(summary.state)
+    return row(summary)[column]
 
 
 def _cell(value: Any) -> Any:
@@ -193,4 +200,6 @@ def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = visible(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    if text.startswith(FORMULA):
+        return f"'{text}"
+    return text

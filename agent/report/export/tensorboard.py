@@ -30,6 +30,7 @@ MISSING = (
 )
 # What writing raises for an archive that was edited by hand.
 DAMAGE = (Fault, KeyError, TypeError, AttributeError)
+Point = tuple[int, str, float]  # epoch, tag, value
 _TAG = re.compile(r"[\w./-]{1,80}", re.ASCII)
 _RUN = re.compile(r"\w[\w.-]*", re.ASCII)
 
@@ -48,7 +49,8 @@ def export(archives: list[Archive], target: Path) -> int:
             folders = _runs(archive)
             written = 0
             for folder in folders:
-                written += _export(folder, target / name / folder.folder.name, write)
+                place = target / name / folder.folder.name
+                written += _export(folder, place, write)
         except DAMAGE as error:
             say(f"{name}: not written: {error}")
             code = 1
@@ -64,12 +66,13 @@ def _runs(archive: Archive) -> list[RunFolder]:
     folders = [archive.run(0), *archive.attempts()]
     for event in read_events(archive.events):
         if event.get("event") == "confirmed":
-            folders.append(RunFolder(archive.folder / str(event.get("folder"))))
-    return [
-        folder
-        for folder in folders
-        if folder.result.is_file() and _RUN.fullmatch(folder.folder.name)
-    ]
+            path = archive.folder / str(event.get("folder"))
+            folders.append(RunFolder(path))
+    return [folder for folder in folders if _is_written(folder)]
+
+
+def _is_written(folder: RunFolder) -> bool:
+    return folder.result.is_file() and _RUN.fullmatch(folder.folder.name) is not None
 
 
 def _export(folder: RunFolder, target: Path, write: Any) -> bool:
@@ -84,8 +87,8 @@ def _export(folder: RunFolder, target: Path, write: Any) -> bool:
     return True
 
 
-def _points(folder: RunFolder) -> list[tuple[int, str, float]]:
-    """Return (epoch, tag, value) of each number, in the order of the epochs as written."""
+def _points(folder: RunFolder) -> list[Point]:
+    """Return a point for each number, in the order of the epochs as written."""
     images = load_run(folder).variables.get("ASSAY_ARRAYS", "")
     training_images = images.endswith("confirming")
     tags: dict[str, str] = {}
@@ -96,9 +99,10 @@ def _points(folder: RunFolder) -> list[tuple[int, str, float]]:
             continue
         for name, value in row.items():
             if len(tags) < MOST_TAGS and _TAG.fullmatch(name):
-                tags.setdefault(name, _tag(name, training_images))
+                tags[name] = _tag(name, training_images)
             if name in tags and abs(value) < LARGEST:
-                points.append((int(epoch), tags[name], value))
+                point = (int(epoch), tags[name], value)
+                points.append(point)
     return points
 
 
@@ -121,13 +125,14 @@ def _writer() -> Any:
     except ImportError as error:
         raise UserError(MISSING) from error
 
-    def write(points: list[tuple[int, str, float]], time: float) -> bytes:
+    def write(points: list[Point], time: float) -> bytes:
         file = io.BytesIO()
         records = RecordWriter(file)
-        records.write(Event(wall_time=time, file_version="brain.Event:2").SerializeToString())
-        for step, tag, value in points:
-            summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
-            event = Event(wall_time=time + step, step=step, summary=summary)
+        first = Event(wall_time=time, file_version="brain.Event:2")
+        records.write(first.SerializeToString())
+        for step, tag, number in points:
+            value = Summary.Value(tag=tag, simple_value=number)
+            event = Event(wall_time=time + step, step=step, summary=Summary(value=[value]))
             records.write(event.SerializeToString())
         return file.getvalue()
 

@@ -50,7 +50,10 @@ def upload(archive: Archive, python: Path) -> list[str]:
         if problem:
             problems.append(problem)
         else:
-            line = {"time": round(time.time(), 3), "run": _name(path, archive)}
+            line = {
+                "time": round(time.time(), 3),
+                "run": _name(path, archive),
+            }
             append_line(archive.uploads, line)
     return problems
 
@@ -84,8 +87,9 @@ def _foreign(run: Path, archive: Archive) -> str:
     way = [path for path in run.parents if archive.folder in path.parents]
     for path in chain(way, [run], run.rglob("*")):  # a link on the way is not walked through
         mode = path.lstat().st_mode
+        is_plain = stat.S_ISDIR(mode) or stat.S_ISREG(mode)
         is_log = run / LOGS in (path, *path.parents)
-        if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode) and not is_log:
+        if not is_plain and not is_log:
             problem = f"W&B: {run} was not uploaded: {path} is a link, or no plain file"
             return clean(problem).replace("\n", " ")
     return ""
@@ -99,7 +103,9 @@ def _sync(path: Path, python: Path) -> str:
     """
 
     def left_behind(folder: str, _: list[str]) -> list[str]:
-        return [LOGS] if Path(folder) == path else []
+        if Path(folder) == path:
+            return [LOGS]
+        return []
 
     with tempfile.TemporaryDirectory() as home:
         copy = Path(home) / path.name
@@ -136,7 +142,9 @@ def _run_wandb(python: Path, run: Path) -> subprocess.CompletedProcess[str]:
 def _last_error(output: str) -> str:
     """Return the last line that speaks of an error; without one, the last that says anything."""
     lines = [line for line in output.split("\n") if line.strip()]
-    errors = [line for line in lines if "error" in line.lower()]
-    if errors:
-        return errors[-1]
-    return lines[-1] if lines else "it said nothing"
+    if not lines:
+        return "it said nothing"
+    for line in reversed(lines):
+        if "error" in line.lower():
+            return line
+    return lines[-1]

@@ -29,6 +29,14 @@ Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
+class Other:
+    """Another version of the program, with which an attempt is compared."""
+
+    folder: RunFolder
+    title: str
+
+
+@dataclass(frozen=True)
 class Comparison:
     """One file of an attempt beside the same file of another."""
 
@@ -68,11 +76,16 @@ def load_attempts(archive: Archive, excerpts: Excerpts, chosen: str | None) -> l
     folders = archive.attempts()
     previous = [archive.run(0), *folders]
     count = min(len(folders), len(edits))
-    by_room = sorted(range(count), key=lambda index: folders[index].folder.name != chosen)
+    indices = list(range(count))
+    indices.sort(key=lambda index: folders[index].folder.name != chosen)
     reader = AttemptReader(archive, excerpts, chosen)
     attempts = {}
-    for index in by_room[:MOST_ATTEMPTS]:
-        attempts[index] = reader.read(folders[index], previous[index], edits[index])
+    for index in indices[:MOST_ATTEMPTS]:
+        attempts[index] = reader.read(
+            folders[index],
+            previous[index],
+            edits[index],
+        )
     return [attempts[index] for index in sorted(attempts)]
 
 
@@ -87,21 +100,25 @@ class AttemptReader:
     def read(self, folder: RunFolder, previous: RunFolder, edit: dict[str, Any]) -> Attempt:
         """Return an attempt, with its program beside that of the attempt before and of others."""
         damage: list[str] = []
-        run = _try(damage, lambda: load_run(folder)) or _lost(folder, edit)
+        run = _try(damage, lambda: load_run(folder))
+        if run is None:
+            run = _lost(folder, edit)
         report = None
         if folder.gate.is_file():
             report = _try(damage, lambda: read_json(folder.gate))
+        report = report or {}
+        checks = report.get("checks") or []
         judgement = None
         if folder.judgement.is_file():
-            judgement = _try(damage, lambda: Judgement.from_dict(read_json(folder.judgement)))
-        checks = (report or {}).get("checks") or []
+            judgement = _try(damage, lambda: _load_judgement(folder))
+        others = self._others(previous, edit["number"])
         return Attempt(
             run=run,
             edit=edit,
             checks=checks[:MOST_CHECKS],
-            facts=(report or {}).get("facts") or {},
+            facts=report.get("facts") or {},
             judgement=judgement,
-            comparisons=self._comparisons(folder, self._others(previous, edit["number"])),
+            comparisons=self._comparisons(folder, others),
             message=self.excerpts.text(run.message),
             prompt=self.excerpts.head(folder.prompt, PROMPT_BYTES),
             reply=self.excerpts.head(folder.reply, REPLY_BYTES, code=True),
@@ -109,34 +126,38 @@ class AttemptReader:
             damage=tuple(damage),
         )
 
-    def _others(self, previous: RunFolder, number: int) -> list[tuple[RunFolder, str]]:
-        """Return the folders that an attempt is compared with, each with a title.
+    def _others(self, previous: RunFolder, number: int) -> list[Other]:
+        """Return what an attempt is compared with.
 
-        These are the attempt before, for a repair is lost in the whole change, the run before, and
+        This is the attempt before, for a repair is lost in the whole change, the run before, and
         the scaffold.
         """
-        before = self.archive.run(number - 1)
-        scaffold = self.archive.run(0)
         others = {}
-        for folder in (previous, before):
-            others[folder.folder.name] = (folder, f"against {folder.folder.name}")
-        others[scaffold.folder.name] = (scaffold, "against the scaffold")
+        for folder in (previous, self.archive.run(number - 1)):
+            name = folder.folder.name
+            others[name] = Other(folder, f"against {name}")
+        scaffold = self.archive.run(0)
+        others[scaffold.folder.name] = Other(scaffold, "against the scaffold")
         return list(others.values())
 
-    def _comparisons(
-        self, folder: RunFolder, others: list[tuple[RunFolder, str]]
-    ) -> list[Comparison]:
+    def _comparisons(self, folder: RunFolder, others: list[Other]) -> list[Comparison]:
+        is_chosen = folder.folder.name == self.chosen
         comparisons = []
-        for other, title in others:
-            is_open = folder.folder.name == self.chosen and other is others[-1][0]
+        for other in others:
             for name in (MAIN, REQUIREMENTS):
-                old = _read_text(other.code / name)
+                old = _read_text(other.folder.code / name)
                 new = _read_text(folder.code / name)
-                if name == MAIN or old != new:
-                    sides = side_by_side(old, new)
-                    fits = self.excerpts.spend(_size(sides))
-                    comparison = Comparison(title, name, sides if fits else None, is_open)
-                    comparisons.append(comparison)
+                if name != MAIN and old == new:
+                    continue
+                sides = side_by_side(old, new)
+                fits = self.excerpts.spend(_size(sides))
+                comparison = Comparison(
+                    title=other.title,
+                    file=name,
+                    sides=sides if fits else None,
+                    open=is_chosen and other is others[-1],
+                )
+                comparisons.append(comparison)
         return comparisons
 
     def _logs(self, folder: RunFolder) -> list[tuple[str, str]]:
@@ -168,9 +189,17 @@ def _lost(folder: RunFolder, edit: dict[str, Any]) -> Run:
     )
 
 
+def _load_judgement(folder: RunFolder) -> Judgement:
+    return Judgement.from_dict(read_json(folder.judgement))
+
+
 def _size(sides: SideBySide) -> int:
-    return sum(ROW_BYTES + len(row.before) + len(row.after) for row in sides.rows)
+    size = 0
+    for row in sides.rows:
+        size += ROW_BYTES + len(row.before) + len(row.after)
+    return size
 
 
 def _read_text(path: Path) -> str:
-    return (read_untrusted(path) or b"").decode("utf-8", "replace")
+    data = read_untrusted(path) or b""
+    return data.decode("utf-8", "replace")

@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from agent.report.curves import Curves
+from agent.report.curves import Curves, Points
 from agent.report.html.line_styles import LineStyle, line_styles
 
 VARIABLES = {
@@ -89,15 +89,14 @@ def curve_picture(runs: list[Curves], metric: str, title: str, name: str) -> Pic
         axes = figure.subplots()
         epochs: list[float] = []
         values: list[float] = []
-        for number, (curves, style) in enumerate(zip(runs, line_styles(runs), strict=True)):
+        styles = line_styles(runs)
+        for number, curves in enumerate(runs):
             points = curves.of(metric)
-            if not points:
-                continue
-            x = [epoch for epoch, _ in points]
-            y = [value for _, value in points]
-            _draw_curve(axes, x, y, style, f"{name}--{number}")
-            epochs += x
-            values += y
+            if points:
+                _draw_curve(axes, points, styles[number], f"{name}--{number}")
+            for epoch, value in points:
+                epochs.append(epoch)
+                values.append(value)
         axes.set_title(title, parse_math=False)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -108,14 +107,18 @@ def curve_picture(runs: list[Curves], metric: str, title: str, name: str) -> Pic
         described = f"{title} of {len(runs)} runs by epoch"
         svg = _svg(figure, f"{described}; the same numbers are in each run's metrics.csv")
         box = axes.get_position()
-        return Picture(svg, (box.x0, box.x1), axes.get_xlim(), note)
+        return Picture(
+            svg=svg,
+            box=(box.x0, box.x1),
+            span=axes.get_xlim(),
+            note=note,
+        )
 
 
-def _draw_curve(
-    axes: Axes, x: list[float], y: list[float], style: LineStyle, identifier: str
-) -> None:
+def _draw_curve(axes: Axes, points: Points, style: LineStyle, identifier: str) -> None:
+    x, y = zip(*points, strict=True)
     mark = style.mark
-    if not mark and len(x) == 1:
+    if not mark and len(points) == 1:
         mark = "."
     axes.plot(
         x,
@@ -125,7 +128,7 @@ def _draw_curve(
         linewidth=style.width,
         marker=mark,
         markersize=6,
-        markevery=max(1, len(x) // MARKED_POINTS),
+        markevery=max(1, len(points) // MARKED_POINTS),
         gid=identifier,
     )
 
@@ -149,43 +152,63 @@ def seeds_picture(verdict: dict[str, Any]) -> Markup:
 
     Under them stands the difference of the arms.
     """
-    arms = {"idea": verdict["candidate"], "control": verdict["baseline"]}
-    rows = sum(len(arm["acc"]) + 1 for arm in arms.values())
-    effects = {"idea - control": verdict["effect"], "idea - scaffold": verdict["against_scaffold"]}
-    differences = {name: effect for name, effect in effects.items() if effect}
+    idea = verdict["candidate"]
+    control = verdict["baseline"]
+    rows = len(idea["acc"]) + len(control["acc"]) + 2  # two are those of the means
+    differences = {}
+    if verdict["effect"]:
+        differences["idea - control"] = verdict["effect"]
+    if verdict["against_scaffold"]:
+        differences["idea - scaffold"] = verdict["against_scaffold"]
     with rc_context(STYLE):
         height = 0.5 + 0.27 * rows + 0.5 + 0.35 * len(differences)
         figure = Figure(figsize=(WIDTH, height))
         ratios = [rows, 1.2 + 1.3 * len(differences)]
         above, below = figure.subplots(2, 1, height_ratios=ratios)
-        _draw_arms(above, arms, verdict["integrity"]["test_count"])
+        _draw_arms(above, idea, control, verdict["integrity"]["test_count"])
         _draw_differences(below, differences, 100 * verdict["idea"]["min_effect"])
         described = "Accuracy on the hidden test of every seed of both arms, and their difference"
         return _svg(figure, f"{described}; a table has the numbers")
 
 
-def _draw_arms(axes: Axes, arms: dict[str, dict[str, Any]], count: int | None) -> None:
+def _draw_arms(
+    axes: Axes, idea: dict[str, Any], control: dict[str, Any], count: int | None
+) -> None:
+    """Draw every seed of both arms, which were graded on so many images, and the means."""
     labels: list[str] = []
-    y = 0
-    for (name, arm), colour, mark in zip(arms.items(), (PALETTE[1], PALETTE[0]), "so", strict=True):
+    for name, arm, colour, mark in (
+        ("idea", idea, PALETTE[1], "s"),
+        ("control", control, PALETTE[0], "o"),
+    ):
         for seed, accuracy in zip(arm["seeds"], arm["acc"], strict=True):
-            width = 1.96 * np.sqrt(accuracy * (1 - accuracy) / count) if count else 0.0
             axes.errorbar(
                 100 * accuracy,
-                y,
-                xerr=100 * width,
+                -len(labels),
+                xerr=100 * _half_width(accuracy, count),
                 fmt=mark,
                 color=colour,
                 markersize=5,
                 elinewidth=0.9,
             )
             labels.append(f"{name}, seed {seed}")
-            y -= 1
-        axes.plot(100 * arm["mean"], y, marker="D", color=colour, markersize=9, linestyle="")
+        axes.plot(
+            100 * arm["mean"],
+            -len(labels),
+            marker="D",
+            color=colour,
+            markersize=9,
+            linestyle="",
+        )
         labels.append(f"{name}, mean")
-        y -= 1
-    axes.set_yticks(range(0, y, -1), labels)
+    axes.set_yticks(range(0, -len(labels), -1), labels)
     axes.set_xlabel("accuracy on the hidden test, %")
+
+
+def _half_width(accuracy: float, count: int | None) -> float:
+    """Return half of the 95 % interval that the number of images alone explains."""
+    if not count:
+        return 0.0
+    return float(1.96 * np.sqrt(accuracy * (1 - accuracy) / count))
 
 
 def _draw_differences(axes: Axes, differences: dict[str, dict[str, Any]], smallest: float) -> None:
@@ -205,7 +228,7 @@ def _draw_differences(axes: Axes, differences: dict[str, dict[str, Any]], smalle
         )
     axes.axvline(0, color=INK, linewidth=1)
     axes.axvline(smallest, color=FAINT, linewidth=1, linestyle="--")
-    axes.set_yticks([-row for row in range(len(differences))], list(differences))
+    axes.set_yticks(range(0, -len(differences), -1), list(differences))
     axes.set_ylim(-len(differences) + 0.4, 0.6)
     axes.set_xlabel("difference, percentage points")
 
@@ -216,9 +239,10 @@ def _svg(figure: Figure, described: str) -> Markup:
     matplotlib escapes what stands in texts; of ours are all but names of runs.
     """
     out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    svg = out.getvalue()
-    svg = svg[svg.index("<svg") :]
+    metadata = {"Date": None, "Creator": None}
+    figure.savefig(out, format="svg", metadata=metadata)
+    text = out.getvalue()
+    svg = text[text.index("<svg") :]
     svg = _OWN_STYLES.sub("", svg)
     svg = _COUNTED.sub("", svg)
     svg = _SIZE.sub(r"\1", svg, count=2)
@@ -230,4 +254,7 @@ def _svg(figure: Figure, described: str) -> Markup:
 
 
 def _own_font(match: re.Match[str]) -> str:
-    return f"font: {match[1]} var(--sans)" if match[1] else "var(--sans)"
+    size = match[1]
+    if not size:
+        return "var(--sans)"
+    return f"font: {size} var(--sans)"

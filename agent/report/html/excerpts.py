@@ -30,15 +30,17 @@ class Excerpts:
         if data is None:
             return ""
         text = data[:most].decode("utf-8", "replace")
-        return self.text(text, code=code, cut=len(data) > most, place=path)
+        is_cut = len(data) > most
+        return self.text(text, code=code, cut=is_cut, place=path)
 
     def tail(self, path: Path, most: int) -> str:
         """Return the end of a log, without the half of a line that it may begin with."""
         data = read_untrusted(path) or b""
         text = data[-most:].decode("utf-8", "replace")
-        if len(data) > most and "\n" in text:
-            text = text.partition("\n")[2]
-        return self.text(text, cut=len(data) > most, place=path, end=True)
+        is_cut = len(data) > most
+        if is_cut and "\n" in text:
+            _, _, text = text.partition("\n")
+        return self.text(text, cut=is_cut, place=path, end=True)
 
     def text(
         self,
@@ -62,7 +64,9 @@ class Excerpts:
         if not cut:
             return shown
         note = f"[... the whole text lies in {self._name(place)}]"
-        return f"{note}\n{shown}" if end else f"{shown}\n{note}"
+        if end:
+            return f"{note}\n{shown}"
+        return f"{shown}\n{note}"
 
     def spend(self, size: int) -> bool:
         """Return True where a part of this many bytes still fits, and count it."""
@@ -72,7 +76,9 @@ class Excerpts:
         return True
 
     def _name(self, place: Path | None) -> str:
-        return str(place.relative_to(self.root)) if place else "the archive"
+        if place is None:
+            return "the archive"
+        return str(place.relative_to(self.root))
 
 
 def _narrow(line: str) -> str:

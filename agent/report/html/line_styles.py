@@ -40,6 +40,16 @@ class LineStyle:
     width: float = 1.6
 
 
+@dataclass(frozen=True)
+class LegendEntry:
+    """The entry of one run in a legend."""
+
+    number: int
+    name: str
+    group: str
+    swatch: Markup
+
+
 CONTROL_STYLE = LineStyle(colour=0, mark="", dash="--", width=1.1)
 CONFIRMED_STYLE = LineStyle(colour=1, mark="", dash=":", width=1.4)
 
@@ -60,6 +70,21 @@ def line_styles(runs: list[Curves]) -> list[LineStyle]:
             styles.append(_explored_style(explored))
             explored += 1
     return styles
+
+
+def legend(runs: list[Curves]) -> list[LegendEntry]:
+    """Return an entry for each run, with its line in small."""
+    styles = line_styles(runs)
+    entries = []
+    for number, curves in enumerate(runs):
+        entry = LegendEntry(
+            number=number,
+            name=curves.run,
+            group=curves.group,
+            swatch=swatch(styles[number]),
+        )
+        entries.append(entry)
+    return entries
 
 
 def swatch(style: LineStyle) -> Markup:

@@ -65,8 +65,10 @@ def outdated(archive: Archive) -> bool:
         written_at = archive.report.stat().st_mtime_ns
     except OSError:
         return True
-    sources = (archive.events, archive.config, archive.verdict, archive.reproductions)
-    return any(path.stat().st_mtime_ns > written_at for path in sources if path.exists())
+    for path in (archive.events, archive.config, archive.verdict, archive.reproductions):
+        if path.exists() and path.stat().st_mtime_ns > written_at:
+            return True
+    return False
 
 
 def write_page(archive: Archive) -> Path:
@@ -74,7 +76,8 @@ def write_page(archive: Archive) -> Path:
 
     Raises Fault("disk", ...) where it cannot be written.
     """
-    _write(archive.report, experiment_page(archive, **_frame()), archive.folder.parent.parent)
+    runs = archive.folder.parent.parent
+    _write(archive.report, experiment_page(archive, **_frame()), runs)
     return archive.report
 
 
@@ -87,7 +90,8 @@ def write_queue_page(runs: Path) -> Path:
 
 def queue_page(runs: Path) -> str:
     """Return the page of all experiments under runs/, as HTML."""
-    ranked = sorted(summaries(runs), key=lambda summary: summary.low, reverse=True)
+    ranked = summaries(runs)
+    ranked.sort(key=lambda summary: summary.low, reverse=True)
     compared = [summary for summary in ranked if summary.effect]
     counts = Counter(summary.state for summary in ranked)
     return render_page(
@@ -111,6 +115,9 @@ def _write(path: Path, page: str, runs: Path) -> None:
 def _row(summary: Summary, runs: Path) -> dict[str, Any]:
     """Return the fields of a summary and what else the table shows of it, its texts cut."""
     report = summary.archive.report
+    page = ""
+    if report.is_file():
+        page = report.relative_to(runs).as_posix()
     qualifiers = summary.qualifiers[:MOST_QUALIFIERS]
     return asdict(summary) | {
         "title": summary.title[:MOST_TITLE],
@@ -120,7 +127,7 @@ def _row(summary: Summary, runs: Path) -> dict[str, Any]:
         "qualifiers": [qualifier[:MOST_TITLE] for qualifier in qualifiers],
         "name": summary.name,
         "rank": STATES.index(summary.state),
-        "page": report.relative_to(runs).as_posix() if report.is_file() else "",
+        "page": page,
     }
 
 
@@ -132,10 +139,12 @@ def _scale(compared: list[Summary]) -> tuple[float, float] | None:
     ends: list[float] = []
     for summary in compared:
         if summary.effect:
-            ends += [abs(end) for end in summary.effect["ci95"]]
+            low, high = summary.effect["ci95"]
+            ends += [abs(low), abs(high)]
     if not ends:
         return None
-    widest = MARGIN * max(NARROWEST, min(max(ends), OUTLIER * median(ends)))
+    needed = min(max(ends), OUTLIER * median(ends))
+    widest = MARGIN * max(NARROWEST, needed)
     return -widest, widest
 
 
@@ -143,7 +152,8 @@ def _frame() -> dict[str, Any]:
     """Return what every page has. Only our own script may run: the policy holds its hash."""
     css = (HERE / "page.css").read_text(encoding="utf-8")
     js = (HERE / "page.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(js.encode()).digest()).decode()
+    script_hash = hashlib.sha256(js.encode()).digest()
+    digest = base64.b64encode(script_hash).decode()
     return {
         "css": Markup(css),
         "js": Markup(js),

@@ -16,6 +16,7 @@ MEASURED = (
     ("images_per_second", 0),
 )
 BASELINE = "run_0, the baseline"
+Cell = tuple[float | None, int | str]  # a number and its digits, or "change"
 SEEDS = "seeds"  # the section that shows the confirming runs
 
 
@@ -26,7 +27,7 @@ class RunRow:
     name: str
     status: str
     ok: bool
-    cells: list[tuple[float | None, int | str]]  # numbers, each with its digits, or "change"
+    cells: list[Cell]
     chosen: bool
     anchor: str  # of what its name links to on the page
 
@@ -46,17 +47,24 @@ def run_row(
     metrics = dict(run.metrics)
     if confirming:
         metrics["val_loss"] = None
-    cells: list[tuple[float | None, int | str]] = [(value, 4), (change, "change")]
+    cells: list[Cell] = [
+        (value, 4),
+        (change, "change"),
+    ]
     for metric, digits in MEASURED:
         cells.append((finite(metrics.get(metric)), digits))
     cells.append((run.seconds, 1))
-    name = run.folder if run.number else BASELINE
-    anchor = run.folder if run.number else ""
+    name = BASELINE
+    anchor = ""
+    if run.number:
+        name = anchor = run.folder
+    if confirming:
+        anchor = SEEDS
     return RunRow(
         name=name,
         status=run.status.value.replace("_", " "),
         ok=run.ok,
         cells=cells,
         chosen=bool(chosen) and name == chosen,
-        anchor=SEEDS if confirming else anchor,
+        anchor=anchor,
     )

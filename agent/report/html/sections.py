@@ -13,12 +13,12 @@ from markupsafe import Markup
 from agent.archive.commentary import load_commentary
 from agent.archive.judgement import Criteria
 from agent.archive.paths import Archive, RunFolder
-from agent.archive.run import Metric, load_run
+from agent.archive.run import Metric, Run, load_run
 from agent.archive.verdict import load_verdict
-from agent.report.curves import Curves, drawn, load_curves
+from agent.report.curves import drawn, load_curves
 from agent.report.html.attempts import MOST_ATTEMPTS, load_attempts
 from agent.report.html.excerpts import Excerpts
-from agent.report.html.line_styles import line_styles, swatch
+from agent.report.html.line_styles import legend
 from agent.report.html.run_rows import run_row
 from agent.report.terminal.verdict_text import verdict_block
 from agent.task.contract import MAIN
@@ -87,14 +87,19 @@ class Sections:
     def seeds(self) -> Markup:
         """Return every fresh seed of both arms, as a picture and as a table."""
         stored = self.stored
-        if stored is None or not (stored["candidate"]["acc"] or stored["baseline"]["acc"]):
+        if stored is None:
+            return Markup()
+        if not stored["candidate"]["acc"] and not stored["baseline"]["acc"]:
             return Markup()
         failed = []
-        for run in [load_run(folder) for folder in self._confirmed(*ARMS)]:
+        for run in _load(self._confirmed(*ARMS)):
             if not run.ok:
                 status = run.status.value.replace("_", " ")
-                failed.append((run.folder, status, self.excerpts.text(run.message)))
-        picture = _charts().seeds_picture(stored) if stored["effect"] else None
+                message = self.excerpts.text(run.message)
+                failed.append((run.folder, status, message))
+        picture = None
+        if stored["effect"]:
+            picture = _charts().seeds_picture(stored)
         return _draw("seeds", stored, picture, failed)
 
     def runs(self) -> Markup:
@@ -102,34 +107,41 @@ class Sections:
         config = self.config
         chosen = self._chosen()
         folders = [self.archive.run(0), *self.archive.attempts()]
-        runs = [load_run(folder) for folder in folders if folder.result.is_file()]
-        confirming = [load_run(folder) for folder in self._confirmed("idea")]
-        baseline = runs[0].value if runs and runs[0].number == 0 else None
+        runs = _load([folder for folder in folders if folder.result.is_file()])
+        baseline = None
+        if runs and runs[0].number == 0:
+            baseline = runs[0].value
         rows = [run_row(run, baseline, chosen) for run in runs]
-        rows += [run_row(run, None, chosen, confirming=True) for run in confirming]
+        for run in _load(self._confirmed("idea")):
+            rows.append(run_row(run, None, chosen, confirming=True))
         noise = None
         if not config["open"]:
-            noise = sampling_noise(baseline, (config["dataset"] or {}).get("val_count", 0))
-        return _draw("runs", rows, Metric(**config["metric"]).name, config["open"], noise)
+            data = config["dataset"] or {}
+            noise = sampling_noise(baseline, data.get("val_count", 0))
+        metric = Metric(**config["metric"])
+        return _draw("runs", rows, metric.name, config["open"], noise)
 
     def curves(self) -> Markup:
         """Return the curves of all runs, a picture for each metric."""
         runs = load_curves(self.archive)
         if not runs:
             return _draw("curves", {}, [], {})
-        pictures = {}
-        data = {}
-        for number, (metric, title) in enumerate(drawn(runs).items()):
-            name = f"m{number}"
+        pictures: dict[str, Any] = {}
+        numbers = {}
+        for metric, title in drawn(runs).items():
+            name = f"m{len(pictures)}"
             picture = _charts().curve_picture(runs, metric, title, name)
             pictures[name] = picture
-            data[name] = {
+            numbers[name] = {
                 "box": picture.box,
                 "span": picture.span,
                 "points": {index: curves.of(metric) for index, curves in enumerate(runs)},
             }
-        names = [curves.run for curves in runs]
-        return _draw("curves", pictures, _legend(runs), {"runs": names, "pictures": data})
+        data = {
+            "runs": [curves.run for curves in runs],
+            "pictures": numbers,
+        }
+        return _draw("curves", pictures, legend(runs), data)
 
     def attempts(self) -> Markup:
         """Return every attempt, with its prompt, its reply and its changes."""
@@ -143,12 +155,16 @@ class Sections:
         if self.archive.criteria.is_file():
             fixed = Criteria.from_dict(read_json(self.archive.criteria))
         judged = self.stored is None or "judge absent" not in self.stored["qualifiers"]
-        return _draw("criteria", fixed, judged) if fixed.items else Markup()
+        if not fixed.items:
+            return Markup()
+        return _draw("criteria", fixed, judged)
 
     def idea(self) -> Markup:
         """Return the idea's page."""
         text = self.excerpts.head(self.archive.idea, IDEA_BYTES)
-        return _draw("idea", _prose(text)) if text else Markup()
+        if not text:
+            return Markup()
+        return _draw("idea", _prose(text))
 
     def provenance(self) -> Markup:
         """Return with what the experiment was made, and how it can be checked."""
@@ -158,12 +174,13 @@ class Sections:
         about |= {name: config["baseline_key"][name] for name in BASELINE_PARTS}
         about["data"] = _without(config["dataset"] or {}, "mean", "deviation")
         about["Assay"] = _without(provenance, "environment", "uncommitted")
+        packages = provenance["environment"]["packages"]
         patch = provenance["uncommitted"] or ""
         sittings = [_without(event, "event", "addable") for event in self._events("sitting")]
         return _draw(
             "provenance",
             about,
-            provenance["environment"]["packages"],
+            packages,
             self.excerpts.text(patch[:PATCH_BYTES], code=True),
             sittings,
             read_events(self.archive.reproductions),
@@ -181,7 +198,8 @@ class Sections:
             (self.archive.session, "every reply: can be played again"),
             (self.archive.idea, "the idea"),
         ]
-        for folder in [self.archive.run(0), *self.archive.attempts()]:
+        folders = [self.archive.run(0), *self.archive.attempts()]
+        for folder in folders:
             files += [
                 (folder.code / MAIN, "the program"),
                 (folder.diff, "what changed"),
@@ -196,7 +214,8 @@ class Sections:
         links = []
         for path, title in files:
             if path.is_file():
-                links.append((path.relative_to(self.archive.folder).as_posix(), title))
+                name = path.relative_to(self.archive.folder)
+                links.append((name.as_posix(), title))
         return _draw("files", links)
 
     def _setup(self) -> str:
@@ -218,12 +237,17 @@ class Sections:
 
     def _chosen(self) -> str | None:
         """Return the name of the folder of the run that was confirmed."""
-        confirms = self._events("confirm")
-        return confirms[0]["folder"] if confirms else None
+        for event in self._events("confirm"):
+            name: str = event["folder"]
+            return name
+        return None
 
     def _confirmed(self, *arms: str) -> list[RunFolder]:
-        events = [event for event in self._events("confirmed") if event["arm"] in arms]
-        return [self.archive.named(event["folder"]) for event in events]
+        folders = []
+        for event in self._events("confirmed"):
+            if event["arm"] in arms:
+                folders.append(self.archive.named(event["folder"]))
+        return folders
 
     def _events(self, name: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["event"] == name]
@@ -240,17 +264,8 @@ def _charts() -> ModuleType:
     return charts
 
 
-def _legend(runs: list[Curves]) -> list[dict[str, Any]]:
-    legend = []
-    for number, (curves, style) in enumerate(zip(runs, line_styles(runs), strict=True)):
-        entry = {
-            "number": number,
-            "name": curves.run,
-            "group": curves.group,
-            "swatch": swatch(style),
-        }
-        legend.append(entry)
-    return legend
+def _load(folders: list[RunFolder]) -> list[Run]:
+    return [load_run(folder) for folder in folders]
 
 
 def _without(record: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -258,11 +273,14 @@ def _without(record: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _epochs(count: int) -> str:
-    return f"{count} epoch{'s' if count != 1 else ''}"
+    unit = "epoch" if count == 1 else "epochs"
+    return f"{count} {unit}"
 
 
 def _prose(text: str) -> Markup:
     """Return Markdown as HTML: its own HTML is shown as text, and no picture is fetched."""
-    body = text.partition("\n---\n")[2] if text.startswith("---\n") else text
-    markdown = MarkdownIt("commonmark", {"html": False}).disable("image").enable("table")
-    return Markup(markdown.render(body))
+    if text.startswith("---\n"):  # front matter
+        _, _, text = text.partition("\n---\n")
+    markdown = MarkdownIt("commonmark", {"html": False})
+    markdown.disable("image").enable("table")
+    return Markup(markdown.render(text))

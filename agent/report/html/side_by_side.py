@@ -22,7 +22,8 @@ CONTEXT = 3  # equal lines around a change
 MAX_LINES = 4000  # of one version
 MAX_COLUMNS = 400  # of one line
 KINDS = {"equal": "equal", "replace": "changed", "delete": "removed", "insert": "added"}
-NO_LINE: tuple[int | None, Markup] = (None, Markup(""))
+Line = tuple[int | None, Markup]  # its number and its text
+NO_LINE: Line = (None, Markup(""))
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ def side_by_side(before: str, after: str) -> SideBySide:
         cut = f"only the first {MAX_LINES:,} lines were compared"
         left = left[:MAX_LINES]
         right = right[:MAX_LINES]
-    shown_left = list(enumerate(_highlighted(left), 1))
-    shown_right = list(enumerate(_highlighted(right), 1))
+    shown_left = _highlighted(left)
+    shown_right = _highlighted(right)
     rows: list[DiffRow] = []
     added = 0
     removed = 0
@@ -89,8 +90,8 @@ def _narrow(line: str) -> str:
     return f"{line[:MAX_COLUMNS]} [... {len(line) - MAX_COLUMNS:,} characters]"
 
 
-def _highlighted(lines: list[str]) -> list[Markup]:
-    """Return each line as HTML of its own.
+def _highlighted(lines: list[str]) -> list[Line]:
+    """Return each line as HTML of its own, with its number.
 
     Pygments escapes the text, and closes at the end of a line what is open.
     """
@@ -98,19 +99,23 @@ def _highlighted(lines: list[str]) -> list[Markup]:
         return []
     formatter = HtmlFormatter(nowrap=True, classprefix="t-")
     html = highlight("\n".join(lines), PythonLexer(stripnl=False), formatter)
-    shown = [Markup(line) for line in html.split("\n")[: len(lines)]]
+    shown = html.split("\n")[: len(lines)]
     assert len(shown) == len(lines)
-    return shown
+    return [(number, Markup(line)) for number, line in enumerate(shown, 1)]
 
 
 def _gap(skipped: int) -> DiffRow:
-    text = Markup(f"{skipped} equal line{'s' if skipped > 1 else ''}")
-    return DiffRow(kind="gap", left=None, before=Markup(""), right=None, after=text)
+    lines = "line" if skipped == 1 else "lines"
+    return DiffRow(
+        kind="gap",
+        left=None,
+        before=Markup(""),
+        right=None,
+        after=Markup(f"{skipped} equal {lines}"),
+    )
 
 
-def _rows(
-    tag: str, left: list[tuple[int, Markup]], right: list[tuple[int, Markup]]
-) -> list[DiffRow]:
+def _rows(tag: str, left: list[Line], right: list[Line]) -> list[DiffRow]:
     rows = []
     for (old, before), (new, after) in zip_longest(left, right, fillvalue=NO_LINE):
         kind = KINDS[tag]
@@ -118,5 +123,12 @@ def _rows(
             kind = "added"
         elif new is None:
             kind = "removed"
-        rows.append(DiffRow(kind, old, before, new, after))
+        row = DiffRow(
+            kind=kind,
+            left=old,
+            before=before,
+            right=new,
+            after=after,
+        )
+        rows.append(row)
     return rows

@@ -38,13 +38,18 @@ def attempt_lines(archive: Archive) -> list[AttemptLine]:
 
 def _line_of(folder: RunFolder) -> AttemptLine:
     run = load_run(folder)
-    reply = (read_untrusted(folder.reply, REPLY_BYTES) or b"").decode("utf-8", "replace")
-    about = bounded_line(_opening(reply.strip()), CHARACTERS)
-    problem = "" if run.ok else bounded_line(gist(run.message), CHARACTERS)
+    data = read_untrusted(folder.reply, REPLY_BYTES) or b""
+    reply = data.decode("utf-8", "replace").strip()
+    about = bounded_line(_opening(reply), CHARACTERS)
+    problem = ""
+    if not run.ok:
+        problem = bounded_line(gist(run.message), CHARACTERS)
     return AttemptLine(run, about, problem)
 
 
 def _opening(reply: str) -> str:
     """Return the first paragraph; '' where it begins with code or with the name of a file."""
     paragraph = reply.split("\n\n")[0]
-    return "" if "```" in paragraph or "<<<<<<<" in paragraph else paragraph
+    if "```" in paragraph or "<<<<<<<" in paragraph:
+        return ""
+    return paragraph

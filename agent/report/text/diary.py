@@ -1,4 +1,6 @@
-"""runs/DIARY.md: one entry an experiment, written when it has its verdict, from its archive alone.
+"""The diary, runs/DIARY.md: an entry for every experiment that has its verdict.
+
+An entry is written from the archive alone.
 
 What a user writes there stays: an entry is put at the end, and the file is written whole or not at
 all. Two commands take turns.
@@ -40,9 +42,10 @@ def enter(runs: Path, summary: Summary, verdict: dict[str, Any]) -> None:
         path = (runs / DIARY).resolve()  # it may be a link to where the user keeps it
         with disk_faults(path):
             before = path.read_bytes() if path.exists() else OPENING.encode()
-        if mark.encode() not in before:
-            text = entry(summary, verdict, mark).encode("utf-8", "replace")
-            write_bytes(path, before.rstrip(b"\n") + b"\n\n" + text)
+        if mark.encode() in before:
+            return
+        text = entry(summary, verdict, mark)
+        write_bytes(path, before.rstrip(b"\n") + b"\n\n" + text.encode("utf-8", "replace"))
 
 
 def entry(summary: Summary, verdict: dict[str, Any], mark: str) -> str:

@@ -15,7 +15,13 @@ from markupsafe import Markup
 from agent.util.templates import render_through
 from agent.util.text import bound, clean, fence, visible
 
-_MEANING = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "://": "&#58;//", "www.": "www&#46;"}
+_MEANING = {
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    "://": "&#58;//",
+    "www.": "www&#46;",
+}
 _SPECIAL = re.compile(r"://|www\.|[&<>]|[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])", re.I)
 
 

@@ -1,4 +1,4 @@
-"""report.md: the skeleton of a write-up, made from the archive once.
+"""The skeleton of a write-up, report.md, made from the archive once.
 
 What a user makes of it is never overwritten.
 """
@@ -63,22 +63,25 @@ def compose(summary: Summary, verdict: dict[str, Any]) -> str:
     archive = summary.archive
     config = read_json(archive.config)
     chosen = verdict["selection"]["chosen"]
-    idea = (read_untrusted(archive.idea) or b"").decode("utf-8", "replace")
-    dataset = config["dataset"]
+    idea = read_untrusted(archive.idea) or b""
+    data = "its own"
+    if config["dataset"]:
+        data = data_line(config["dataset"]).removeprefix("data: ")
+    changes = _diff(archive, archive.run(chosen)) if chosen else ""
     return render_markdown(
         "report.md.j2",
         one=summary,
         v=verdict,
         config=config,
-        idea=code(idea, LINES, CHARACTERS),
+        idea=code(idea.decode("utf-8", "replace"), LINES, CHARACTERS),
         number=number,
         path=summary.name,
-        data=data_line(dataset).removeprefix("data: ") if dataset else "its own",
+        data=data,
         tried=[*_baseline_line(archive), *attempt_lines(archive)],
         versions=_versions(config["provenance"]["environment"]["packages"]),
         block=code(verdict_block(verdict), LINES, CHARACTERS),
         reading=load_commentary(archive),
-        diff=_diff(archive, archive.run(chosen)) if chosen else "",
+        diff=changes,
         chosen=f"run_{chosen}",
         limitations=limitations(summary, verdict),
     )
@@ -125,4 +128,6 @@ def _versions(packages: dict[str, str]) -> str:
 
 def _diff(archive: Archive, chosen: RunFolder) -> str:
     text = diff(archive.run(0).code, chosen.code)
-    return code(text, LINES, CHARACTERS, "diff") if text else ""
+    if not text:
+        return ""
+    return code(text, LINES, CHARACTERS, "diff")
