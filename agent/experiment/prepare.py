@@ -211,7 +211,3 @@ def _request(settings: Settings) -> dict[str, Any]:
         "data_dir": str(options.data_dir or ""),
         "python": str(options.python or ""),
     }
-
-
-def short_hash(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]

@@ -1,7 +1,7 @@
 """The curves of an experiment: what every run wrote of itself, epoch by epoch, into metrics.csv.
 
-These numbers are the program's own word; the graded ones are in the tables. Not covered: more than MAX_EPOCHS rows, and more than
-MAX_OWN columns besides the usual.
+These numbers are the program's own word; the graded ones are in the tables. Not covered: more than
+MAX_EPOCHS rows, and more than MAX_OWN columns besides the usual.
 """
 
 from __future__ import annotations
@@ -22,104 +22,84 @@ METRICS = {
     "val_acc": "validation accuracy",
 }
 TITLES = {"lr": "learning rate"}
-PLUMBING = (
-    "epoch",
-    "images_per_second",
-    "seconds",
-    "steps",
-    "samples",
-)  # in the table of runs, or of no interest as a curve
+# Columns that are in the table of runs, or of no interest as a curve.
+PLUMBING = ("epoch", "images_per_second", "seconds", "steps", "samples")
 MAX_EPOCHS = 5000
 MAX_OWN = 4  # further columns that are drawn: the learning rate, and what main.py logged of its own
 MAX_POINTS = 100  # of one curve in a picture
 MAX_RUNS = 60
 LARGEST = 1e30  # beyond it no axis can be drawn
-EXPLORED, CONTROL, CONFIRMED = "explored", "control", "confirmed"
+# The groups of curves.
+EXPLORED = "explored"
+CONTROL = "control"
+CONFIRMED = "confirmed"
+Points = list[tuple[float, float]]  # (epoch, value) of each
 
 
 @dataclass(frozen=True)
 class Curves:
-    """One run: for each metric its points, (epoch, value)."""
+    """The curves of one run: for each metric its points."""
 
     run: str
     group: str
-    points: dict[str, list[tuple[float, float]]]
+    points: dict[str, Points]
 
-    def of(self, metric: str) -> list[tuple[float, float]]:
+    def of(self, metric: str) -> Points:
+        """Return the points of one metric, [] where the run has none."""
         return self.points.get(metric, [])
 
 
 def load_curves(archive: Archive) -> list[Curves]:
-    """Of the baseline, every attempt that trained, and every fresh seed; without those of which nothing can be drawn."""
-    found = [
-        _read(archive.run(0), "baseline", CONTROL),
-        *(_read(folder, folder.folder.name, EXPLORED) for folder in archive.attempts()),
-    ]
-    confirming = {"idea"}
-    for event in read_events(archive.events):
-        if event["event"] == "confirm" and event["control"] == "own":
-            confirming.add("control")
-        if event["event"] == "confirmed":
-            group, name = (
-                CONFIRMED if event["arm"] == "idea" else CONTROL,
-                f"{event['arm']}, seed {event['seed']}",
-            )
-            found.append(
-                _read(
-                    archive.named(event["folder"]),
-                    name,
-                    group,
-                    confirming=event["arm"] in confirming,
-                )
-            )
-    again = [
-        one for one in found[1:] if one.points == found[0].points
-    ]  # the baseline is the first seed of the control
-    if again:
-        found[0] = replace(found[0], run=f"baseline ({again[0].run})")
-    return [one for one in found if any(one.points.values()) and one not in again][:MAX_RUNS]
+    """Return the curves of the baseline, of every attempt that trained, and of every fresh seed.
+
+    Runs of which nothing can be drawn are left out.
+    """
+    baseline = _read(archive.run(0), "baseline", CONTROL)
+    others = []
+    for folder in archive.attempts():
+        others.append(_read(folder, folder.folder.name, EXPLORED))
+    others += _read_fresh_seeds(archive)
+    # The baseline is the first seed of the control: both are drawn as one.
+    repeats = [curves for curves in others if curves.points == baseline.points]
+    if repeats:
+        baseline = replace(baseline, run=f"baseline ({repeats[0].run})")
+    drawable = []
+    for curves in (baseline, *others):
+        if any(curves.points.values()) and curves not in repeats:
+            drawable.append(curves)
+    return drawable[:MAX_RUNS]
 
 
-def drawn(curves: list[Curves]) -> dict[str, str]:
-    """Which metrics to draw, with their titles: the usual ones that some run has, and the first of the others that ever change."""
-    there: dict[str, set[float]] = {}
-    for metric, points in (
-        (metric, points) for one in curves for metric, points in one.points.items() if points
-    ):
-        there.setdefault(metric, set()).update(value for _, value in points)
-    own = [metric for metric, values in there.items() if metric not in METRICS and len(values) > 1]
-    usual = {metric: title for metric, title in METRICS.items() if metric in there}
-    return usual | {metric: TITLES.get(metric, metric) for metric in own[:MAX_OWN]}
+def drawn(runs: list[Curves]) -> dict[str, str]:
+    """Return which metrics to draw, with their titles.
 
-
-def _read(folder: RunFolder, run: str, group: str, *, confirming: bool = False) -> Curves:
-    """confirming: it validates on training images, for it is shown no others."""
-    rows = read_rows(folder)
-    names = {
-        name: None for row in rows for name in row if name not in PLUMBING and NAME.fullmatch(name)
-    }
-    if confirming:
-        names = {name: None for name in names if name.startswith("train_")}
-    points = {
-        name: _thin([(row["epoch"], row[name]) for row in rows if "epoch" in row and name in row])
-        for name in names
-    }
-    return Curves(run, group, points)
+    These are the usual ones that some run has, and the first of the others that ever change.
+    """
+    seen: dict[str, set[float]] = {}
+    for curves in runs:
+        for metric, points in curves.points.items():
+            for _, value in points:
+                seen.setdefault(metric, set()).add(value)
+    usual = {metric: title for metric, title in METRICS.items() if metric in seen}
+    own: dict[str, str] = {}
+    for metric, values in seen.items():
+        changes = len(values) > 1
+        if metric not in METRICS and changes and len(own) < MAX_OWN:
+            own[metric] = TITLES.get(metric, metric)
+    return usual | own
 
 
 def read_rows(folder: RunFolder) -> list[dict[str, float]]:
-    """The finite numbers of metrics.csv, a dictionary an epoch; [] where there is none that can be read."""
+    """Return the finite numbers of metrics.csv, a dictionary for each of its rows.
+
+    There are none where it is absent or cannot be read.
+    """
     text = read_untrusted_text(folder.metrics)
-    rows = []
+    rows: list[dict[str, float]] = []
     try:
-        for row in csv.DictReader(io.StringIO(text.replace("\0", ""))):
-            rows.append(
-                {
-                    name: number
-                    for name, value in row.items()
-                    if name and (number := _number(value)) is not None
-                }
-            )
+        lines = io.StringIO(text.replace("\0", ""))
+        for row in csv.DictReader(lines):
+            rows.append(_numbers(row))
             if len(rows) == MAX_EPOCHS:
                 break
     except csv.Error:  # a field of more than 128 KiB, say: what came before it can be read
@@ -127,15 +107,71 @@ def read_rows(folder: RunFolder) -> list[dict[str, float]]:
     return rows
 
 
+def _read_fresh_seeds(archive: Archive) -> list[Curves]:
+    """Return the curves of the confirming runs, and of the seeds they are compared with."""
+    confirming = {"idea"}
+    runs = []
+    for event in read_events(archive.events):
+        if event["event"] == "confirm" and event["control"] == "own":
+            confirming.add("control")
+        if event["event"] == "confirmed":
+            arm = event["arm"]
+            group = CONFIRMED if arm == "idea" else CONTROL
+            name = f"{arm}, seed {event['seed']}"
+            folder = archive.named(event["folder"])
+            runs.append(_read(folder, name, group, confirming=arm in confirming))
+    return runs
+
+
+def _read(folder: RunFolder, run: str, group: str, *, confirming: bool = False) -> Curves:
+    """Return the curves of one run.
+
+    A confirming run validates on training images, for it is shown no others: its validation
+    curves are left out.
+    """
+    points: dict[str, Points] = {}
+    for row in read_rows(folder):
+        for name, value in row.items():
+            if name in PLUMBING or not NAME.fullmatch(name):
+                continue
+            if confirming and not name.startswith("train_"):
+                continue
+            curve = points.setdefault(name, [])
+            if "epoch" in row:
+                curve.append((row["epoch"], value))
+    thinned = {name: _thin(curve) for name, curve in points.items()}
+    return Curves(run, group, thinned)
+
+
+def _numbers(row: dict[str, str]) -> dict[str, float]:
+    """Return the numbers of a row of metrics.csv, by the names of their columns."""
+    numbers = {}
+    for name, text in row.items():
+        number = _number(text)
+        if name and number is not None:
+            numbers[name] = number
+    return numbers
+
+
 def _number(text: object) -> float | None:
+    """Return a cell as a number; None where it is none, or too large to be drawn.
+
+    A row that is shorter than the heading gives None for a cell, a longer one a list.
+    """
+    if not isinstance(text, str):
+        return None
     try:
-        value = finite(float(text)) if isinstance(text, str) else None
+        value = finite(float(text))
     except ValueError:
         return None
-    return value if value is not None and abs(value) <= LARGEST else None
+    if value is None or abs(value) > LARGEST:
+        return None
+    return value
 
 
-def _thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most MAX_POINTS of them, evenly, the last one always."""
+def _thin(points: Points) -> Points:
+    """Return at most MAX_POINTS of the points, evenly, the last one always."""
     step = -(-len(points) // MAX_POINTS)
-    return points if step <= 1 else [*points[:-1:step], points[-1]]
+    if step <= 1:
+        return points
+    return [*points[:-1:step], points[-1]]

@@ -1,4 +1,7 @@
-"""What is written for people while and after an experiment runs. Made from the archive; never a reason for a command to fail."""
+"""Reports are written for people while and after an experiment runs.
+
+They are made from the archive, and never a reason for a command to fail.
+"""
 
 from __future__ import annotations
 
@@ -16,39 +19,51 @@ from agent.util.text import clean
 
 
 def write_reports(archive: Archive, runs: Path) -> list[str]:
-    """Diary and write-up where there is a verdict, and the pages. One line for each that could not be written."""
-    one = summarise(archive)
-    written = _write_texts(one, runs) if one.finished and not archive.write_up.exists() else ""
-    paged = _attempt(archive.report.name, lambda: write_page(archive)) if outdated(archive) else ""
-    return [problem for problem in (written, paged, write_overview(runs)) if problem]
+    """Write the pages, and where there is a verdict the diary's entry and the write-up.
+
+    Returns one line for each that could not be written.
+    """
+    summary = summarise(archive)
+    problems = []
+    if summary.finished and not archive.write_up.exists():
+        problems.append(_write_texts(summary, runs))
+    if outdated(archive):
+        problems.append(_attempt(archive.report.name, lambda: write_page(archive)))
+    problems.append(write_overview(runs))
+    return [problem for problem in problems if problem]
 
 
 def write_overview(runs: Path) -> str:
-    """The page of all experiments; '' or what kept it from being written."""
+    """Write the page of all experiments. Returns '' or what kept it from being written."""
     return _attempt(f"{runs / 'report.html'}", lambda: write_queue_page(runs))
 
 
-def _write_texts(one: Summary, runs: Path) -> str:
-    """The diary's entry, then report.md, which stands for both: where it is, nothing is written again.
+def _write_texts(summary: Summary, runs: Path) -> str:
+    """Write the diary's entry, then report.md. Returns '' or what kept one from being written.
 
-    So a kill at any point is made good by the next command, and an entry that the user took out stays out.
+    report.md stands for both: where it is, nothing is written again. So a kill at any point is
+    made good by the next command, and an entry that the user took out stays out.
     """
-    verdict = load_verdict(one.archive)
+    verdict = load_verdict(summary.archive)
     assert verdict
-    name = one.archive.write_up.name
-    return _attempt(DIARY, lambda: enter(runs, one, verdict)) or _attempt(
-        name, lambda: write_up(one, verdict)
-    )
+    problem = _attempt(DIARY, lambda: enter(runs, summary, verdict))
+    if problem:
+        return problem
+    return _attempt(summary.archive.write_up.name, lambda: write_up(summary, verdict))
 
 
 def _attempt(name: str, write: Callable[[], object]) -> str:
-    """What kept this from being written, or ''. Archives are edited by hand, and of other versions."""
+    """Write something. Returns '' or what kept it from being written.
+
+    Archives are edited by hand, and of other versions.
+    """
     try:
         write()
     except Fault as fault:
         return clean(f"{name} was not written: {fault.detail}")
     except MISSHAPEN as error:
         return clean(
-            f"{name} was not written: not an archive of this version: {type(error).__name__}: {error}"
+            f"{name} was not written: not an archive of this version: "
+            f"{type(error).__name__}: {error}"
         )
     return ""

@@ -1,19 +1,23 @@
-"""Experiments as rows for scripts (`review --json`, `review --csv`), and which of them are shown, in which order.
+"""Experiments as rows for scripts (`review --json`, `review --csv`), chosen and put in order.
 
-A row has these fields, always all of them and in this order. What is not known is null in JSON and empty in CSV; numbers are numbers.
+A row has these fields, always all of them and in this order. What is not known is null in JSON and
+empty in CSV; numbers are numbers.
 
     name             <idea>/<stamp>, as `review NAME` takes it
     folder           of the archive
-    state            the class of the verdict (supported, not_supported, inconclusive, not_implemented, no_result, invalid), or why
-                     there is none: running, unfinished, fault, old_format, damaged
+    state            the class of the verdict (supported, not_supported, inconclusive,
+                     not_implemented, no_result, invalid), or why there is none: running,
+                     unfinished, fault, old_format, damaged
     note             the verdict's reasons; which fault stopped it; what is damaged
     title, data, epochs, model, metric
     self_reported    true where the numbers are the program's own (an open scaffold)
     baseline, best   of the metric on validation data, one run each; change: best - baseline
     runs, failed     how many runs the coder made, and failed attempts
-    effect           idea - control on the hidden test, in shares of 1 (0.019 is 1.9 percentage points)
+    effect           idea - control on the hidden test, in shares of 1 (0.019 is 1.9 percentage
+                     points)
     low, high        ends of its 95 % interval, likewise
-    p_value          one-sided; q: share of false wins among the experiments under runs/ whose p-value is no larger; null for one alone
+    p_value          one-sided; q: share of false wins among the experiments under runs/ whose
+                     p-value is no larger; null for one alone
     idea_seeds, control_seeds      how many fresh seeds were compared
     time_ratio, parameter_ratio    idea / scaffold
     qualifiers       what has to be said with the verdict: a list in JSON, joined by "; " in CSV
@@ -21,7 +25,8 @@ A row has these fields, always all of them and in this order. What is not known 
     stopped          why the coder stopped
     began, ended     seconds since 1970; seconds: that commands worked on it
 
-In CSV a text that a spreadsheet would take for a formula begins with an apostrophe. Control characters never stand in either.
+In CSV a text that a spreadsheet would take for a formula begins with an apostrophe. Control
+characters never stand in either.
 """
 
 from __future__ import annotations
@@ -63,102 +68,128 @@ HEADINGS = {
     "time": "time_ratio",
     "params": "parameter_ratio",
 }
+COUNTED = ("runs", "failed", "tokens", "seconds")  # 0 in a summary that could not be read
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def row(one: Summary) -> dict[str, Any]:
-    effect, known = one.effect or {}, one.state not in (DAMAGED, OLD)
+def row(summary: Summary) -> dict[str, Any]:
+    """Return the row of one experiment: the fields that the module's docstring lists."""
+    effect = summary.effect or {}
     low, high = effect.get("ci95", (None, None))
-    change = None if one.best is None or one.baseline is None else one.best - one.baseline
-    return {
-        "name": one.name,
-        "folder": str(one.archive.folder),
-        "state": one.state,
-        "note": one.note,
-        "title": one.title,
-        "data": one.data,
-        "epochs": one.epochs,
-        "model": one.model,
-        "metric": one.metric,
-        "self_reported": one.open,
-        "baseline": one.baseline,
-        "best": one.best,
+    change = None
+    if summary.best is not None and summary.baseline is not None:
+        change = summary.best - summary.baseline
+    fields: dict[str, Any] = {
+        "name": summary.name,
+        "folder": str(summary.archive.folder),
+        "state": summary.state,
+        "note": summary.note,
+        "title": summary.title,
+        "data": summary.data,
+        "epochs": summary.epochs,
+        "model": summary.model,
+        "metric": summary.metric,
+        "self_reported": summary.open,
+        "baseline": summary.baseline,
+        "best": summary.best,
         "change": change,
-        "runs": one.runs if known else None,
-        "failed": one.failed if known else None,
+        "runs": summary.runs,
+        "failed": summary.failed,
         "effect": effect.get("delta"),
         "low": low,
         "high": high,
         "p_value": effect.get("p_value"),
-        "q": one.q,
+        "q": summary.q,
         "idea_seeds": effect.get("n_cand"),
         "control_seeds": effect.get("n_base"),
-        "time_ratio": one.time_ratio,
-        "parameter_ratio": one.parameter_ratio,
-        "qualifiers": list(one.qualifiers),
-        "tokens": one.tokens if known else None,
-        "cost": one.cost,
-        "stopped": one.stopped,
-        "began": one.began,
-        "ended": one.ended,
-        "seconds": one.seconds if known else None,
+        "time_ratio": summary.time_ratio,
+        "parameter_ratio": summary.parameter_ratio,
+        "qualifiers": list(summary.qualifiers),
+        "tokens": summary.tokens,
+        "cost": summary.cost,
+        "stopped": summary.stopped,
+        "began": summary.began,
+        "ended": summary.ended,
+        "seconds": summary.seconds,
     }
+    if summary.state in (DAMAGED, OLD):
+        fields |= dict.fromkeys(COUNTED)
+    return fields
 
 
-def as_json(found: Iterable[Summary]) -> str:
-    """An array with one object a line."""
-    return "[" + ",".join(f"\n{dump(row(one))}" for one in found) + "\n]\n"
+def as_json(summaries: Iterable[Summary]) -> str:
+    """Return a JSON array with one object a line."""
+    lines = ",".join(f"\n{dump(row(summary))}" for summary in summaries)
+    return f"[{lines}\n]\n"
 
 
 def dump(value: Any, indent: int | None = None) -> str:
-    """JSON in ASCII: no control character can reach a terminal, no half of a pair of surrogates a reader."""
+    """Return a value as JSON in ASCII.
+
+    So no control character can reach a terminal, and no half of a pair of surrogates a reader.
+    """
     return redact(json.dumps(value, indent=indent))
 
 
-def as_csv(found: Iterable[Summary]) -> str:
-    """A heading, and one line an experiment."""
+def as_csv(summaries: Iterable[Summary]) -> str:
+    """Return a heading, and one line an experiment."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(row(Summary(Archive(Path()), DAMAGED)))
-    writer.writerows([_cell(value) for value in row(one).values()] for one in found)
+    nothing = Summary(archive=Archive(Path()), state=DAMAGED)
+    writer.writerow(row(nothing))  # the names of its fields
+    for summary in summaries:
+        writer.writerow([_cell(value) for value in row(summary).values()])
     return redact(text.getvalue())
 
 
-def chosen(found: list[Summary], classes: set[str]) -> list[Summary]:
-    """Those of these states; all where none is named."""
-    return [one for one in found if not classes or one.state in classes]
+def chosen(summaries: list[Summary], classes: set[str]) -> list[Summary]:
+    """Return the experiments of these states, and all of them where no state is named."""
+    return [summary for summary in summaries if not classes or summary.state in classes]
 
 
-def states_of(asked: list[str]) -> set[str]:
-    """`--verdict`, repeated or comma separated. Raises UserError for what is no state of an experiment."""
-    names = {
-        name.strip().lower().replace("-", "_").replace(" ", "_")
-        for one in asked
-        for name in one.split(",")
-    }
-    if unknown := sorted(names.difference(STATES)):
+def states_of(arguments: list[str]) -> set[str]:
+    """Return the states that `--verdict` names, repeated or comma separated.
+
+    Raises UserError for what is no state of an experiment.
+    """
+    names = set()
+    for argument in arguments:
+        for name in argument.split(","):
+            words = name.strip().lower()
+            names.add(words.replace("-", "_").replace(" ", "_"))
+    unknown = sorted(names.difference(STATES))
+    if unknown:
         raise UserError(f"--verdict {unknown[0]}: no such class; there are {', '.join(STATES)}")
     return names
 
 
-def ordered(found: list[Summary], column: str | None) -> list[Summary]:
-    """By a field of row() or a heading of the tables, those without a value last. Raises UserError for another name."""
+def ordered(summaries: list[Summary], column: str | None) -> list[Summary]:
+    """Return the experiments by a field of row() or a heading of the tables.
+
+    Those without a value come last. Raises UserError for another name.
+    """
     if column is None:
-        return found
+        return summaries
     column = HEADINGS.get(column, column)
-    if column not in LARGEST_FIRST + SMALLEST_FIRST:
-        raise UserError(
-            f"--sort {column}: no such column; there are {', '.join(sorted(LARGEST_FIRST + SMALLEST_FIRST))}"
-        )
-    keyed = [
-        (STATES.index(one.state) if column == "state" else row(one)[column], one) for one in found
-    ]
-    known = sorted(
-        (pair for pair in keyed if pair[0] is not None),
-        key=lambda pair: pair[0],
-        reverse=column in LARGEST_FIRST,
-    )
-    return [one for _, one in known] + [one for value, one in keyed if value is None]
+    columns = LARGEST_FIRST + SMALLEST_FIRST
+    if column not in columns:
+        raise UserError(f"--sort {column}: no such column; there are {', '.join(sorted(columns))}")
+    known = []
+    unknown = []
+    for summary in summaries:
+        value = _sort_value(summary, column)
+        if value is None:
+            unknown.append(summary)
+        else:
+            known.append((value, summary))
+    known.sort(key=lambda pair: pair[0], reverse=column in LARGEST_FIRST)
+    return [summary for _, summary in known] + unknown
+
+
+def _sort_value(summary: Summary, column: str) -> Any:
+    if column == "state":
+        return STATES.index(summary.state)
+    return row(summary)[column]
 
 
 def _cell(value: Any) -> Any:
@@ -169,4 +200,6 @@ def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = visible(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    if text.startswith(FORMULA):
+        return f"'{text}"
+    return text

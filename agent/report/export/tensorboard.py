@@ -1,6 +1,8 @@
-"""The curves of every run in the format that TensorBoard reads: a folder a run, a tag a column of metrics.csv, a step an epoch.
+"""The curves of every run in the format that TensorBoard reads.
 
-A run that is there is not written again. These numbers are the programs' own word. Not covered: what a run logged to W&B only.
+There is a folder for each run, a tag for each column of metrics.csv, and a step for each epoch. A
+run that is there is not written again. These numbers are the programs' own word. Not covered: what
+a run logged to W&B only.
 """
 
 from __future__ import annotations
@@ -17,60 +19,66 @@ from agent.report.terminal.console import say
 from agent.util.errors import Fault, UserError
 from agent.util.files import disk_faults, read_events, write_bytes
 
-FOLDER, FILE = "_tensorboard", "events.out.tfevents.0.assay"
-MOST_TAGS, LARGEST = 100, 3e38  # of a run; that a number of TensorBoard's can hold
-MISSING = "TensorBoard's files are written by its package, which is not installed: python -m pip install 'tensorboard>=2.16'"
+FOLDER = "_tensorboard"
+FILE = "events.out.tfevents.0.assay"
+MOST_TAGS = 100  # of a run
+LARGEST = 3e38  # that a number of TensorBoard's can hold
+MOST_STEPS = 2**31
+MISSING = (
+    "TensorBoard's files are written by its package, which is not installed: "
+    "python -m pip install 'tensorboard>=2.16'"
+)
+# What writing raises for an archive that was edited by hand.
+DAMAGE = (Fault, KeyError, TypeError, AttributeError)
+Point = tuple[int, str, float]  # epoch, tag, value
 _TAG = re.compile(r"[\w./-]{1,80}", re.ASCII)
 _RUN = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
 def export(archives: list[Archive], target: Path) -> int:
-    """0: all were written; 1: one was not, and a line says why. Raises UserError without the package."""
-    write, code = _writer(), 0
+    """Write the curves of every run of these experiments below a folder.
+
+    Returns 0 where all were written, and 1 where one was not, and a line says why. Raises
+    UserError without TensorBoard's package.
+    """
+    write = _writer()
+    code = 0
     for archive in archives:
         name = f"{archive.folder.parent.name}/{archive.folder.name}"
         try:
-            made = [
-                _export(folder, target / name / folder.folder.name, write)
-                for folder in _runs(archive)
-            ]
-            say(
-                f"{name}: {sum(made)} runs written, {len(made) - sum(made)} were there or have no curves"
-            )
-        except (
-            Fault,
-            KeyError,
-            TypeError,
-            AttributeError,
-        ) as error:  # of an archive that was edited by hand
+            folders = _runs(archive)
+            written = 0
+            for folder in folders:
+                place = target / name / folder.folder.name
+                written += _export(folder, place, write)
+        except DAMAGE as error:
             say(f"{name}: not written: {error}")
             code = 1
+        else:
+            rest = len(folders) - written
+            say(f"{name}: {written} runs written, {rest} were there or have no curves")
     say(f"tensorboard --logdir {target}")
     return code
 
 
 def _runs(archive: Archive) -> list[RunFolder]:
-    """The baseline, every attempt, and every fresh seed of both arms."""
-    seeds = [
-        event.get("folder")
-        for event in read_events(archive.events)
-        if event.get("event") == "confirmed"
-    ]
-    folders = [
-        archive.run(0),
-        *archive.attempts(),
-        *(RunFolder(archive.folder / str(name)) for name in seeds),
-    ]
-    return [
-        folder
-        for folder in folders
-        if folder.result.is_file() and _RUN.fullmatch(folder.folder.name)
-    ]
+    """Return the baseline, every attempt, and every fresh seed of both arms."""
+    folders = [archive.run(0), *archive.attempts()]
+    for event in read_events(archive.events):
+        if event.get("event") == "confirmed":
+            path = archive.folder / str(event.get("folder"))
+            folders.append(RunFolder(path))
+    return [folder for folder in folders if _is_written(folder)]
+
+
+def _is_written(folder: RunFolder) -> bool:
+    return folder.result.is_file() and _RUN.fullmatch(folder.folder.name) is not None
 
 
 def _export(folder: RunFolder, target: Path, write: Any) -> bool:
-    """Whether there was something to write."""
-    path, points = target / FILE, _points(folder)
+    """Write the curves of one run; False where there are none, or they are there already."""
+    path = target / FILE
+    points = _points(folder)
     if not points or path.exists():
         return False
     with disk_faults(folder.metrics):
@@ -79,27 +87,37 @@ def _export(folder: RunFolder, target: Path, write: Any) -> bool:
     return True
 
 
-def _points(folder: RunFolder) -> list[tuple[int, str, float]]:
-    """Epoch, tag, value; in the order of the epochs as written."""
-    training_images = load_run(folder).variables.get("ASSAY_ARRAYS", "").endswith("confirming")
-    tags, points = dict[str, str](), list[tuple[int, str, float]]()
+def _points(folder: RunFolder) -> list[Point]:
+    """Return a point for each number, in the order of the epochs as written."""
+    images = load_run(folder).variables.get("ASSAY_ARRAYS", "")
+    training_images = images.endswith("confirming")
+    tags: dict[str, str] = {}
+    points = []
     for row in read_rows(folder):
-        if not 0 <= (epoch := row.pop("epoch", -1.0)) < 2**31:
+        epoch = row.pop("epoch", -1.0)
+        if not 0 <= epoch < MOST_STEPS:
             continue
         for name, value in row.items():
-            if len(tags) < MOST_TAGS and name not in tags and _TAG.fullmatch(name):
-                tags[name] = (
-                    f"{name}_on_training_images"
-                    if training_images and name.startswith("val_")
-                    else name
-                )
+            if len(tags) < MOST_TAGS and _TAG.fullmatch(name):
+                tags[name] = _tag(name, training_images)
             if name in tags and abs(value) < LARGEST:
-                points.append((int(epoch), tags[name], value))
+                point = (int(epoch), tags[name], value)
+                points.append(point)
     return points
 
 
+def _tag(column: str, training_images: bool) -> str:
+    """Return the tag of a column; a confirming run validates on training images, and says so."""
+    if training_images and column.startswith("val_"):
+        return f"{column}_on_training_images"
+    return column
+
+
 def _writer() -> Any:
-    """Points and a time -> the bytes of an event file. Raises UserError without TensorBoard's package."""
+    """Return a function that makes the bytes of an event file from points and a time.
+
+    Raises UserError without TensorBoard's package.
+    """
     try:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
@@ -107,15 +125,15 @@ def _writer() -> Any:
     except ImportError as error:
         raise UserError(MISSING) from error
 
-    def write(points: list[tuple[int, str, float]], time: float) -> bytes:
+    def write(points: list[Point], time: float) -> bytes:
         file = io.BytesIO()
         records = RecordWriter(file)
-        records.write(Event(wall_time=time, file_version="brain.Event:2").SerializeToString())
-        for step, tag, value in points:
-            summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
-            records.write(
-                Event(wall_time=time + step, step=step, summary=summary).SerializeToString()
-            )
+        first = Event(wall_time=time, file_version="brain.Event:2")
+        records.write(first.SerializeToString())
+        for step, tag, number in points:
+            value = Summary.Value(tag=tag, simple_value=number)
+            event = Event(wall_time=time + step, step=step, summary=Summary(value=[value]))
+            records.write(event.SerializeToString())
         return file.getvalue()
 
     return write

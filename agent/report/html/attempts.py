@@ -1,9 +1,13 @@
-"""One attempt as a page shows it: what was asked and answered, what the gate found, how the program changed, how it ended."""
+"""One attempt as a page shows it: what was asked and answered, what the gate found, how it ended.
+
+How the program changed is shown beside the attempt before, the run before, and the scaffold.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.archive.judgement import Judgement
 from agent.archive.paths import Archive, RunFolder
@@ -14,24 +18,36 @@ from agent.task.contract import MAIN, REQUIREMENTS
 from agent.util.errors import Fault
 from agent.util.files import read_events, read_json, read_untrusted_text
 
-LOG_BYTES, PROMPT_BYTES, REPLY_BYTES = 6_000, 20_000, 40_000
+LOG_BYTES = 6_000
+PROMPT_BYTES = 20_000
+REPLY_BYTES = 40_000
 ROW_BYTES = 120  # of one row of a side-by-side diff, besides its lines
-MOST_ATTEMPTS, MOST_CHECKS = 200, 20  # the harness makes six checks
+MOST_ATTEMPTS = 200
+MOST_CHECKS = 20  # the harness makes six
+Part = TypeVar("Part")
+
+
+@dataclass(frozen=True)
+class Other:
+    """Another version of the program, with which an attempt is compared."""
+
+    folder: RunFolder
+    title: str
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One file of this attempt beside the same file of another."""
+    """One file of an attempt beside the same file of another."""
 
     title: str
     file: str
     sides: SideBySide | None  # None: the page is full
-    open: bool = False  # shown without being asked for: the whole change of the run that the verdict is about
+    open: bool = False  # the whole change of the run that the verdict is about is shown unasked
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """Complete as far as the archive is. Texts are harmless, and bounded."""
+    """One attempt, complete as far as the archive is. Its texts are harmless, and bounded."""
 
     run: Run
     edit: dict[str, Any]
@@ -47,102 +63,137 @@ class Attempt:
 
 
 def load_attempts(archive: Archive, excerpts: Excerpts, chosen: str | None) -> list[Attempt]:
-    """Every attempt in the order in which it was made. One that is damaged says so. chosen: the folder of the run that was confirmed."""
-    edits = [
-        event
-        for event in read_events(archive.events)
-        if event["event"] == "edit" and event["attempt"]
-    ]
+    """Return every attempt in the order in which it was made. One that is damaged says so.
+
+    chosen: the name of the folder of the run that was confirmed. It comes first while the page has
+    room, as the verdict is about it.
+    """
+    edits = []
+    for event in read_events(archive.events):
+        if event["event"] == "edit" and event["attempt"]:
+            edits.append(event)
     folders = archive.attempts()
-    pairs = list(zip(zip([archive.run(0), *folders], folders, strict=False), edits, strict=False))
-    # The run that the verdict is about comes first while the page has room.
-    order = sorted(range(len(pairs)), key=lambda index: folders[index].folder.name != chosen)
-    loaded = {
-        index: _load(archive, *pairs[index], excerpts, chosen) for index in order[:MOST_ATTEMPTS]
-    }
-    return [loaded[index] for index in sorted(loaded)]
+    previous = [archive.run(0), *folders]
+    count = min(len(folders), len(edits))
+    indices = list(range(count))
+    indices.sort(key=lambda index: folders[index].folder.name != chosen)
+    reader = AttemptReader(archive, excerpts, chosen)
+    attempts = {}
+    for index in indices[:MOST_ATTEMPTS]:
+        attempts[index] = reader.read(
+            folders[index],
+            previous[index],
+            edits[index],
+        )
+    return [attempts[index] for index in sorted(attempts)]
 
 
-def _load(
-    archive: Archive,
-    pair: tuple[RunFolder, RunFolder],
-    edit: dict[str, Any],
-    excerpts: Excerpts,
-    chosen: str | None,
-) -> Attempt:
-    last, folder = pair
-    damage = list[str]()
+@dataclass(frozen=True)
+class AttemptReader:
+    """The reader of the attempts of one experiment."""
 
-    def tried(read: Any, absent: Any) -> Any:
-        try:
-            return read()
-        except Fault as fault:
-            damage.append(fault.detail)
-            return absent
+    archive: Archive
+    excerpts: Excerpts
+    chosen: str | None
 
-    run: Run = tried(lambda: load_run(folder), None) or _lost(folder, edit)
-    report = tried(lambda: read_json(folder.gate), {}) if folder.gate.is_file() else {}
-    judgement = (
-        tried(lambda: Judgement.from_dict(read_json(folder.judgement)), None)
-        if folder.judgement.is_file()
-        else None
-    )
-    return Attempt(
-        run,
-        edit,
-        (report.get("checks") or [])[:MOST_CHECKS],
-        report.get("facts") or {},
-        judgement,
-        _comparisons(
-            folder, _others(archive, last, edit["number"]), excerpts, folder.folder.name == chosen
-        ),
-        excerpts.text(run.message),
-        excerpts.head(folder.prompt, PROMPT_BYTES),
-        excerpts.head(folder.reply, REPLY_BYTES, code=True),
-        [
-            (path.name, text)
-            for path in (folder.stdout, folder.stderr)
-            if (text := excerpts.tail(path, LOG_BYTES))
-        ],
-        tuple(damage),
-    )
+    def read(self, folder: RunFolder, previous: RunFolder, edit: dict[str, Any]) -> Attempt:
+        """Return an attempt, with its program beside that of the attempt before and of others."""
+        damage: list[str] = []
+        run = _try(damage, lambda: load_run(folder))
+        if run is None:
+            run = _lost(folder, edit)
+        report = None
+        if folder.gate.is_file():
+            report = _try(damage, lambda: read_json(folder.gate))
+        report = report or {}
+        checks = report.get("checks") or []
+        judgement = None
+        if folder.judgement.is_file():
+            judgement = _try(damage, lambda: _load_judgement(folder))
+        others = self._others(previous, edit["number"])
+        return Attempt(
+            run=run,
+            edit=edit,
+            checks=checks[:MOST_CHECKS],
+            facts=report.get("facts") or {},
+            judgement=judgement,
+            comparisons=self._comparisons(folder, others),
+            message=self.excerpts.text(run.message),
+            prompt=self.excerpts.head(folder.prompt, PROMPT_BYTES),
+            reply=self.excerpts.head(folder.reply, REPLY_BYTES, code=True),
+            logs=self._logs(folder),
+            damage=tuple(damage),
+        )
+
+    def _others(self, previous: RunFolder, number: int) -> list[Other]:
+        """Return what an attempt is compared with.
+
+        This is the attempt before, for a repair is lost in the whole change, the run before, and
+        the scaffold.
+        """
+        others = {}
+        for folder in (previous, self.archive.run(number - 1)):
+            name = folder.folder.name
+            others[name] = Other(folder, f"against {name}")
+        scaffold = self.archive.run(0)
+        others[scaffold.folder.name] = Other(scaffold, "against the scaffold")
+        return list(others.values())
+
+    def _comparisons(self, folder: RunFolder, others: list[Other]) -> list[Comparison]:
+        is_chosen = folder.folder.name == self.chosen
+        comparisons = []
+        for other in others:
+            for name in (MAIN, REQUIREMENTS):
+                old = read_untrusted_text(other.folder.code / name)
+                new = read_untrusted_text(folder.code / name)
+                if name != MAIN and old == new:
+                    continue
+                sides = side_by_side(old, new)
+                fits = self.excerpts.spend(_size(sides))
+                comparison = Comparison(
+                    title=other.title,
+                    file=name,
+                    sides=sides if fits else None,
+                    open=is_chosen and other is others[-1],
+                )
+                comparisons.append(comparison)
+        return comparisons
+
+    def _logs(self, folder: RunFolder) -> list[tuple[str, str]]:
+        """Return the end of each log that is not empty, with the name of its file."""
+        logs = []
+        for path in (folder.stdout, folder.stderr):
+            text = self.excerpts.tail(path, LOG_BYTES)
+            if text:
+                logs.append((path.name, text))
+        return logs
+
+
+def _try(damage: list[str], read: Callable[[], Part]) -> Part | None:
+    """Return a part of an attempt; None where it is damaged, which is added to what is damaged."""
+    try:
+        return read()
+    except Fault as fault:
+        damage.append(fault.detail)
+        return None
 
 
 def _lost(folder: RunFolder, edit: dict[str, Any]) -> Run:
-    """What the events say of an attempt whose result cannot be read."""
+    """Return what the events say of an attempt whose result cannot be read."""
     return Run(
-        edit["number"],
-        RunStatus.NO_RESULT,
-        folder.folder.name,
+        number=edit["number"],
+        status=RunStatus.NO_RESULT,
+        folder=folder.folder.name,
         message="its result.json cannot be read",
     )
 
 
-def _others(archive: Archive, last: RunFolder, number: int) -> list[tuple[RunFolder, str]]:
-    """What an attempt is compared with: the attempt before, for a repair is lost in the whole change; the run before; the scaffold."""
-    before, scaffold = archive.run(number - 1), archive.run(0)
-    found = {
-        last.folder.name: (last, f"against {last.folder.name}"),
-        before.folder.name: (before, f"against {before.folder.name}"),
-    }
-    return list((found | {scaffold.folder.name: (scaffold, "against the scaffold")}).values())
+def _load_judgement(folder: RunFolder) -> Judgement:
+    return Judgement.from_dict(read_json(folder.judgement))
 
 
-def _comparisons(
-    folder: RunFolder, others: list[tuple[RunFolder, str]], excerpts: Excerpts, chosen: bool
-) -> list[Comparison]:
-    found = []
-    for other, title in others:
-        for name in (MAIN, REQUIREMENTS):
-            old, new = (read_untrusted_text(one.code / name) for one in (other, folder))
-            if name == MAIN or old != new:
-                sides = side_by_side(old, new)
-                fits = excerpts.spend(
-                    sum(ROW_BYTES + len(row.before) + len(row.after) for row in sides.rows)
-                )
-                found.append(
-                    Comparison(
-                        title, name, sides if fits else None, chosen and other is others[-1][0]
-                    )
-                )
-    return found
+def _size(sides: SideBySide) -> int:
+    size = 0
+    for row in sides.rows:
+        size += ROW_BYTES + len(row.before) + len(row.after)
+    return size

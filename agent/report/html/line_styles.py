@@ -1,4 +1,7 @@
-"""How each run is drawn, in a picture and in its legend: a colour, a mark and a dash, so that no colour is needed to tell two apart."""
+"""How each run is drawn, in a picture and in its legend.
+
+A run has a colour, a mark and a dash, so that no colour is needed to tell two apart.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ from markupsafe import Markup
 
 from agent.report.curves import CONFIRMED, CONTROL, Curves
 
+COLOURS = 6  # of the palette, that runs of the coder have in turn
+FIRST_COLOUR = 2  # of them
 MARKS = "os^Dv<>p"
 DASHES = ("-", "--", "-.", ":")
-# The same, which are matplotlib's, as SVG.
+# The dashes and marks, whose names are matplotlib's, as SVG.
 _DASHED = {"-": "none", "--": "6 3", "-.": "6 2 1 2", ":": "2 2"}
 _SHAPES = {
     "": "",
@@ -27,38 +32,75 @@ _SHAPES = {
 
 @dataclass(frozen=True)
 class LineStyle:
-    colour: int
+    """The style of one run's line; mark and dash are matplotlib's."""
+
+    colour: int  # its place in the palette
     mark: str
     dash: str
     width: float = 1.6
 
 
-def line_styles(curves: list[Curves]) -> list[LineStyle]:
-    """The coder's runs in strong colours; controls in one thin grey; confirming runs in one thin colour."""
-    made, explored = [], 0
-    for one in curves:
-        if one.group == CONTROL:
-            made.append(LineStyle(0, "", "--", 1.1))
-        elif one.group == CONFIRMED:
-            made.append(LineStyle(1, "", ":", 1.4))
+@dataclass(frozen=True)
+class LegendEntry:
+    """The entry of one run in a legend."""
+
+    number: int
+    name: str
+    group: str
+    swatch: Markup
+
+
+CONTROL_STYLE = LineStyle(colour=0, mark="", dash="--", width=1.1)
+CONFIRMED_STYLE = LineStyle(colour=1, mark="", dash=":", width=1.4)
+
+
+def line_styles(runs: list[Curves]) -> list[LineStyle]:
+    """Return the style of each run.
+
+    The coder's runs have strong colours, controls one thin grey, confirming runs one thin colour.
+    """
+    styles = []
+    explored = 0
+    for curves in runs:
+        if curves.group == CONTROL:
+            styles.append(CONTROL_STYLE)
+        elif curves.group == CONFIRMED:
+            styles.append(CONFIRMED_STYLE)
         else:
-            made.append(
-                LineStyle(
-                    2 + explored % 6,
-                    MARKS[explored % len(MARKS)],
-                    DASHES[explored // 6 % len(DASHES)],
-                    2.0,
-                )
-            )
+            styles.append(_explored_style(explored))
             explored += 1
-    return made
+    return styles
 
 
-def swatch(look: LineStyle) -> Markup:
-    """The line of one run in small."""
-    style = f"stroke: var(--c{look.colour}); stroke-dasharray: {_DASHED[look.dash]}"
-    line = Markup('<path class="line" style="{}" d="M0 7H40"/>').format(style)
-    mark = Markup('<path style="fill: var(--c{})" d="{}"/>').format(look.colour, _SHAPES[look.mark])
-    return Markup('<svg class="swatch" viewBox="0 0 40 14" aria-hidden="true">{}{}</svg>').format(
-        line, mark
+def legend(runs: list[Curves]) -> list[LegendEntry]:
+    """Return an entry for each run, with its line in small."""
+    styles = line_styles(runs)
+    entries = []
+    for number, curves in enumerate(runs):
+        entry = LegendEntry(
+            number=number,
+            name=curves.run,
+            group=curves.group,
+            swatch=swatch(styles[number]),
+        )
+        entries.append(entry)
+    return entries
+
+
+def swatch(style: LineStyle) -> Markup:
+    """Return the line of one run in small."""
+    css = f"stroke: var(--c{style.colour}); stroke-dasharray: {_DASHED[style.dash]}"
+    line = Markup('<path class="line" style="{}" d="M0 7H40"/>').format(css)
+    shape = _SHAPES[style.mark]
+    mark = Markup('<path style="fill: var(--c{})" d="{}"/>').format(style.colour, shape)
+    svg = Markup('<svg class="swatch" viewBox="0 0 40 14" aria-hidden="true">{}{}</svg>')
+    return svg.format(line, mark)
+
+
+def _explored_style(number: int) -> LineStyle:
+    return LineStyle(
+        colour=FIRST_COLOUR + number % COLOURS,
+        mark=MARKS[number % len(MARKS)],
+        dash=DASHES[number // COLOURS % len(DASHES)],
+        width=2.0,
     )

@@ -1,13 +1,15 @@
-"""Two versions of a program beside each other: which lines went, which came, each highlighted. For pages.
+"""Two versions of a program beside each other, for pages: which lines went, and which came.
 
-Lines are compared as they are; control characters are written out first, so that nothing in a line can hide.
-Not covered: moved lines are shown as gone and come; words within a changed line are not marked.
+Each line is highlighted. Lines are compared as they are; control characters are written out first,
+so that nothing in a line can hide. Not covered: moved lines are shown as gone and come; words
+within a changed line are not marked.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import zip_longest
 
 from markupsafe import Markup
 from pygments import highlight
@@ -19,6 +21,9 @@ from agent.util.text import visible
 CONTEXT = 3  # equal lines around a change
 MAX_LINES = 4000  # of one version
 MAX_COLUMNS = 400  # of one line
+KINDS = {"equal": "equal", "replace": "changed", "delete": "removed", "insert": "added"}
+Line = tuple[int | None, Markup]  # its number and its text
+NO_LINE: Line = (None, Markup(""))
 
 
 @dataclass(frozen=True)
@@ -34,45 +39,41 @@ class DiffRow:
 
 @dataclass(frozen=True)
 class SideBySide:
+    """The rows of a comparison, and how many lines were added and removed."""
+
     rows: list[DiffRow]
     added: int
     removed: int
-    cut: str = ""  # what of the versions was not compared
+    cut: str = ""  # which part of the versions was not compared
 
 
 def side_by_side(before: str, after: str) -> SideBySide:
-    """The changes with CONTEXT lines around each; no row where both are the same."""
-    left, right = _lines(before), _lines(after)
-    cut = (
-        f"only the first {MAX_LINES:,} lines were compared"
-        if max(len(left), len(right)) > MAX_LINES
-        else ""
-    )
-    left, right = left[:MAX_LINES], right[:MAX_LINES]
-    matcher = SequenceMatcher(None, left, right)
-    shown_left, shown_right = _highlighted(left), _highlighted(right)
+    """Return the changes with CONTEXT lines around each; no row where both are the same."""
+    left = _lines(before)
+    right = _lines(after)
+    cut = ""
+    if max(len(left), len(right)) > MAX_LINES:
+        cut = f"only the first {MAX_LINES:,} lines were compared"
+        left = left[:MAX_LINES]
+        right = right[:MAX_LINES]
+    shown_left = _highlighted(left)
+    shown_right = _highlighted(right)
     rows: list[DiffRow] = []
-    added = removed = end = 0
-    for group in matcher.get_grouped_opcodes(CONTEXT):
-        if skipped := group[0][3] - end:
-            rows.append(
-                DiffRow(
-                    "gap",
-                    None,
-                    Markup(""),
-                    None,
-                    Markup(f"{skipped} equal line{'s' if skipped > 1 else ''}"),
-                )
-            )
-        for tag, i1, i2, j1, j2 in group:
-            rows += _rows(
-                tag, list(enumerate(shown_left, 1))[i1:i2], list(enumerate(shown_right, 1))[j1:j2]
-            )
-            added, removed = (
-                added + (j2 - j1) * (tag != "equal"),
-                removed + (i2 - i1) * (tag != "equal"),
-            )
-        end = group[-1][4]
+    added = 0
+    removed = 0
+    shown_up_to = 0  # lines of the new version
+    for group in SequenceMatcher(None, left, right).get_grouped_opcodes(CONTEXT):
+        start = group[0][3]
+        if start > shown_up_to:
+            rows.append(_gap(start - shown_up_to))
+        for tag, left_start, left_end, right_start, right_end in group:
+            gone = shown_left[left_start:left_end]
+            come = shown_right[right_start:right_end]
+            rows += _rows(tag, gone, come)
+            if tag != "equal":
+                added += len(come)
+                removed += len(gone)
+        shown_up_to = group[-1][4]
     return SideBySide(rows, added, removed, cut)
 
 
@@ -80,35 +81,54 @@ def _lines(text: str) -> list[str]:
     lines = visible(text.replace("\t", "    ")).split("\n")
     if lines[-1] == "":
         lines.pop()
-    return [
-        line
-        if len(line) <= MAX_COLUMNS
-        else f"{line[:MAX_COLUMNS]} [... {len(line) - MAX_COLUMNS:,} characters]"
-        for line in lines
-    ]
+    return [_narrow(line) for line in lines]
 
 
-def _highlighted(lines: list[str]) -> list[Markup]:
-    """Each line as HTML of its own: Pygments escapes the text, and closes at the end of a line what is open."""
+def _narrow(line: str) -> str:
+    if len(line) <= MAX_COLUMNS:
+        return line
+    return f"{line[:MAX_COLUMNS]} [... {len(line) - MAX_COLUMNS:,} characters]"
+
+
+def _highlighted(lines: list[str]) -> list[Line]:
+    """Return each line as HTML of its own, with its number.
+
+    Pygments escapes the text, and closes at the end of a line what is open.
+    """
     if not lines:
         return []
-    html = highlight(
-        "\n".join(lines), PythonLexer(stripnl=False), HtmlFormatter(nowrap=True, classprefix="t-")
-    )
-    shown = [Markup(line) for line in html.split("\n")[: len(lines)]]
+    formatter = HtmlFormatter(nowrap=True, classprefix="t-")
+    html = highlight("\n".join(lines), PythonLexer(stripnl=False), formatter)
+    shown = html.split("\n")[: len(lines)]
     assert len(shown) == len(lines)
-    return shown
+    return [(number, Markup(line)) for number, line in enumerate(shown, 1)]
 
 
-def _rows(
-    tag: str, left: list[tuple[int, Markup]], right: list[tuple[int, Markup]]
-) -> list[DiffRow]:
-    kinds = {"equal": "equal", "replace": "changed", "delete": "removed", "insert": "added"}
+def _gap(skipped: int) -> DiffRow:
+    lines = "line" if skipped == 1 else "lines"
+    return DiffRow(
+        kind="gap",
+        left=None,
+        before=Markup(""),
+        right=None,
+        after=Markup(f"{skipped} equal {lines}"),
+    )
+
+
+def _rows(tag: str, left: list[Line], right: list[Line]) -> list[DiffRow]:
     rows = []
-    for index in range(max(len(left), len(right))):
-        (old, before), (new, after) = (
-            part[index] if index < len(part) else (None, Markup("")) for part in (left, right)
+    for (old, before), (new, after) in zip_longest(left, right, fillvalue=NO_LINE):
+        kind = KINDS[tag]
+        if old is None:
+            kind = "added"
+        elif new is None:
+            kind = "removed"
+        row = DiffRow(
+            kind=kind,
+            left=old,
+            before=before,
+            right=new,
+            after=after,
         )
-        kind = "added" if old is None else "removed" if new is None else kinds[tag]
-        rows.append(DiffRow(kind, old, before, new, after))
+        rows.append(row)
     return rows

@@ -11,11 +11,12 @@ from agent.util.files import read_untrusted_text
 from agent.util.text import bounded_line
 
 CHARACTERS = 160  # of what the coder or a program says in such a line
+REPLY_BYTES = 2**16  # of a reply, whose first paragraph is looked for
 
 
 @dataclass(frozen=True)
 class AttemptLine:
-    """One attempt."""
+    """The line of one attempt."""
 
     run: Run
     about: str  # the first line of what the coder said of it
@@ -23,25 +24,31 @@ class AttemptLine:
 
     @property
     def status(self) -> str:
+        """Return how the attempt ended, in words."""
         return self.run.status.value.replace("_", " ")
 
 
-def tell(archive: Archive) -> list[AttemptLine]:
-    """Every attempt in the order of making. Raises Fault("archive", ...) where one is damaged."""
-    return [_tell(folder) for folder in archive.attempts()]
+def attempt_lines(archive: Archive) -> list[AttemptLine]:
+    """Return a line for every attempt, in the order of making.
+
+    Raises Fault("archive", ...) where one is damaged.
+    """
+    return [_line_of(folder) for folder in archive.attempts()]
 
 
-def _tell(folder: RunFolder) -> AttemptLine:
+def _line_of(folder: RunFolder) -> AttemptLine:
     run = load_run(folder)
-    said = read_untrusted_text(folder.reply, 2**16).strip()
-    return AttemptLine(
-        run,
-        bounded_line(_opening(said), CHARACTERS),
-        "" if run.ok else bounded_line(gist(run.message), CHARACTERS),
-    )
+    reply = read_untrusted_text(folder.reply, REPLY_BYTES).strip()
+    about = bounded_line(_opening(reply), CHARACTERS)
+    problem = ""
+    if not run.ok:
+        problem = bounded_line(gist(run.message), CHARACTERS)
+    return AttemptLine(run, about, problem)
 
 
-def _opening(said: str) -> str:
-    """Its first paragraph; '' where it begins with code or with the name of a file."""
-    first = said.split("\n\n")[0]
-    return "" if "```" in first or "<<<<<<<" in first else first
+def _opening(reply: str) -> str:
+    """Return the first paragraph; '' where it begins with code or with the name of a file."""
+    paragraph = reply.split("\n\n")[0]
+    if "```" in paragraph or "<<<<<<<" in paragraph:
+        return ""
+    return paragraph
