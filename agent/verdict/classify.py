@@ -35,7 +35,7 @@ def classify(
         return _without_confirmation(evidence)
     if reason := _why_invalid(evidence):
         return "invalid", reason
-    shortage = _too_few_seeds(evidence)
+    shortage = _too_few_seeds(evidence, planned=len(evidence.confirm_plan["seeds"]))
     if shortage or effect is None:
         return "no_result", shortage
     if effect.low > 0 and against_scaffold and against_scaffold.low <= 0:
@@ -56,7 +56,9 @@ def smallest_effect(evidence: Evidence, effect: Effect | None) -> float:
     percent: float | None = evidence.config["front_matter"].get("smallest_effect")
     if percent:
         return percent / 100
-    return max(SMALLEST_EFFECT, effect.sd_control if effect else 0.0)
+    if effect is None:
+        return SMALLEST_EFFECT
+    return max(SMALLEST_EFFECT, effect.sd_control)
 
 
 def _without_confirmation(evidence: Evidence) -> tuple[str, str]:
@@ -92,11 +94,10 @@ def _why_invalid(evidence: Evidence) -> str:
     return f"predictions were unusable for {len(unusable)} fresh seeds: {message}"
 
 
-def _too_few_seeds(evidence: Evidence) -> str:
+def _too_few_seeds(evidence: Evidence, planned: int) -> str:
     """Say which arm has too few seeds with a result, and why; '' where both have enough."""
-    planned = len(evidence.confirm_plan["seeds"]) if evidence.confirm_plan else 0
-    of_control = planned if evidence.own_control else 0
     idea = _shortage("idea", evidence.idea, planned, evidence.futile)
+    of_control = planned if evidence.own_control else 0
     return idea or _shortage("control", evidence.control, of_control, evidence.futile)
 
 
@@ -129,9 +130,10 @@ def _by_interval(evidence: Evidence, effect: Effect) -> tuple[str, str]:
         return "inconclusive", (
             "more seeds alone would not decide it: the hidden test is too small for this difference"
         )
-    seeds = "more seeds" if more > 1 else "more seed"
+    seeds = "seeds" if more > 1 else "seed"
     return "inconclusive", (
-        f"about {more} {seeds} of each arm would decide it, if means and spreads stay as they are"
+        f"about {more} more {seeds} of each arm would decide it, "
+        "if means and spreads stay as they are"
     )
 
 

@@ -30,6 +30,8 @@ MOST_QUESTIONS = 2  # times that the model is asked, the first included
 SENTENCES = 2  # sentences of a commentary at most
 IDEA_LINES = 40  # lines of the idea that the model is shown at most
 IDEA_CHARACTERS = 3000  # characters of the idea that the model is shown at most
+REASON_LINES = 10  # lines of a program's own words that the model is shown at most
+REASON_CHARACTERS = 1000  # characters of a program's own words that the model is shown at most
 
 _END = re.compile(r"[.!?][\"')]*\s+(?=[^a-z\s])")
 # Classes whose reasons are the harness's own words, numbers included.
@@ -191,7 +193,8 @@ def _reasons(verdict: dict[str, Any]) -> str:
     """Return a program's words about itself: they may be read, and no number of them repeated."""
     if verdict["verdict"] in _OWN_REASONS:
         return ""
-    return fence(bound(clean("\n".join(verdict["reasons"])), 10, 1000))
+    text = clean("\n".join(verdict["reasons"]))
+    return fence(bound(text, REASON_LINES, REASON_CHARACTERS))
 
 
 def _shown(value: float, self_reported: bool) -> str:

@@ -41,7 +41,8 @@ def _extra_work(evidence: Evidence, reference: Arm) -> str:
     No batch of the Trainer shows them.
     """
     varies = evidence.criteria.varies
-    named = {name.removesuffix("_per_batch") for name in {*varies, *implied(varies)}}
+    changed = {*varies, *implied(varies)}
+    named = {name.removesuffix("_per_batch") for name in changed}
     if "batch_size" in varies:
         named.add("backwards")
     for name, words in COUNTED.items():

@@ -5,6 +5,7 @@ Nothing else is read, and nothing is computed that a reader could not check.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -42,20 +43,22 @@ class Arm:
     @property
     def cpu_seconds(self) -> float | None:
         """The median of the runs' CPU seconds; None without a run."""
-        return median(run.cpu_seconds for run in self.runs) if self.runs else None
+        return _median([run.cpu_seconds for run in self.runs])
 
     @property
     def wall_seconds(self) -> float | None:
         """The median of the runs' seconds by the clock; None without a run."""
-        return median(run.seconds for run in self.runs) if self.runs else None
+        return _median([run.seconds for run in self.runs])
 
     def least(self, name: str) -> float:
         """Return the smallest value of a metric among the runs; a run without it counts as 0."""
-        return min((value or 0.0 for value in self._values(name)), default=0.0)
+        values = [value or 0.0 for value in self._values(name)]
+        return min(values, default=0.0)
 
     def most(self, name: str) -> float | None:
         """Return the largest value of a metric among the runs; None where no run has it."""
-        return max((value for value in self._values(name) if value is not None), default=None)
+        values = [value for value in self._values(name) if value is not None]
+        return max(values, default=None)
 
     def _values(self, name: str) -> list[float | None]:
         return [finite(run.metrics.get(name)) for run in self.runs]
@@ -93,7 +96,8 @@ class Evidence:
 
         One run without a sandbox is enough to plant something.
         """
-        return max((run.sandbox for run in self._coders_runs), key=KINDS.index, default="")
+        kinds = {run.sandbox for run in self._coders_runs}
+        return max(kinds, key=KINDS.index, default="")
 
     @property
     def network(self) -> bool:
@@ -115,7 +119,9 @@ class Evidence:
 
         A candidate's own word would let it choose its measure.
         """
-        return self.run_0 is not None and self.run_0.metrics.get("device", "cpu") != "cpu"
+        if self.run_0 is None:
+            return False
+        return bool(self.run_0.metrics.get("device", "cpu") != "cpu")
 
     @property
     def time_ratio(self) -> float | None:
@@ -151,9 +157,12 @@ class Evidence:
 def gather(archive: Archive) -> Evidence:
     """Read the evidence of an archive. Raises Fault("archive", ...) where it is damaged."""
     events = read_events(archive.events)
-    confirm_plan = next((event for event in events if event["event"] == "confirm"), None)
-    confirmed = [event for event in events if event["event"] == "confirmed"]
-    attempts = [load_run(folder) for folder in archive.attempts()]
+    by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for event in events:
+        by_name[event["event"]].append(event)
+    confirmed = by_name["confirmed"]
+    confirm_plan = by_name["confirm"][0] if by_name["confirm"] else None
+    attempts = list(map(load_run, archive.attempts()))
     run_0 = archive.run(0)
     if confirm_plan:
         chosen: RunFolder | None = archive.named(confirm_plan["folder"])
@@ -166,7 +175,7 @@ def gather(archive: Archive) -> Evidence:
         run_0=load_run(run_0) if run_0.result.is_file() else None,
         confirm_plan=confirm_plan,
         checks=_load_checks(archive, confirm_plan),
-        futile=any(event["event"] == "futile" and event["futile"] for event in events),
+        futile=any(event["futile"] for event in by_name["futile"]),
         idea=_load_arm(archive, "idea", confirmed),
         control=_load_arm(archive, "control", confirmed),
         scaffold=_load_arm(archive, "scaffold", confirmed),
@@ -203,12 +212,12 @@ def _load_criteria(archive: Archive) -> Criteria:
 
 
 def _load_checks(archive: Archive, confirm_plan: dict[str, Any] | None) -> list[Run]:
-    check = confirm_plan["check"] if confirm_plan else None
-    if not check:
+    if not confirm_plan or not confirm_plan["check"]:
         return []
+    seed = confirm_plan["check"]["seed"]
     return [
-        load_run(archive.confirmation("check", check["seed"])),
-        load_run(archive.confirmation("check_scaffold", check["seed"])),
+        load_run(archive.confirmation("check", seed)),
+        load_run(archive.confirmation("check_scaffold", seed)),
     ]
 
 
@@ -242,7 +251,12 @@ def _history(events: list[dict[str, Any]]) -> History:
         if name == "verdict" and DECIDING.issuperset(names[place:]):
             end = place
             break
-    return History.of([event for event in events[:end] if event["event"] != "verdict"])
+    work = [event for event in events[:end] if event["event"] != "verdict"]
+    return History.of(work)
+
+
+def _median(values: list[float]) -> float | None:
+    return median(values) if values else None
 
 
 def _ratio(idea: float | None, reference: float | None) -> float | None:

@@ -76,7 +76,9 @@ def unfounded(text: str, source: str, names: str = "") -> list[str]:
     known_names = {_plain_name(name) for name in NAME.findall(f"{source} {names}")}
 
     def blank_known_name(match: re.Match[str]) -> str:
-        return _blank(match) if _plain_name(match[0]) in known_names else match[0]
+        if _plain_name(match[0]) in known_names:
+            return _blank(match)
+        return match[0]
 
     text = NAME.sub(blank_known_name, text)
     return [quantity.text for quantity in numbers(text) if not _is_known(quantity, known)]
@@ -109,12 +111,14 @@ def _agree(quantity: Quantity, known: Quantity) -> bool:
     if quantity.signed and (quantity.value < 0) != (known.value < 0):
         return False
     values = []
-    if quantity.kind == known.kind or (quantity.kind == PLAIN and _is_precise(quantity)):
+    without_unit = quantity.kind == PLAIN and _is_precise(quantity)
+    if without_unit or quantity.kind == known.kind:
         values.append(known.value)
     if known.kind == PERCENT and quantity.kind in (PLAIN, RATIO) and quantity.step < 1:
         values.append(known.value / 100)
+    size = abs(quantity.value)
     tolerance = _tolerance(quantity) * (1 + 1e-9) + 1e-12
-    return any(abs(abs(value) - abs(quantity.value)) <= tolerance for value in values)
+    return any(abs(abs(value) - size) <= tolerance for value in values)
 
 
 def _is_precise(quantity: Quantity) -> bool:
@@ -122,7 +126,9 @@ def _is_precise(quantity: Quantity) -> bool:
 
     `between 80.1 and 84.6 %` can, `3 runs` for 2.6 % cannot.
     """
-    return 0 < quantity.step < 1 or (quantity.step == 1 and abs(quantity.value) >= 10)
+    if quantity.step == 1:
+        return abs(quantity.value) >= 10
+    return 0 < quantity.step < 1
 
 
 def _tolerance(quantity: Quantity) -> float:
@@ -130,7 +136,9 @@ def _tolerance(quantity: Quantity) -> float:
         return 0.0  # nearly none is not none, and `0 million` says nothing
     if quantity.step:
         return quantity.step / 2
-    return ROUGHLY * quantity.value if quantity.kind == RATIO else 0.0
+    if quantity.kind == RATIO:
+        return ROUGHLY * quantity.value
+    return 0.0
 
 
 def _is_invisible(letter: str) -> bool:
@@ -149,7 +157,9 @@ def _blank(match: re.Match[str]) -> str:
 
 
 def _read_digits(match: re.Match[str]) -> Quantity:
-    scale = SCALES[match["scale"].lower()] if match["scale"] else 1.0
+    scale = 1.0
+    if match["scale"]:
+        scale = SCALES[match["scale"].lower()]
     power = int(match["power"] or 0)
     part = match["part"] or ""
     whole = match["whole"].replace(",", "") or "0"
@@ -160,19 +170,23 @@ def _read_digits(match: re.Match[str]) -> Quantity:
     if re.match(r"0\d", match["whole"]):  # the second half of `1 000`
         return _unreadable(match)
     kind = RATIO if match["lead"] else _kind(match["unit"])
-    return Quantity(match[0].strip().rstrip(" -"), value, step, kind, bool(match["sign"]))
+    text = match[0].strip().rstrip(" -")
+    return Quantity(text, value, step, kind, signed=bool(match["sign"]))
 
 
 def _read_words(match: re.Match[str]) -> Quantity | None:
     """Read a number in words; a lone `one` is no number."""
-    words = [word.lower() for word in re.findall(ANY_WORD, match[0], re.I)]
+    text = match[0].strip(" -")
+    words = re.findall(ANY_WORD, text, re.I)
+    words = list(map(str.lower, words))
     if words == ["one"] and not match["unit"]:
         return None
     value = _worth(words)
     if match["point"] or value is None:
         return _unreadable(match)
-    kind = RATIO if match[0].lower().endswith("fold") else _kind(match["unit"])
-    return Quantity(match[0].strip(" -"), value, kind=kind)
+    if match[0].lower().endswith("fold"):
+        return Quantity(text, value, kind=RATIO)
+    return Quantity(text, value, kind=_kind(match["unit"]))
 
 
 def _worth(words: list[str]) -> float | None:
@@ -216,14 +230,17 @@ def _read_part(match: re.Match[str]) -> Quantity | None:
     if not match["over"] and not match["many"] and part != "quarter":
         return None
     over = (match["over"] or "one").lower()
-    return Quantity(match[0], WORDS.get(over, 1) / PARTS[part], kind=RATIO)
+    value = WORDS.get(over, 1) / PARTS[part]
+    return Quantity(match[0], value, kind=RATIO)
 
 
 def _read_foreign(match: re.Match[str]) -> Quantity | None:
     """Refuse a digit, a numeral or a letter of another script: a number in it could not be seen."""
-    if unicodedata.numeric(match[0], None) is not None:
+    sign = match[0]
+    if unicodedata.numeric(sign, None) is not None:
         return _unreadable(match)
-    if match[0].isalpha() and not unicodedata.name(match[0], "").startswith("LATIN"):
+    name = unicodedata.name(sign, "")
+    if sign.isalpha() and not name.startswith("LATIN"):
         return _unreadable(match)
     return None
 

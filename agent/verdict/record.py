@@ -6,7 +6,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from agent.archive.gist import gist
-from agent.archive.run import Metric, RunStatus
+from agent.archive.run import Metric, Run, RunStatus
 from agent.util.text import bounded_line
 from agent.verdict.equal_budget import COUNTED
 from agent.verdict.evidence import Arm, Evidence
@@ -59,10 +59,12 @@ def control(evidence: Evidence) -> dict[str, Any]:
 def arm(runs: Arm, name: str) -> dict[str, Any]:
     """Return the seeds of an arm, with the accuracy of each on the hidden test."""
     accuracies = [round(score.accuracy("test"), 6) for score in runs.scores]
+    average = mean(accuracies) if accuracies else None
+    spread = stdev(accuracies) if len(accuracies) > 1 else None
     return {
         "arm": name,
-        "mean": _round(mean(accuracies)) if accuracies else None,
-        "sd": _round(stdev(accuracies)) if len(accuracies) > 1 else None,
+        "mean": _round(average),
+        "sd": _round(spread),
         "seeds": runs.seeds,
         "acc": accuracies,
         "pred_sha": [score.fingerprint for score in runs.scores],
@@ -116,20 +118,21 @@ def integrity(evidence: Evidence) -> dict[str, Any]:
 def selection(evidence: Evidence) -> dict[str, Any]:
     """Return how the run that was confirmed was chosen, and which scores the coder saw."""
     plan = evidence.confirm_plan
-    explored = []
-    for run in evidence.attempts:
-        attempt = {
-            "run": run.folder,
-            "dev": _round(run.value),
-            "status": run.status.value,
-        }
-        explored.append(attempt)
+    explored = list(map(_attempt, evidence.attempts))
     return {
         "explore": explored,
         "chosen": plan["run"] if plan else None,
         "rule": "best validation value of the runs",
         "dev_shown_to_coder": sum(run.ok for run in evidence.attempts),
         "test_shown_to_coder": 0,
+    }
+
+
+def _attempt(run: Run) -> dict[str, Any]:
+    return {
+        "run": run.folder,
+        "dev": _round(run.value),
+        "status": run.status.value,
     }
 
 
@@ -157,11 +160,13 @@ def cost(evidence: Evidence) -> dict[str, Any]:
         runs += [*evidence.control.runs, *evidence.control.failed]
     dollars, tokens = evidence.cost
     seconds = sum(run.seconds for run in runs)
+    gpu_seconds = seconds if evidence.on_gpu else 0.0
+    cpu_seconds = sum(run.cpu_seconds for run in runs)
     return {
         "runs": len(runs),
         "wall_s": _round(seconds, 1),
-        "cpu_s": _round(sum(run.cpu_seconds for run in runs), 1),
-        "gpu_s": _round(seconds, 1) if evidence.on_gpu else 0.0,
+        "cpu_s": _round(cpu_seconds, 1),
+        "gpu_s": _round(gpu_seconds, 1),
         "llm_usd": _round(dollars),
         "tokens": tokens,
     }
@@ -170,10 +175,12 @@ def cost(evidence: Evidence) -> dict[str, Any]:
 def experiment(evidence: Evidence) -> dict[str, Any]:
     """Return what a table of many experiments needs, so that it reads nothing but verdicts."""
     config = evidence.config
+    dataset = config["dataset"]
     run_0 = evidence.run_0
-    values = [run.value for run in evidence.attempts if run.ok and run.value is not None]
+    runs = [run for run in evidence.attempts if run.ok]
+    values = [run.value for run in runs if run.value is not None]
     return {
-        "data": config["dataset"]["name"] if config["dataset"] else None,
+        "data": dataset["name"] if dataset else None,
         "model": config["model"],
         "open": config["open"],
         "epochs": config["budget"]["epochs"],

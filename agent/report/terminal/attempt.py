@@ -37,8 +37,9 @@ def meant(archive: Archive, name: str, metric: Metric, *, best: bool) -> tuple[R
         raise UserError(f"{archive.folder}: nothing was attempted yet")
     values = [event["value"] for event in events if event["value"] is not None]
     if best and values:
-        top = next(event["folder"] for event in events if event["value"] == metric.best(values))
-        return archive.named(top), f", the best of {len(values)} on validation data"
+        top = metric.best(values)
+        folder = next(event["folder"] for event in events if event["value"] == top)
+        return archive.named(folder), f", the best of {len(values)} on validation data"
     return archive.named(names[-1]), ", the last attempt"
 
 
@@ -95,7 +96,7 @@ def show_log(out: Console, folder: RunFolder, why: str) -> None:
         data = read_untrusted(path, MAX_LOG_BYTES)
         if data:
             silent = False
-            _print_log(out, path, clean(data.decode("utf-8", "replace")).rstrip("\n"))
+            _print_log(out, path, _readable(data).rstrip("\n"))
     if not silent:
         return
     if any(path.is_file() for path in logs):
@@ -134,4 +135,8 @@ def show_chat(out: Console, archive: Archive) -> None:
     data = read_untrusted(archive.chat, MAX_LOG_BYTES)
     if data is None:
         raise UserError(f"{archive.chat}: not there: no reply was asked for yet")
-    out.print(Text(clean(data.decode("utf-8", "replace"))), soft_wrap=True)
+    out.print(Text(_readable(data)), soft_wrap=True)
+
+
+def _readable(data: bytes) -> str:
+    return clean(data.decode("utf-8", "replace"))

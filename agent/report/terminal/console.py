@@ -90,9 +90,12 @@ def _follow(out: Console, label: str, folder: Path | None, ended: Event) -> None
         TextColumn("{task.fields[left]}"),
     )
     with Progress(*columns, console=out, transient=True, auto_refresh=False) as bar:
-        task = bar.add_task(escape(label), total=1.0 if folder else None, left="")
+        total = 1.0 if folder else None
+        task = bar.add_task(escape(label), total=total, left="")
         while not ended.wait(REFRESH):
-            done = share_done(folder / "progress.json") if folder else 0.0
+            done = 0.0
+            if folder:
+                done = share_done(folder / "progress.json")
             if done:
                 seconds = (time.monotonic() - started) * (1 - done) / done
                 left = f"{seconds // 60:.0f}:{seconds % 60:02.0f} left"

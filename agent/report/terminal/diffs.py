@@ -85,7 +85,9 @@ def _print_diffs(
 
 def print_diff(out: Console, title: str, text: str) -> None:
     """Print a diff below its title, with control characters written out."""
-    out.print(Text(title if text else f"{title} no change", style="italic"))
+    if not text:
+        title = f"{title} no change"
+    out.print(Text(title, style="italic"))
     for line in visible(text).split("\n"):
         style = STYLES.get(line[:1], "")
         if line.startswith(("+++", "---")):

@@ -7,7 +7,7 @@ rich's own Table does neither, and takes two seconds for a thousand rows.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from rich.cells import cell_len, set_cell_size
@@ -73,14 +73,15 @@ class Grid:
 
 def fit(columns: list[Column], width: int) -> tuple[list[Column], list[int]]:
     """Return the columns that are shown in this width, and the width of each."""
-    while _total(map(_least, columns)) > width:
+    while _total(list(map(_least, columns))) > width:
         first_to_go = max((column.leave_out for column in columns), default=0)
         if not first_to_go:
             break
         columns = [column for column in columns if column.leave_out != first_to_go]
-    widths = [_natural(column) for column in columns]
+    widths = list(map(_natural, columns))
     # Names are shortened last: they are typed again.
-    for index in sorted(range(len(columns)), key=lambda index: columns[index].tail):
+    names_last = sorted(range(len(columns)), key=lambda index: columns[index].tail)
+    for index in names_last:
         surplus = _total(widths) - width
         possible = widths[index] - _least(columns[index])
         widths[index] -= max(0, min(surplus, possible))
@@ -97,14 +98,16 @@ def shortened(text: str, width: int, tail: int) -> str:
 
     That is at its end, or before its last `tail` characters.
     """
-    end = text[-tail:] if tail and tail + 2 <= width else ""
+    end = ""
+    if tail and tail + 2 <= width:
+        end = text[-tail:]
     begin = text[: len(text) - len(end)]
     return set_cell_size(begin, width - cells_of(end) - 1) + "…" + end
 
 
-def _total(widths: Iterable[int]) -> int:
+def _total(widths: list[int]) -> int:
     """Add up the widths of columns and the gaps between them."""
-    return sum(width + GAP for width in widths) - GAP
+    return sum(widths) + GAP * (len(widths) - 1)
 
 
 def _natural(column: Column) -> int:
@@ -129,7 +132,8 @@ def _plain(text: str, hidden: list[str]) -> str:
 
 
 def _rule(widths: list[int], ascii_only: bool) -> str:
-    return ("-" if ascii_only else RULE) * min(_total(widths), LONGEST_RULE)
+    length = min(_total(widths), LONGEST_RULE)
+    return "-" * length if ascii_only else RULE * length
 
 
 def _row(cells: Sequence[str], columns: list[Column], widths: list[int]) -> str:
@@ -140,7 +144,10 @@ def _row(cells: Sequence[str], columns: list[Column], widths: list[int]) -> str:
             cell = shortened(cell, width, column.tail)
             size = width
         blanks = " " * (width - size)
-        padded.append(blanks + cell if column.right else cell + blanks)
+        if column.right:
+            padded.append(blanks + cell)
+        else:
+            padded.append(cell + blanks)
     return (" " * GAP).join(padded).rstrip()
 
 

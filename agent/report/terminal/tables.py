@@ -58,7 +58,8 @@ def experiment_table(archive: Archive, problems: list[str] | None = None) -> Gri
     styles = []
     for folder, run in zip(folders, runs, strict=True):
         rows.append(_attempt_cells(folder, run, reference))
-        styles.append("" if run and run.ok else "dim")
+        succeeded = run is not None and run.ok
+        styles.append("" if succeeded else "dim")
     return Grid(
         _filled(columns, rows),
         title=f"{config['idea']}: {metric.name}{kind}",
@@ -140,7 +141,7 @@ def _verdict_cells(summary: Summary) -> list[str]:
         _words(summary.state),
         points(effect["delta"]) if effect else "",
         interval(summary),
-        "" if summary.q is None else f"{summary.q:.3f}",
+        number(summary.q, 3),
         ratio(summary.time_ratio),
         ratio(summary.parameter_ratio),
         ", ".join(summary.qualifiers),
@@ -178,10 +179,10 @@ def _overview_cells(summary: Summary) -> list[str]:
         change(summary.best, summary.baseline),
     ]
     if summary.state == DAMAGED:  # nothing can be read, and 0 would be a claim
-        return [summary.name, summary.data, *values, "", "", "", "", ending(summary)]
+        return [summary.name, _data(summary), *values, "", "", "", "", ending(summary)]
     return [
         summary.name,
-        summary.data or ("" if summary.state == OLD else "its own"),
+        _data(summary),
         *values,
         str(summary.runs),
         str(summary.failed),
@@ -191,13 +192,19 @@ def _overview_cells(summary: Summary) -> list[str]:
     ]
 
 
+def _data(summary: Summary) -> str:
+    if summary.data or summary.state in (OLD, DAMAGED):
+        return summary.data
+    return "its own"
+
+
 def _filled(columns: list[Column], rows: Iterable[list[str]]) -> list[Column]:
     """Return the columns with the cells of these rows, each of which has a cell for each column."""
-    cells: list[list[str]] = [[] for _ in columns]
+    filled = [replace(column, cells=[]) for column in columns]
     for row in rows:
-        for column, cell in zip(cells, row, strict=True):
-            column.append(cell)
-    return [replace(column, cells=texts) for column, texts in zip(columns, cells, strict=True)]
+        for column, cell in zip(filled, row, strict=True):
+            column.cells.append(cell)
+    return filled
 
 
 def _style(summary: Summary) -> str:
@@ -229,7 +236,9 @@ def points(share: float) -> str:
 
 def ratio(value: float | None) -> str:
     """Return a ratio such as `1.4x`; '' for none."""
-    return f"{value:.1f}x" if value else ""
+    if not value:
+        return ""
+    return f"{value:.1f}x"
 
 
 def change(value: float | None, baseline: float | None) -> str:
@@ -241,7 +250,9 @@ def change(value: float | None, baseline: float | None) -> str:
 
 def number(value: Any, digits: int) -> str:
     """Return a finite number with so many decimals; '' for anything else."""
-    return "" if finite(value) is None else f"{value:,.{digits}f}"
+    if finite(value) is None:
+        return ""
+    return f"{value:,.{digits}f}"
 
 
 def data_line(info: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Put an experiment into words: its step, its numbers, its price and the time left, or how it ended."""
+"""Put an experiment into words: step, numbers, price and time left, or how it ended."""
 
 from __future__ import annotations
 
@@ -58,8 +58,10 @@ def own_words(running: Running) -> str:
     metrics = [f"{short_line(name, 40)} {value:.4g}" for name, value in progress.metrics]
     if not metrics:
         return ""
-    after = f" after epoch {progress.after}" if progress.after else ""
-    return f"{', '.join(metrics)}{after} (the program's own word)"
+    words = ", ".join(metrics)
+    if progress.after:
+        words += f" after epoch {progress.after}"
+    return f"{words} (the program's own word)"
 
 
 def graded_words(running: Running) -> str:
@@ -100,8 +102,8 @@ def other_line(summary: Summary) -> str:
     name = short_line(summary.name, NAME)
     if summary.finished:
         return f"{name}: {_headline(summary)}"
-    note = f": {short_line(summary.note)}" if summary.note else ""
-    return f"{name}: {state_words(summary.state)}{note}"
+    line = f"{name}: {state_words(summary.state)}"
+    return f"{line}: {short_line(summary.note)}" if summary.note else line
 
 
 def _headline(summary: Summary) -> str:

@@ -145,7 +145,7 @@ class SnapshotReader:
         key = known.key if known else ""
         if not key:
             key = _key(archive)
-        stamp = (
+        stamp: tuple = (
             *_finished_stamp(folder),
             _stat(f"{folder}/config.json"),
             _stat(f"{folder}/session.jsonl"),
@@ -154,7 +154,9 @@ class SnapshotReader:
         )
         if known is None or known.stamp != stamp:
             summary = summarise(archive)
-            known = _Known(stamp[:2] if summary.finished else stamp, key, summary)
+            if summary.finished:
+                stamp = stamp[:2]
+            known = _Known(stamp, key, summary)
             self._known[folder] = known
         return known
 
@@ -231,11 +233,9 @@ class SnapshotReader:
         for name, folder in _by_name(self.runs / BASELINES, problems).items():
             if name in shown or not is_locked(folder / ".lock"):
                 continue
-            seeds = {path.name.partition(".")[0] for path in folder.glob("seed_*.pending_*")}
-            waiting = [seed for seed in seeds if not (folder / seed).exists()]
-            if waiting:
-                last = max(waiting)
-                baselines.append((f"{name}/{last}", newest_pending(folder / last)))
+            seed = _last_waiting_seed(folder)
+            if seed:
+                baselines.append((f"{name}/{seed}", newest_pending(folder / seed)))
         return tuple(baselines)
 
 
@@ -244,6 +244,16 @@ def _last_graded(state: ExperimentState) -> tuple[str, float] | None:
         if event["value"] is not None:
             return event["folder"], event["value"]
     return None
+
+
+def _last_waiting_seed(folder: Path) -> str:
+    """Return the last seed by name that is in training, or ''."""
+    last = ""
+    for path in folder.glob("seed_*.pending_*"):
+        seed = path.name.partition(".")[0]
+        if not (folder / seed).exists():
+            last = max(last, seed)
+    return last
 
 
 def _read_queue(name: str, folder: Path) -> QueueSnapshot:

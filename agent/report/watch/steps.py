@@ -105,7 +105,9 @@ class ExperimentState:
 def _is_successful_run(event: dict[str, Any]) -> bool:
     if event["event"] not in ("attempt", "confirmed"):
         return False
-    return event["status"] == RunStatus.SUCCESS and event.get("arm") not in ("control", "scaffold")
+    if event["status"] != RunStatus.SUCCESS:
+        return False
+    return event.get("arm") not in ("control", "scaffold")
 
 
 def step_of(state: ExperimentState, began: float | None) -> Step:
@@ -133,8 +135,10 @@ def step_of(state: ExperimentState, began: float | None) -> Step:
 
 
 def _begin_of_start(state: ExperimentState, began: float | None) -> float | None:
+    if began is None:
+        return None
     last = state.events[-1]["time"] if state.events else 0.0
-    return last if began is not None and last >= began else None
+    return last if last >= began else None
 
 
 def _baseline_step(state: ExperimentState) -> Step:
@@ -180,7 +184,9 @@ def _confirming_step(state: ExperimentState) -> Step:
     if state.config["open"] or not state.successes:
         return deciding
     if plan is None:
-        return _checking(state, check["seed"], since) if check else deciding
+        if check is None:
+            return deciding
+        return _checking(state, check["seed"], since)
     pairs = _seeds_ahead(state, plan)
     if not pairs:
         return deciding
@@ -196,7 +202,9 @@ def _confirming_step(state: ExperimentState) -> Step:
 
 def _seeds_ahead(state: ExperimentState, plan: dict[str, Any]) -> list[tuple[str, int]]:
     """Return the arms and seeds that are not trained yet, in the order in which they will be."""
-    arms = ("idea",) if plan["control"] == "cached" else ("idea", "control")
+    arms = ["idea"]
+    if plan["control"] != "cached":
+        arms.append("control")
     seeds = plan["seeds"]
     futile = state.last("futile")
     if futile and futile["futile"]:

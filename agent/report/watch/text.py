@@ -19,7 +19,10 @@ SHOWN = 5  # entries of a list of experiments or ideas
 
 
 def lines_of(view: Snapshot, runs: Path, now: float) -> list[str]:
-    """Return what works, what is to come, what is finished, what is not. now: seconds since 1970."""
+    """Return what works, what is to come, what is finished and what is not.
+
+    now: seconds since 1970.
+    """
     lines = []
     for queue in view.queues:
         lines += queue_lines(queue, view)
@@ -102,8 +105,9 @@ def _to_come(state: QueueState) -> str:
     if not coming:
         return ""
     titles = ", ".join(short_line(entry.title, 40) for entry in coming[:SHOWN])
-    more = f" and {len(coming) - SHOWN} more" if len(coming) > SHOWN else ""
-    return f"; then: {titles}{more}"
+    if len(coming) <= SHOWN:
+        return f"; then: {titles}"
+    return f"; then: {titles} and {len(coming) - SHOWN} more"
 
 
 def _stopped(state: QueueState) -> list[str]:

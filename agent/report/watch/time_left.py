@@ -60,7 +60,9 @@ def progress_of(state: ExperimentState, step: Step) -> TrainingProgress:
         return TrainingProgress()
     share = share_done(step.folder.work / "progress.json")
     row = last_row(step.folder.work / "metrics.csv")
-    after = int(row["epoch"]) if 0 < row.get("epoch", 0) <= LAST_EPOCH else None
+    after = None
+    if 0 < row.get("epoch", 0) <= LAST_EPOCH:
+        after = int(row["epoch"])
     epoch = after
     if not state.config["open"]:  # an open scaffold may know no epochs
         epochs = int(state.config["budget"]["epochs"])
@@ -79,7 +81,7 @@ def _metric_names(name: str) -> list[str]:
 
 
 def last_row(path: Path) -> dict[str, float]:
-    """Return the finite numbers of the last whole row of a metrics.csv, by column; {} without one."""
+    """Return the finite numbers of the last whole row of a metrics.csv, by column; {} for none."""
     data = read_untrusted(path, MAX_ROWS_BYTES)
     if data is None or len(data) == MAX_ROWS_BYTES:
         return {}
@@ -132,7 +134,9 @@ def time_left(
 def _pace(
     state: ExperimentState, step: Step, progress: TrainingProgress, now: float
 ) -> Pace | None:
-    spent = 0.0 if step.begun is None else max(0.0, now - step.begun)
+    spent = 0.0
+    if step.begun is not None:
+        spent = max(0.0, now - step.begun)
     trained = list(state.trained) or _trained_baseline(state)
     expected = None
     share = progress.share or 0.0
@@ -161,8 +165,9 @@ def _rests_on(step: Step, pace: Pace) -> str:
     training = duration(pace.training)
     parts = []
     if step.what == TRAINING:
-        by_pace = pace.expected is not None
-        basis = "by its program's word" if by_pace else f"of {training}"
+        basis = f"of {training}"
+        if pace.expected is not None:
+            basis = "by its program's word"
         parts.append(f"this training {basis}")
     runs = step.cycles + (step.what in (CODER, GATE, JUDGE))
     if runs:
@@ -180,7 +185,7 @@ def _several(number: int, noun: str) -> str:
 
 
 def _cycle_seconds(events: list[dict[str, Any]]) -> float | None:
-    """Return what a run that succeeded took, from the question to its result; None before the first.
+    """Return what a run that succeeded took, from the question to its result, or None before one.
 
     Failed attempts on the way to it are included.
     """
