@@ -26,9 +26,10 @@ from agent.archive.verdict import SCHEMA
 from agent.experiment.idea import Idea
 from agent.queue.recorder import recorded
 from agent.report.watch import snapshot as view_module
+from agent.report.watch.phrases import LONGEST
 from agent.report.watch.snapshot import SnapshotReader
 from agent.report.watch.steps import ExperimentState, step_of
-from agent.report.watch.text import LONGEST, lines_of
+from agent.report.watch.text import lines_of
 from agent.report.watch.time_left import MAX_ROWS_BYTES, duration, last_row, progress_of, time_left
 from agent.util.files import append_event, append_line, write_json
 from agent.util.locks import locked
@@ -419,10 +420,10 @@ def test_the_steps_of_an_earlier_command_are_not_taken_for_this_one_s(growing):
     growing.say("baseline", value=0.5)
     growing.result(growing.archive.run(0))
     write_json(growing.archive.criteria, {})
-    story = ExperimentState.read(growing.archive)
+    state = ExperimentState.read(growing.archive)
     assert (
-        step_of(story, None).what == "waiting for the coder"
-        and step_of(story, time.time() + 1).what == "starting the coder"
+        step_of(state, None).what == "waiting for the coder"
+        and step_of(state, time.time() + 1).what == "starting the coder"
     )
 
 
@@ -442,9 +443,9 @@ def test_time_left_is_counted_from_what_was_seen_and_bounded_by_the_time_limit(g
     growing.say("edit", number=2, attempt=True, seconds=10.0)
     growing.train(archive.pending(2), 0.5)
     os.utime(archive.pending(2).environment, (now - 100, now - 100))
-    story = ExperimentState.read(archive)
-    step = step_of(story, None)
-    left = time_left(story, step, progress_of(story, step), now)
+    state = ExperimentState.read(archive)
+    step = step_of(state, None)
+    left = time_left(state, step, progress_of(state, step), now)
     assert left and left.seconds == pytest.approx(100 + 60 + 7 * 30, abs=1), (
         "half of it took 100 s, a run more, seven trainings"
     )
@@ -453,7 +454,7 @@ def test_time_left_is_counted_from_what_was_seen_and_bounded_by_the_time_limit(g
         == "this training by its program's word, 1 run of 60 s with coder and gate, 7 trainings of 30 s"
     )
     write_json(archive.pending(2).work / "progress.json", {"done": 0.03})
-    left = time_left(story, step, progress_of(story, step), now)
+    left = time_left(state, step, progress_of(state, step), now)
     assert left and left.seconds == pytest.approx(500 + 60 + 7 * 30, abs=1), (
         "the harness ends it after 600 s, whatever it says"
     )

@@ -1,1 +1,1 @@
-"""What is printed: the console, tables, diffs and the verdict's block."""
+"""This room prints: the console, tables, diffs and the verdict's block."""

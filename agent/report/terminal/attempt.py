@@ -1,4 +1,7 @@
-"""One attempt of an experiment, close up: which is meant, its diff, its logs; and the chat. All of it is untrusted text."""
+"""Show one attempt of an experiment close up: its diff or its logs; and the chat.
+
+All of it is untrusted text.
+"""
 
 from __future__ import annotations
 
@@ -15,99 +18,125 @@ from agent.util.errors import Fault, UserError
 from agent.util.files import read_events, read_untrusted
 from agent.util.text import clean
 
-TAIL_LINES = 100  # of each log on a terminal; in a pipe all of it
+TAIL_LINES = 100  # lines of each log that a terminal shows; a pipe gets all of it
 MAX_LOG_BYTES = 2**26  # more than a run may write of each stream
 
 
 def meant(archive: Archive, name: str, metric: Metric, *, best: bool) -> tuple[RunFolder, str]:
-    """The attempt that `name` means, and why: 2 is run_2 or, where none succeeded, the last failed attempt at it; 0 is the baseline.
+    """Return the attempt that `name` means, and why.
 
-    '': the best run (best; as the harness chooses it), else the last attempt. Raises UserError where there is none.
+    2 is run_2 or, where none succeeded, the last failed attempt at it; 0 is the baseline. '' is the
+    best run as the harness chooses it where best is set, else the last attempt. Raises UserError
+    where there is none.
     """
     events = [event for event in read_events(archive.events) if event["event"] == "attempt"]
     names = [event["folder"] for event in events]
     if name:
-        wanted = f"run_{name}" if name.isdecimal() else name.rstrip("/")
-        exact = [one for one in ("run_0", *names) if one == wanted]
-        near = [one for one in names if one.startswith(f"{wanted}.failed_")]
-        if not (found := exact or near):
-            raise UserError(
-                f"{archive.folder}: no attempt {name!r}; there are {', '.join(names) or 'none yet'}"
-            )
-        return archive.named(found[-1]), ""
+        return archive.named(_named_attempt(archive, name, names)), ""
     if not names:
         raise UserError(f"{archive.folder}: nothing was attempted yet")
     values = [event["value"] for event in events if event["value"] is not None]
     if best and values:
-        top = next(event["folder"] for event in events if event["value"] == metric.best(values))
-        return archive.named(top), f", the best of {len(values)} on validation data"
+        top = metric.best(values)
+        folder = next(event["folder"] for event in events if event["value"] == top)
+        return archive.named(folder), f", the best of {len(values)} on validation data"
     return archive.named(names[-1]), ", the last attempt"
 
 
+def _named_attempt(archive: Archive, name: str, names: list[str]) -> str:
+    folder = f"run_{name}" if name.isdecimal() else name.rstrip("/")
+    if folder in ("run_0", *names):
+        return folder
+    failed = [attempt for attempt in names if attempt.startswith(f"{folder}.failed_")]
+    if not failed:
+        attempts = ", ".join(names) or "none yet"
+        raise UserError(f"{archive.folder}: no attempt {name!r}; there are {attempts}")
+    return failed[-1]
+
+
 def show_diff(out: Console, archive: Archive, folder: RunFolder, why: str) -> None:
-    """Against the run before it, after a failed attempt against that too, and against the scaffold."""
+    """Print the diff of an attempt against the run before it, and against the scaffold.
+
+    After a failed attempt against that one too.
+    """
     if folder.folder == archive.run(0).folder:
         raise UserError("run_0 is the scaffold as it is: it has no diff")
     out.print(Text(f"{clean(folder.folder.name)}{why}", style="bold"))
     if not folder.code.is_dir():
         raise Fault("archive", f"{folder.code}: not there")
-    for before in _before(archive, folder):
-        print_diff(out, f"since {_called(before)}:", diff(before.code, folder.code))
+    for before in _compared_with(archive, folder):
+        print_diff(out, f"since {_title(before)}:", diff(before.code, folder.code))
 
 
-def _before(archive: Archive, folder: RunFolder) -> list[RunFolder]:
-    """The attempt before it, the last run before it, and the scaffold; each once."""
-    names = [one.folder.name for one in archive.attempts()]
+def _compared_with(archive: Archive, folder: RunFolder) -> list[RunFolder]:
+    """Return the attempt before it, the last run before it, and the scaffold; each once."""
+    names = [attempt.folder.name for attempt in archive.attempts()]
     earlier = names[: names.index(folder.folder.name)]
     runs = [name for name in earlier if ".failed_" not in name]
-    wanted = dict.fromkeys([*earlier[-1:], *runs[-1:], "run_0"])
-    return [before for name in wanted if (before := archive.named(name)).code.is_dir()]
+    chosen = dict.fromkeys([*earlier[-1:], *runs[-1:], "run_0"])
+    folders = map(archive.named, chosen)
+    return [before for before in folders if before.code.is_dir()]
 
 
-def _called(folder: RunFolder) -> str:
-    return "run_0, the scaffold" if folder.folder.name == "run_0" else clean(folder.folder.name)
+def _title(folder: RunFolder) -> str:
+    if folder.folder.name == "run_0":
+        return "run_0, the scaffold"
+    return clean(folder.folder.name)
 
 
 def show_log(out: Console, folder: RunFolder, why: str) -> None:
-    """What its programs wrote: of the training, the prediction, and the gate's short runs, where there was more than nothing."""
+    """Print what the programs of an attempt wrote, each log that holds anything.
+
+    They are the gate's short runs, the training and the prediction.
+    """
     out.print(Text(f"{clean(folder.folder.name)}{why}", style="bold"))
-    logs = [
-        folder.smoke(arm) / name
-        for arm in ("control", "idea")
-        for name in ("stdout.log", "stderr.log")
-    ]
-    logs += [
+    logs = _logs(folder)
+    silent = True
+    for path in logs:
+        data = read_untrusted(path, MAX_LOG_BYTES)
+        if data:
+            silent = False
+            _print_log(out, path, _readable(data).rstrip("\n"))
+    if not silent:
+        return
+    if any(path.is_file() for path in logs):
+        out.print(Text("its programs wrote nothing"))
+    else:
+        out.print(Text("no program of it was run"))
+
+
+def _logs(folder: RunFolder) -> list[Path]:
+    control = folder.smoke("control")
+    idea = folder.smoke("idea")
+    return [
+        control / "stdout.log",
+        control / "stderr.log",
+        idea / "stdout.log",
+        idea / "stderr.log",
         folder.stdout,
         folder.stderr,
         folder.folder / "predict_stdout.log",
         folder.folder / "predict_stderr.log",
     ]
-    written = [(path, data) for path in logs if (data := read_untrusted(path, MAX_LOG_BYTES))]
-    for path, data in written:
-        _print_log(out, path, clean(data.decode("utf-8", "replace")).rstrip("\n"))
-    if not written:
-        out.print(
-            Text(
-                "its programs wrote nothing"
-                if any(path.is_file() for path in logs)
-                else "no program of it was run"
-            )
-        )
 
 
 def _print_log(out: Console, path: Path, text: str) -> None:
     lines = text.split("\n")
     out.print(Text(f"{clean(str(path))}:", style="italic"), soft_wrap=True)
     if out.is_terminal and len(lines) > TAIL_LINES:
-        out.print(
-            Text(f"[... {len(lines) - TAIL_LINES:,} lines left out; in a pipe all are shown ...]")
-        )
+        left_out = f"{len(lines) - TAIL_LINES:,} lines left out"
+        out.print(Text(f"[... {left_out}; in a pipe all are shown ...]"))
         lines = lines[-TAIL_LINES:]
     out.print(Text("\n".join(lines)), soft_wrap=True)
 
 
 def show_chat(out: Console, archive: Archive) -> None:
+    """Print the conversation with the coder. Raises UserError where there is none."""
     data = read_untrusted(archive.chat, MAX_LOG_BYTES)
     if data is None:
         raise UserError(f"{archive.chat}: not there: no reply was asked for yet")
-    out.print(Text(clean(data.decode("utf-8", "replace"))), soft_wrap=True)
+    out.print(Text(_readable(data)), soft_wrap=True)
+
+
+def _readable(data: bytes) -> str:
+    return clean(data.decode("utf-8", "replace"))

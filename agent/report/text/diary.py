@@ -15,7 +15,7 @@ from typing import Any
 from markupsafe import Markup
 
 from agent.archive.commentary import load_commentary
-from agent.archive.spending import spent
+from agent.archive.session import spent
 from agent.report.summary import Summary
 from agent.report.terminal.verdict_text import headline
 from agent.report.text.attempt_lines import attempt_lines

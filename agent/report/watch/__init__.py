@@ -1,1 +1,1 @@
-"""A running queue, live: what is looked at, what is told of it, the time that is left."""
+"""This room shows a running queue, live: its steps, its numbers, the time that is left."""

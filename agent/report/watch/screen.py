@@ -1,4 +1,4 @@
-"""`launch.py watch`: a running queue, live on a terminal; in a pipe a line whenever something changes."""
+"""Watch a running queue: live on a terminal; in a pipe a line whenever something changes."""
 
 from __future__ import annotations
 
@@ -16,27 +16,24 @@ from rich.text import Text
 
 from agent.report.summary import RUNNING
 from agent.report.terminal.console import console, say
+from agent.report.watch.experiment_text import live_line, other_line, step_words
+from agent.report.watch.phrases import short_line
 from agent.report.watch.snapshot import Snapshot, SnapshotReader
-from agent.report.watch.text import (
-    baseline_line,
-    idle_lines,
-    lines_of,
-    live_line,
-    one_line,
-    other_line,
-    queue_lines,
-    step_words,
-)
+from agent.report.watch.text import baseline_line, idle_lines, lines_of, queue_lines
 from agent.util.errors import UserError
 
 EVERY = 1.0  # seconds between two looks
 
 
 def watch(runs: Path, once: bool) -> int:
-    """Until Ctrl-C (130), also where nothing works: a queue may begin. once: the present state, and an end."""
+    """Show what is under runs/ until Ctrl-C, and return an exit code, 130 after Ctrl-C.
+
+    It goes on where nothing works, for a queue may begin. once: show the present state only.
+    """
     if runs.exists() and not runs.is_dir():
         raise UserError(f"{runs}: not a folder: --runs-dir names the one where the archives lie")
-    viewer, out = SnapshotReader(runs), console()
+    viewer = SnapshotReader(runs)
+    out = console()
     if once:
         for line in lines_of(viewer.look(), runs, time.time()):
             say(line)
@@ -54,22 +51,24 @@ def watch(runs: Path, once: bool) -> int:
 
 
 def _on_a_screen(viewer: SnapshotReader, out: Console) -> NoReturn:
-    """On a screen of its own, so that another size of the window leaves no traces; its last state stays when it is left."""
+    """Show on a screen of its own, so that another size of the window leaves no traces.
+
+    Its last state stays when it is left.
+    """
     lines: list[str] = []
+    screen = Screen(
+        console=out,
+        screen=True,
+        auto_refresh=False,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
     try:
-        with Screen(
-            console=out,
-            screen=True,
-            auto_refresh=False,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        ) as screen:
+        with screen:
             while True:
                 lines = lines_of(viewer.look(), viewer.runs, time.time())
-                screen.update(
-                    Group(*map(_styled, [*lines, "", "Ctrl-C ends watch, and nothing else"])),
-                    refresh=True,
-                )
+                shown = [*lines, "", "Ctrl-C ends watch, and nothing else"]
+                screen.update(Group(*map(_styled, shown)), refresh=True)
                 time.sleep(EVERY)
     except KeyboardInterrupt:
         out.print(Group(*map(_styled, lines)))
@@ -77,10 +76,14 @@ def _on_a_screen(viewer: SnapshotReader, out: Console) -> NoReturn:
 
 
 def _styled(line: str) -> Padding:
-    """Text means nothing but itself: no markup is read. What is wrapped keeps its indent; what has none begins something."""
+    """Return a line in which text means nothing but itself: no markup is read.
+
+    What is wrapped keeps its indent; a line that has none begins something.
+    """
     text = line.lstrip(" ")
     indent = len(line) - len(text)
-    return Padding(Text(text, style="" if indent else "bold"), (0, 0, 0, indent))
+    style = "" if indent else "bold"
+    return Padding(Text(text, style=style), (0, 0, 0, indent))
 
 
 def _in_a_pipe(viewer: SnapshotReader) -> NoReturn:
@@ -90,59 +93,51 @@ def _in_a_pipe(viewer: SnapshotReader) -> NoReturn:
     known = _parts(view, viewer.runs)
     while True:
         time.sleep(EVERY)
-        found = _parts(viewer.look(), viewer.runs)
-        for name, part in found.items():
+        parts = _parts(viewer.look(), viewer.runs)
+        for name, part in parts.items():
             if name not in known or known[name].state != part.state:
-                _tell(part.lines())
-        _tell(
-            [
-                f"{one_line(name)}: gone"
-                for name in known.keys() - found.keys()
-                if known[name].lasting
-            ]
-        )
-        known = found
+                _say_now(part.lines())
+        for name in known.keys() - parts.keys():
+            if known[name].lasting:
+                _say_now([f"{short_line(name)}: gone"])
+        known = parts
 
 
 class _Part(NamedTuple):
-    """A part of what is to be seen: told again when its state is another."""
+    """A part of a snapshot, which is printed again when its state is another."""
 
     state: object
     lines: Callable[[], list[str]]
-    lasting: bool = False  # never over by itself
+    lasting: bool = False  # it does not end by itself
 
 
 def _parts(view: Snapshot, runs: Path) -> dict[str, _Part]:
-    """What has ended comes before what follows it."""
-    ended = [summary for summary in view.summaries if summary.state != RUNNING]
-    parts = {
-        summary.name: _Part(summary, partial(_single, other_line, summary), lasting=True)
-        for summary in ended
-    }
-    parts |= {
-        f"queue {queue.name}": _Part(lines := queue_lines(queue, view), partial(list, lines))
-        for queue in view.queues
-    }
-    for one in view.live:
-        parts[one.summary.name] = _Part(
-            (step_words(one), one.graded), partial(_single, live_line, one), lasting=True
-        )
-    parts |= {
-        f"baseline {name}": _Part(name, partial(_single, baseline_line, name))
-        for name, _ in view.baselines
-    }
-    parts |= {
-        problem: _Part(problem, partial(_single, one_line, problem)) for problem in view.problems
-    }
+    """Return the parts of a snapshot; what has ended comes before what follows it."""
+    parts = {}
+    for summary in view.summaries:
+        if summary.state != RUNNING:
+            lines = partial(_single, other_line, summary)
+            parts[summary.name] = _Part(summary, lines, lasting=True)
+    for queue in view.queues:
+        of_queue = queue_lines(queue, view)
+        parts[f"queue {queue.name}"] = _Part(of_queue, partial(list, of_queue))
+    for running in view.live:
+        lines = partial(_single, live_line, running)
+        state = (step_words(running), running.graded)
+        parts[running.summary.name] = _Part(state, lines, lasting=True)
+    for name, _ in view.baselines:
+        parts[f"baseline {name}"] = _Part(name, partial(_single, baseline_line, name))
+    for problem in view.problems:
+        parts[problem] = _Part(problem, partial(_single, short_line, problem))
     if not view.working:
         parts["idle"] = _Part(view.ended and view.ended.name, partial(idle_lines, view, runs))
     return parts
 
 
-def _single(words: Callable[[Any], str], of: object) -> list[str]:
-    return [words(of)]
+def _single(words: Callable[[Any], str], subject: object) -> list[str]:
+    return [words(subject)]
 
 
-def _tell(lines: list[str]) -> None:
+def _say_now(lines: list[str]) -> None:
     for line in lines:
         say(f"{time.strftime('%H:%M:%S')} {line}")

@@ -1,4 +1,7 @@
-"""All that is to be seen under runs/ at one moment, for one who looks often: what has not changed is not read again."""
+"""Read all that is to be seen under runs/ at one moment, for one who looks often.
+
+What has not changed is not read again.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ class Running:
     step: Step
     progress: TrainingProgress = field(default_factory=TrainingProgress)
     epochs: int = 0
-    graded: tuple[str, float] | None = None  # the last run with a value
+    graded: tuple[str, float] | None = None  # name and value of the last run with a value
     left: TimeLeft | None = None
     baseline: str = ""  # the folder of its control's seeds
 
@@ -42,90 +45,107 @@ class QueueSnapshot:
 
     @property
     def now(self) -> QueueEntry | None:
+        """The entry that is worked on; None where all have ended, or the state is damaged."""
         state = self.state
-        return (
-            state.entries[state.position] if state and state.position < len(state.entries) else None
-        )
+        if state is None or state.position == len(state.entries):
+            return None
+        return state.entries[state.position]
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One moment."""
+    """All that is to be seen at one moment."""
 
-    queues: tuple[QueueSnapshot, ...]  # of the commands that work
-    ended: QueueSnapshot | None  # where none does: the last
+    queues: tuple[QueueSnapshot, ...]  # the commands that work
+    ended: QueueSnapshot | None  # the last command, where none works
     live: tuple[Running, ...]
     summaries: tuple[Summary, ...]
-    baselines: tuple[
-        tuple[str, RunFolder], ...
-    ]  # seeds in training for no experiment that is shown: name of the folder, where
+    # Name and place of the seeds that are trained for no experiment that is shown.
+    baselines: tuple[tuple[str, RunFolder], ...]
     problems: tuple[str, ...]  # folders that cannot be read
 
     @property
     def working(self) -> bool:
+        """True where any command, experiment or control seed is under way."""
         return bool(self.queues or self.live or self.baselines)
 
 
 @dataclass(frozen=True)
 class _Known:
-    stamp: tuple  # of the files that it was read from
+    stamp: tuple  # sizes and times of the files that it was read from
     key: str
     summary: Summary
 
 
+@dataclass(frozen=True)
+class _StampedState:
+    stamp: tuple
+    state: ExperimentState
+
+
 @dataclass
 class SnapshotReader:
-    """Looks again and again. Takes no lock for longer than an instant, and writes nothing."""
+    """A reader that looks again and again.
+
+    It takes no lock for longer than an instant, and writes nothing.
+    """
 
     runs: Path
     _known: dict[str, _Known] = field(default_factory=dict)
-    _stories: dict[str, tuple[tuple, ExperimentState]] = field(default_factory=dict)
-    _ended: dict[str, QueueSnapshot] = field(
-        default_factory=dict
-    )  # commands: once ended, they stay so
+    _states: dict[str, _StampedState] = field(default_factory=dict)
+    # Commands that have ended: they stay so.
+    _ended: dict[str, QueueSnapshot] = field(default_factory=dict)
 
     def look(self) -> Snapshot:
+        """Read what has changed since the last look, and return all."""
         problems: list[str] = []
+        summaries = self._summaries(problems)
+        queues, ended = self._queues(problems)
+        live = self._live(summaries, queues)
+        shown = {running.baseline for running in live}
+        return Snapshot(
+            queues=queues,
+            ended=None if queues else ended,
+            live=live,
+            summaries=summaries,
+            baselines=self._baselines(shown, problems),
+            problems=tuple(problems),
+        )
+
+    # ---- experiments ---------------------------------------------------------------------------
+
+    def _summaries(self, problems: list[str]) -> tuple[Summary, ...]:
         folders = self._experiments(problems)
         for gone in self._known.keys() - folders.keys():
             del self._known[gone]
-        summaries = [
-            known.summary
-            for folder, newest in folders.items()
-            if (known := self._summary(folder, newest))
-        ]
-        queues, ended = self._queues(problems)
-        running = {str(one.archive.folder): one for one in summaries if one.state == RUNNING}
-        self._stories = {
-            folder: story for folder, story in self._stories.items() if folder in running
-        }
-        live = tuple(self._live(one, queues) for one in running.values())
-        baselines = self._baselines({one.baseline for one in live}, problems)
-        return Snapshot(
-            queues, None if queues else ended, live, tuple(summaries), baselines, tuple(problems)
-        )
-
-    # ---- experiments ---------------------------------------------------------------------------------------
+        summaries = []
+        for folder, newest in folders.items():
+            known = self._read_again(folder, newest)
+            if known:
+                summaries.append(known.summary)
+        return tuple(summaries)
 
     def _experiments(self, problems: list[str]) -> dict[str, str]:
-        """Folder -> the newest of its idea."""
-        found: dict[str, str] = {}
+        """Return the folders of all experiments, each with the newest one of its idea."""
+        experiments: dict[str, str] = {}
         for idea in _folders(self.runs, problems):
             if not idea.name.startswith("_"):
-                stamps = [stamp.path for stamp in _folders(Path(idea.path), problems)]
-                found |= dict.fromkeys(stamps, max(stamps, default=""))
-        return found
+                paths = [entry.path for entry in _folders(Path(idea.path), problems)]
+                experiments |= dict.fromkeys(paths, max(paths, default=""))
+        return experiments
 
-    def _summary(self, folder: str, newest: str) -> _Known | None:
-        """None for a folder in which nothing was begun."""
+    def _read_again(self, folder: str, newest: str) -> _Known | None:
+        """Read a folder if it has changed; None where nothing was begun in it."""
         known = self._known.get(folder)
         if known and known.summary.finished and known.stamp == _finished_stamp(folder):
             return known
         archive = Archive(Path(folder))
         if known is None and not archive.begun:
             return None
-        key = known.key if known and known.key else _key(archive)
-        stamp = (
+        key = known.key if known else ""
+        if not key:
+            key = _key(archive)
+        stamp: tuple = (
             *_finished_stamp(folder),
             _stat(f"{folder}/config.json"),
             _stat(f"{folder}/session.jsonl"),
@@ -134,94 +154,109 @@ class SnapshotReader:
         )
         if known is None or known.stamp != stamp:
             summary = summarise(archive)
-            known = _Known(stamp[:2] if summary.finished else stamp, key, summary)
+            if summary.finished:
+                stamp = stamp[:2]
+            known = _Known(stamp, key, summary)
             self._known[folder] = known
         return known
 
-    def _live(self, summary: Summary, queues: tuple[QueueSnapshot, ...]) -> Running:
-        archive, name = summary.archive, str(summary.archive.folder)
+    def _live(
+        self, summaries: tuple[Summary, ...], queues: tuple[QueueSnapshot, ...]
+    ) -> tuple[Running, ...]:
+        running = [summary for summary in summaries if summary.state == RUNNING]
+        folders = {str(summary.archive.folder) for summary in running}
+        for gone in self._states.keys() - folders:
+            del self._states[gone]
+        return tuple(self._running(summary, queues) for summary in running)
+
+    def _running(self, summary: Summary, queues: tuple[QueueSnapshot, ...]) -> Running:
         try:
-            if (stored := self._stories.get(name)) is None or stored[0] != self._known[name].stamp:
-                self._stories[name] = stored = (
-                    self._known[name].stamp,
-                    ExperimentState.read(archive),
-                )
-            story = stored[1]
-            began = [
-                queue.state.began
-                for queue in queues
-                if queue.state and queue.now and queue.now.key == self._known[name].key
-            ]
-            step = step_of(story, began[0] if began else None)
-            progress = progress_of(story, step)
-            values = [
-                (event["folder"], event["value"])
-                for event in story.all("attempt")
-                if event["value"] is not None
-            ]
+            state = self._state(summary.archive)
+            step = step_of(state, self._began(summary.archive, queues))
+            progress = progress_of(state, step)
             return Running(
-                summary,
-                step,
-                progress,
-                int(story.config["budget"]["epochs"]),
-                values[-1] if values else None,
-                time_left(story, step, progress, time.time()),
-                story.baseline.folder.name,
+                summary=summary,
+                step=step,
+                progress=progress,
+                epochs=int(state.config["budget"]["epochs"]),
+                graded=_last_graded(state),
+                left=time_left(state, step, progress, time.time()),
+                baseline=state.baseline.folder.name,
             )
         except Fault as fault:
             return Running(summary, Step(f"damaged: {fault.detail}"))
         except MISSHAPEN as error:
-            return Running(
-                summary,
-                Step(f"damaged: not an archive of this version: {type(error).__name__}: {error}"),
-            )
+            what = f"not an archive of this version: {type(error).__name__}: {error}"
+            return Running(summary, Step(f"damaged: {what}"))
 
-    # ---- commands and the baseline -------------------------------------------------------------------------
+    def _state(self, archive: Archive) -> ExperimentState:
+        folder = str(archive.folder)
+        stamp = self._known[folder].stamp
+        stored = self._states.get(folder)
+        if stored is None or stored.stamp != stamp:
+            stored = _StampedState(stamp, ExperimentState.read(archive))
+            self._states[folder] = stored
+        return stored.state
+
+    def _began(self, archive: Archive, queues: tuple[QueueSnapshot, ...]) -> float | None:
+        """Return when the command that works on an experiment began; None where nobody knows."""
+        key = self._known[str(archive.folder)].key
+        for queue in queues:
+            if queue.state and queue.now and queue.now.key == key:
+                return queue.state.began
+        return None
+
+    # ---- commands and the baseline -------------------------------------------------------------
 
     def _queues(
         self, problems: list[str]
     ) -> tuple[tuple[QueueSnapshot, ...], QueueSnapshot | None]:
-        """Those that work, oldest first, and the last that has ended."""
-        working, folders = (
-            [],
-            sorted(_folders(self.runs / QUEUES, problems), key=lambda entry: entry.name),
-        )
-        for entry in folders:
-            if (
-                entry.name in self._ended or _stat(f"{entry.path}/{STATE}") is None
-            ):  # of the latter nobody knows anything yet
+        """Return the commands that work, oldest first, and the last that has ended."""
+        working = []
+        folders = _by_name(self.runs / QUEUES, problems)
+        for name, folder in folders.items():
+            # Without a state nobody knows anything of it yet.
+            if name in self._ended or _stat(str(folder / STATE)) is None:
                 continue
-            held, seen = (
-                is_locked(Path(entry.path, LOCK)),
-                _seen_queue(entry.name, Path(entry.path)),
-            )
+            held = is_locked(folder / LOCK)
+            queue = _read_queue(name, folder)
             if held:
-                working.append(seen)
+                working.append(queue)
             else:
-                self._ended[entry.name] = seen
-        last = max(self._ended.keys() & {entry.name for entry in folders}, default=None)
+                self._ended[name] = queue
+        last = max(self._ended.keys() & folders.keys(), default=None)
         return tuple(working), self._ended[last] if last else None
 
     def _baselines(self, shown: set[str], problems: list[str]) -> tuple[tuple[str, RunFolder], ...]:
-        """Seeds that are trained for `launch.py baseline`, or for an experiment that is not shown."""
-        found = []
-        for entry in sorted(
-            _folders(self.runs / BASELINES, problems), key=lambda entry: entry.name
-        ):
-            if entry.name not in shown and is_locked(Path(entry.path, ".lock")):
-                seeds = {
-                    path.name.partition(".")[0]
-                    for path in Path(entry.path).glob("seed_*.pending_*")
-                }
-                waiting = sorted(name for name in seeds if not Path(entry.path, name).exists())
-                found += [
-                    (f"{entry.name}/{name}", newest_pending(Path(entry.path, name)))
-                    for name in waiting[-1:]
-                ]
-        return tuple(found)
+        """Return the seeds in training for `launch.py baseline`, or an experiment not shown."""
+        baselines = []
+        for name, folder in _by_name(self.runs / BASELINES, problems).items():
+            if name in shown or not is_locked(folder / ".lock"):
+                continue
+            seed = _last_waiting_seed(folder)
+            if seed:
+                baselines.append((f"{name}/{seed}", newest_pending(folder / seed)))
+        return tuple(baselines)
 
 
-def _seen_queue(name: str, folder: Path) -> QueueSnapshot:
+def _last_graded(state: ExperimentState) -> tuple[str, float] | None:
+    for event in reversed(state.all("attempt")):
+        if event["value"] is not None:
+            return event["folder"], event["value"]
+    return None
+
+
+def _last_waiting_seed(folder: Path) -> str:
+    """Return the last seed by name that is in training, or ''."""
+    last = ""
+    for path in folder.glob("seed_*.pending_*"):
+        seed = path.name.partition(".")[0]
+        if not (folder / seed).exists():
+            last = max(last, seed)
+    return last
+
+
+def _read_queue(name: str, folder: Path) -> QueueSnapshot:
     try:
         return QueueSnapshot(name, load_queue(folder))
     except Fault as fault:
@@ -241,14 +276,20 @@ def _finished_stamp(folder: str) -> tuple:
 
 def _stat(path: str) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)  # noqa: PTH116 (of a thousand archives, twice a second: a Path for each is dear)
+        # Of a thousand archives, twice a second: a Path for each is dear.
+        status = os.stat(path)  # noqa: PTH116
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size
+    return status.st_mtime_ns, status.st_size
+
+
+def _by_name(parent: Path, problems: list[str]) -> dict[str, Path]:
+    entries = sorted(_folders(parent, problems), key=lambda entry: entry.name)
+    return {entry.name: Path(entry.path) for entry in entries}
 
 
 def _folders(parent: Path, problems: list[str]) -> list[os.DirEntry[str]]:
-    """[] where it is not there; one that cannot be read is a problem that is told."""
+    """Return the folders in a folder; one that cannot be read is noted as a problem."""
     try:
         with os.scandir(parent) as entries:
             return [entry for entry in entries if entry.is_dir()]

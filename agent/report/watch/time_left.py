@@ -1,6 +1,7 @@
-"""How far a training is, as its program says, and how long an experiment will still take, as an estimate.
+"""Estimate how long an experiment will still take, and read how far a training is by its program.
 
-Everything that a program left is bounded, and only numbers are taken from it, of columns that are known by name.
+Everything that a program left is bounded, and only numbers are taken from it, of columns that are
+known by name.
 """
 
 from __future__ import annotations
@@ -17,65 +18,91 @@ from agent.report.watch.steps import CODER, GATE, JUDGE, STARTING, TRAINING, Exp
 from agent.util.files import read_untrusted
 from agent.util.text import finite
 
-MAX_ROWS_BYTES = 2**20  # of a metrics.csv; of a longer one nothing is said
-MIN_SHARE, MIN_SECONDS = 0.02, 1.0  # of a training, before its own pace is believed
+MAX_ROWS_BYTES = 2**20  # bytes of a metrics.csv; of a longer one nothing is shown
+MIN_SHARE = 0.02  # share of a training, before its own pace is believed
+MIN_SECONDS = 1.0  # seconds of a training, before its own pace is believed
 SHOWN = 2  # metrics of the run under way
+LAST_EPOCH = 10**6  # what is larger is no epoch
 
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """Of the training under way, in its program's own words."""
+    """The state of the training under way, in its program's own words."""
 
-    share: float | None = None  # 0 to 1
-    epoch: int | None = None  # that is being trained, from 1
+    share: float | None = None  # how much is done, 0 to 1
+    epoch: int | None = None  # the epoch that is being trained, from 1
     after: int | None = None  # the epoch whose metrics these are
     metrics: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
 class TimeLeft:
-    """Seconds until the verdict, and what that rests on."""
+    """An estimate of the time until the verdict, and what it rests on."""
 
     seconds: float
     at_most: bool
     rests_on: str
 
 
-def progress_of(story: ExperimentState, step: Step) -> TrainingProgress:
-    """Nothing for a step in which no program trains."""
+@dataclass(frozen=True)
+class Pace:
+    """The pace of an experiment so far, in seconds."""
+
+    spent: float  # in the step that it is at
+    training: float  # of a training
+    cycle: float | None  # of a run with its coder and gate; None before the first
+    expected: float | None  # of the training under way by its own pace; None: not to be told
+
+
+def progress_of(state: ExperimentState, step: Step) -> TrainingProgress:
+    """Return how far a training is; nothing for a step in which no program trains."""
     if step.folder is None:
         return TrainingProgress()
-    epochs, share = (
-        int(story.config["budget"]["epochs"]),
-        share_done(step.folder.work / "progress.json"),
-    )
+    share = share_done(step.folder.work / "progress.json")
     row = last_row(step.folder.work / "metrics.csv")
-    after = int(row["epoch"]) if 0 < row.get("epoch", 0) <= 10**6 else None
-    name = story.config["metric"]["name"]
-    names = dict.fromkeys(
-        [name, *(["val_acc"] if name == "val_accuracy" else []), "val_loss", "train_loss"]
-    )
-    metrics = tuple((name, row[name]) for name in names if name in row)[:SHOWN]
-    by_protocol = not story.config["open"]  # an open scaffold may know no epochs
-    epoch = min(epochs, max(int(share * epochs), after or 0) + 1) if by_protocol else after
-    return TrainingProgress(share or None, epoch, after, metrics)
+    after = None
+    if 0 < row.get("epoch", 0) <= LAST_EPOCH:
+        after = int(row["epoch"])
+    epoch = after
+    if not state.config["open"]:  # an open scaffold may know no epochs
+        epochs = int(state.config["budget"]["epochs"])
+        epoch = min(epochs, max(int(share * epochs), after or 0) + 1)
+    names = _metric_names(state.config["metric"]["name"])
+    metrics = tuple((name, row[name]) for name in names if name in row)
+    return TrainingProgress(share or None, epoch, after, metrics[:SHOWN])
+
+
+def _metric_names(name: str) -> list[str]:
+    """Return the columns of a metrics.csv that are shown, the most telling first."""
+    names = [name, "val_loss", "train_loss"]
+    if name == "val_accuracy":
+        names.insert(1, "val_acc")
+    return list(dict.fromkeys(names))
 
 
 def last_row(path: Path) -> dict[str, float]:
-    """The finite numbers of the last whole row of a metrics.csv, by column; {} where there is none."""
+    """Return the finite numbers of the last whole row of a metrics.csv, by column; {} for none."""
     data = read_untrusted(path, MAX_ROWS_BYTES)
     if data is None or len(data) == MAX_ROWS_BYTES:
         return {}
     lines = data.decode("utf-8", "replace").split("\n")[:-1]
-    try:
-        head, cells = (next(csv.reader([line.rstrip("\r")]), []) for line in (lines[0], lines[-1]))
-    except (csv.Error, IndexError):
+    if not lines:
         return {}
-    return {
-        name: value
-        for name, cell in zip(head, cells, strict=False)
-        if (value := _number(cell)) is not None
-    }
+    try:
+        names = _cells(lines[0])
+        cells = _cells(lines[-1])
+    except csv.Error:
+        return {}
+    row = {}
+    for name, cell in zip(names, cells, strict=False):
+        value = _number(cell)
+        if value is not None:
+            row[name] = value
+    return row
+
+
+def _cells(line: str) -> list[str]:
+    return next(csv.reader([line.rstrip("\r")]), [])
 
 
 def _number(text: str) -> float | None:
@@ -86,65 +113,85 @@ def _number(text: str) -> float | None:
 
 
 def time_left(
-    story: ExperimentState, step: Step, progress: TrainingProgress, now: float
+    state: ExperimentState, step: Step, progress: TrainingProgress, now: float
 ) -> TimeLeft | None:
-    """None where nothing was trained yet that it could rest on, and before the coder is there. now: seconds since 1970.
+    """Return an estimate of the time until the verdict. now: seconds since 1970.
 
-    An estimate: failed attempts are counted as often as they were seen so far; runs that get slower are not foreseen.
+    None where nothing was trained yet that it could rest on, and before the coder is there. Failed
+    attempts are counted as often as they were seen so far; runs that get slower are not foreseen.
     """
     if step.what == STARTING:
         return None
-    spent = max(0.0, now - step.begun) if step.begun is not None else 0.0
-    trained = list(story.trained) or _trained_baseline(story)
-    by_pace = step.what == TRAINING and (progress.share or 0) >= MIN_SHARE and spent >= MIN_SECONDS
-    if not trained and not by_pace:
+    pace = _pace(state, step, progress, now)
+    if pace is None:
         return None
-    # A program may say what it likes; the harness ends it at the time limit.
-    total = (
-        min(spent / progress.share, story.config["budget"]["timeout"])
-        if by_pace and progress.share
-        else 0.0
-    )
-    training = median(trained) if trained else total
-    cycle = _cycle_seconds(story.events)
-    this = _of_this_step(step, spent, total if by_pace else training, training, cycle or training)
-    seconds = this + step.cycles * (cycle or training) + step.trainings * training
-    return TimeLeft(seconds, step.at_most, _rests_on(step, by_pace, training, cycle))
+    cycles = step.cycles * (pace.cycle or pace.training)
+    trainings = step.trainings * pace.training
+    seconds = _of_this_step(step, pace) + cycles + trainings
+    return TimeLeft(seconds, step.at_most, _rests_on(step, pace))
 
 
-def _of_this_step(step: Step, spent: float, total: float, training: float, cycle: float) -> float:
+def _pace(
+    state: ExperimentState, step: Step, progress: TrainingProgress, now: float
+) -> Pace | None:
+    spent = 0.0
+    if step.begun is not None:
+        spent = max(0.0, now - step.begun)
+    trained = list(state.trained) or _trained_baseline(state)
+    expected = None
+    share = progress.share or 0.0
+    if step.what == TRAINING and share >= MIN_SHARE and spent >= MIN_SECONDS:
+        # A program may say what it likes; the harness ends it at the time limit.
+        expected = min(spent / share, state.config["budget"]["timeout"])
+    if trained:
+        training = median(trained)
+    elif expected is not None:
+        training = expected
+    else:
+        return None
+    return Pace(spent, training, _cycle_seconds(state.events), expected)
+
+
+def _of_this_step(step: Step, pace: Pace) -> float:
     if step.what == TRAINING:
-        return max(0.0, total - spent)
-    return max(training, cycle - spent) if step.what in (CODER, GATE, JUDGE) else 0.0
+        total = pace.training if pace.expected is None else pace.expected
+        return max(0.0, total - pace.spent)
+    if step.what in (CODER, GATE, JUDGE):
+        return max(pace.training, (pace.cycle or pace.training) - pace.spent)
+    return 0.0
 
 
-def _rests_on(step: Step, by_pace: bool, training: float, cycle: float | None) -> str:
-    said = list[str]()
+def _rests_on(step: Step, pace: Pace) -> str:
+    training = duration(pace.training)
+    parts = []
     if step.what == TRAINING:
-        said.append(
-            "this training by its program's word"
-            if by_pace
-            else f"this training of {duration(training)}"
-        )
-    whole = (
-        f"{duration(cycle)} with coder and gate"
-        if cycle
-        else f"{duration(training)} without the coder"
-    )
-    if runs := step.cycles + (step.what in (CODER, GATE, JUDGE)):
-        said.append(f"{_several(runs, 'run')} of {whole}")
+        basis = f"of {training}"
+        if pace.expected is not None:
+            basis = "by its program's word"
+        parts.append(f"this training {basis}")
+    runs = step.cycles + (step.what in (CODER, GATE, JUDGE))
+    if runs:
+        whole = f"{training} without the coder"
+        if pace.cycle:
+            whole = f"{duration(pace.cycle)} with coder and gate"
+        parts.append(f"{_several(runs, 'run')} of {whole}")
     if step.trainings:
-        said.append(f"{_several(step.trainings, 'training')} of {duration(training)}")
-    return ", ".join(said)
+        parts.append(f"{_several(step.trainings, 'training')} of {training}")
+    return ", ".join(parts)
 
 
-def _several(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _several(number: int, noun: str) -> str:
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _cycle_seconds(events: list[dict[str, Any]]) -> float | None:
-    """What a run that succeeded took from the question to its result, failed attempts included; None before the first."""
-    total, edit, succeeded = 0.0, None, 0
+    """Return what a run that succeeded took, from the question to its result, or None before one.
+
+    Failed attempts on the way to it are included.
+    """
+    total = 0.0
+    succeeded = 0
+    edit = None
     for event in events:
         if event["event"] == "sitting":  # whatever lay between two commands was no work
             edit = None
@@ -157,18 +204,17 @@ def _cycle_seconds(events: list[dict[str, Any]]) -> float | None:
     return total / succeeded if succeeded else None
 
 
-def _trained_baseline(story: ExperimentState) -> list[float]:
-    """Seconds of the baseline's seeds that are there already."""
-    baseline = story.baseline
-    return [
-        load_run(baseline.run(seed)).seconds
-        for seed in baseline.seeds
-        if seed not in baseline.missing
-    ]
+def _trained_baseline(state: ExperimentState) -> list[float]:
+    """Return the seconds of the baseline's seeds that are there already."""
+    baseline = state.baseline
+    trained = [seed for seed in baseline.seeds if seed not in baseline.missing]
+    return [load_run(baseline.run(seed)).seconds for seed in trained]
 
 
 def duration(seconds: float) -> str:
-    """For people: `45 s`, `12 min`, `2.5 h`."""
+    """Return a duration for people: `45 s`, `12 min`, `2.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
