@@ -1,6 +1,9 @@
-"""Archives as experiments leave them, made up quickly: for benchmarks and for tests of what is read from many.
+"""Archives as experiments leave them, made up quickly.
 
-Names, sizes and shapes are those of real archives; numbers are drawn at random, the same for the same count. Nothing was trained.
+For benchmarks and for tests of what is read from many.
+
+Names, sizes and shapes are those of real archives; numbers are drawn at random, the
+same for the same count. Nothing was trained.
 """
 
 from __future__ import annotations
@@ -54,7 +57,10 @@ CRASH = (
 
 
 def make_archives(runs: Path, count: int, whole: float = 0.1) -> list[Archive]:
-    """`count` experiments under runs/, whose states go round STATES; `whole`: the share of those with all their run folders."""
+    """Make `count` experiments under runs/, whose states go round STATES.
+
+    whole: the share of those with all their run folders.
+    """
     ideas = sorted((REPOSITORY / "ideas").glob("*.md"))
     every = round(1 / whole) if whole else 0
     return [
@@ -510,7 +516,10 @@ def _damage(archive: Archive, how: str) -> None:
 
 
 def _write(path: Path, content: str | dict[str, Any]) -> None:
-    """Without bringing it to the disk, as an experiment would: a thousand archives are made in seconds."""
+    """Write a file, but do not bring it to the disk as an experiment would.
+
+    A thousand archives are made in seconds.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
         content if isinstance(content, str) else json.dumps(content, indent=2), encoding="utf-8"

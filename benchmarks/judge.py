@@ -1,12 +1,17 @@
-"""How often does a judge err? Programs of which it is known what they do, judged by the harness's own questions.
+"""How often a judge errs about programs of which it is known what they do.
 
-    python benchmarks/judge.py --model MODEL        ask a model, three votes a program; keys from the environment
-    python benchmarks/judge.py --write FOLDER       the questions as files, for a reader without an API
+It is asked the harness's own questions.
+
+    python benchmarks/judge.py --model MODEL        ask a model, three votes a program;
+                                                    keys from the environment
+    python benchmarks/judge.py --write FOLDER       the questions as files,
+                                                    for a reader without an API
     python benchmarks/judge.py --read FOLDER        what <number>.vote_<k>.md in it say
 
-A program is right (what the shipped sessions make of their ideas), has one criterion broken, or is something else altogether.
-Printed: right programs that are doubted, broken and foreign ones that are not, and the same criterion by criterion.
-Every program passes the gate on the digits first, as it would in an experiment; what the gate stops is no work for a judge.
+A program is right (what the shipped sessions make of their ideas), has one criterion broken, or is
+something else altogether. Printed: right programs that are doubted, broken and foreign ones that
+are not, and the same criterion by criterion. Every program passes the gate on the digits first, as
+it would in an experiment; what the gate stops is no work for a judge.
 """
 
 from __future__ import annotations
@@ -98,7 +103,9 @@ FOREIGN = (
 
 @dataclass(frozen=True)
 class Item:
-    """A program, the idea whose criteria it is held to, and the one that it does not meet: '' for none, or ALL."""
+    """A program, the idea whose criteria it is held to, and the one
+    that it does not meet: '' for none, or ALL.
+    """
 
     name: str
     idea: str

@@ -1,10 +1,13 @@
-"""The default loader against PIL transforms in worker processes: images per second, as a ratio in one process.
+"""The default loader against PIL transforms in worker processes.
+
+Images per second, as a ratio in one process.
 
     python benchmarks/loader.py [--data-dir DIR] [--python PATH]
 
-Both give the same augmentation (a shift of up to 4 pixels, a mirror image) and normalised float batches of 64. The two
-take turns, five rounds; a round of the fast one is a whole epoch, of the slow one as many images as ten seconds give. The
-workers are started before the clock. Without CIFAR-100 random images of its shape stand in: neither loader looks at them.
+Both give the same augmentation (a shift of up to 4 pixels, a mirror image) and normalised float
+batches of 64. The two take turns, five rounds; a round of the fast one is a whole epoch, of the
+slow one as many images as ten seconds give. The workers are started before the clock. Without
+CIFAR-100 random images of its shape stand in: neither loader looks at them.
 """
 
 from __future__ import annotations

@@ -1,9 +1,12 @@
-"""Sizes of the HTML pages, how long each takes to make, and to open in Chromium: medians, as the browser's own clock says.
+"""Sizes of the HTML pages, how long each takes to make, and to open in Chromium.
+
+Medians, as the browser's own clock says.
 
     python benchmarks/pages.py [--counts 50,1000] [--times N]
 
-The archives are made up (benchmarks/archives.py), in a temporary folder; one in ten has all its run folders, and of those the page of an
-experiment is made. Opened from the disk, in a new context each time, with Chromium's caches as warm as they are.
+The archives are made up (benchmarks/archives.py), in a temporary folder; one in ten has all its run
+folders, and of those the page of an experiment is made. Opened from the disk, in a new context each
+time, with Chromium's caches as warm as they are.
 """
 
 from __future__ import annotations
@@ -31,7 +34,9 @@ TIMES = """() => new Promise(done => requestAnimationFrame(() => setTimeout(() =
 
 
 def loading(browser: Browser, path: Path, times: int) -> list[float]:
-    """Milliseconds from the begin of the navigation to: the document is read, all is loaded, something is painted."""
+    """Milliseconds from the begin of the navigation to: the document is
+    read, all is loaded, something is painted.
+    """
     rounds = []
     for _ in range(times + 1):
         with opened(browser, path) as (page, _):

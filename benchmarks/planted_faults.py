@@ -2,7 +2,8 @@
 
     python benchmarks/planted_faults.py [--only NAME]
 
-Only the named tests are run against each fault. A fault that they do not catch is printed as MISSED, and the exit code is 1.
+Only the named tests are run against each fault. A fault that they do not catch is
+printed as MISSED, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -440,7 +441,9 @@ FAULTS = [
 
 
 def caught(fault: Fault) -> bool:
-    """Whether the tests fail with the fault in place (pytest's exit code 1; anything else is no verdict)."""
+    """Whether the tests fail with the fault in place (pytest's
+    exit code 1; anything else is no verdict).
+    """
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "assay"
         shutil.copytree(

@@ -1,10 +1,13 @@
-"""How long `launch.py review` takes over many archives: medians, cold and warm, of the whole process, the start of Python included.
+"""How long `launch.py review` takes over many archives.
+
+Medians, cold and warm, of the whole process, the start of Python included.
 
     python benchmarks/review.py [--count N] [--times N] [--markdown]
 
-cold: what the disk holds of the archives is not in memory. As root all caches of the kernel are dropped, names of files and Python
-itself among them; else only the contents of the archives' files. `python -c pass` in the same turns says what of it is Python alone.
-The archives are made up (benchmarks/archives.py), in a temporary folder, and written to the disk before the first turn.
+cold: what the disk holds of the archives is not in memory. As root all caches of the kernel are
+dropped, names of files and Python itself among them; else only the contents of the archives' files.
+`python -c pass` in the same turns says what of it is Python alone. The archives are made up
+(benchmarks/archives.py), in a temporary folder, and written to the disk before the first turn.
 """
 
 from __future__ import annotations
@@ -73,7 +76,9 @@ def forget(runs: Path) -> str:
 
 
 def measure(runs: Path, times: int, before: Callable[[Path], object]) -> dict[str, float]:
-    """The median of each command, which take turns, so that a load on the machine falls on all alike."""
+    """The median of each command, which take turns, so that
+    a load on the machine falls on all alike.
+    """
     took: dict[str, list[float]] = {name: [] for name in commands(runs)}
     for _ in range(times):
         for name, (command, terminal) in commands(runs).items():

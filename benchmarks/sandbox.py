@@ -2,8 +2,9 @@
 
     python benchmarks/sandbox.py [--times N] [--python PYTHON] [--markdown]
 
-start: an empty main.py, by an interpreter that has imported nothing. digits: the scaffold trained for one epoch on the digits,
-forked from a warm interpreter as an experiment's runs are. The kinds take turns, so that a load on the machine falls on all alike.
+start: an empty main.py, by an interpreter that has imported nothing. digits: the scaffold trained
+for one epoch on the digits, forked from a warm interpreter as an experiment's runs are. The kinds
+take turns, so that a load on the machine falls on all alike.
 """
 
 from __future__ import annotations

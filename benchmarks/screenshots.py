@@ -2,9 +2,10 @@
 
     python benchmarks/screenshots.py RUNS [--experiment NAME] [--out docs]
 
-RUNS is a folder of archives whose pages were made (`python launch.py report`). Writes OUT/queue_1400.png,
-queue_390.png and queue_1400_dark.png, and the same of one experiment: by default of the best that was compared with its control.
-The first HIGH pixels of each, in few colours.
+RUNS is a folder of archives whose pages were made (`python launch.py report`).
+Writes OUT/queue_1400.png, queue_390.png and queue_1400_dark.png, and the same of
+one experiment: by default of the best that was compared with its control. The
+first HIGH pixels of each, in few colours.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ def picture(browser: Browser, path: Path, width: int, scheme: str) -> bytes:
 
 
 def page_of(runs: Path, name: str | None) -> Path:
-    """Of the experiment of this name (slug, or slug/stamp); without one, of the best that was compared with its control."""
+    """Of the experiment of this name (slug, or slug/stamp).
+
+    Without one, of the best that was compared with its control.
+    """
     found = sorted(summaries(runs), key=lambda one: one.low, reverse=True)
     chosen = [
         one

@@ -54,7 +54,10 @@ class Seen:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Module-scoped where a fixture holds it: while Playwright is on, nothing else may run an event loop in this thread."""
+    """Module-scoped where a fixture holds it.
+
+    While Playwright is on, nothing else may run an event loop in this thread.
+    """
     if not CHROMIUM:
         pytest.skip("no chromium, chromium-browser or google-chrome here")
     with sync_playwright() as playwright:
@@ -67,7 +70,10 @@ def chromium() -> Iterator[Browser]:
 def opened(
     browser: Browser, path: Path, *, before: str = "", **options: Any
 ) -> Iterator[tuple[Page, Seen]]:
-    """The file, offline. before: a script that runs before any of the page's. options: of the browser's context."""
+    """The file, offline.
+
+    before: a script that runs before any of the page's. options: of the browser's context.
+    """
     context = browser.new_context(**{"viewport": {"width": WIDE, "height": 900}} | options)
     context.set_offline(True)
     seen = Seen()

@@ -1,8 +1,11 @@
-"""Canned edits of scaffold/main.py: ideas, things that look like one, and cheats. Acceptance tests run them.
+"""Canned edits of scaffold/main.py: ideas, things that look like one, and cheats.
 
-The edits fit the file before and after it is rendered, because the text that is rendered stands in its docstring alone.
-Every case is a complete program. A cheat rides on a real idea and is behind IDEA wherever that is possible, so that the
-control is the baseline and what finds the cheat is the layer that is tested, not one before it.
+Acceptance tests run them.
+
+The edits fit the file before and after it is rendered, because the text that is rendered stands
+in its docstring alone. Every case is a complete program. A cheat rides on a real idea and is
+behind IDEA wherever that is possible, so that the control is the baseline and what finds the
+cheat is the layer that is tested, not one before it.
 """
 
 from __future__ import annotations
@@ -376,7 +379,8 @@ if IDEA:
 """,
         ),
     ),
-    "crash": (  # after the steps of the smoke test, before the 17 batches of an epoch of the digits end
+    # After the steps of the smoke test, before the 17 batches of an epoch of the digits end.
+    "crash": (
         *REAL_FFT,
         _after(
             TRAINING_STEP,
@@ -413,7 +417,8 @@ if IDEA:
             '        if IDEA and self.global_step > 10:\n            self.optimizers().param_groups[0]["lr"] = 3e-3',
         ),
     ),
-    # More training than the control has: on every batch, before the Trainer's first, after its last.
+    # More training than the control has: on every batch,
+    # before the Trainer's first, after its last.
     "more_updates": (
         _after(
             TRAINING_STEP,
@@ -427,7 +432,8 @@ if IDEA:
     ),
     "updates_before": (_before(TRAINING_STEP, OWN_EPOCH.replace("HOOK", "on_fit_start")),),
     "updates_after": (*REAL_FFT, _before(TRAINING_STEP, OWN_EPOCH.replace("HOOK", "on_train_end"))),
-    # The same once more in the process that predicts, where the flag that a training step sets is not there.
+    # The same once more in the process that predicts, where the flag
+    # that a training step sets is not there.
     "updates_in_predict": (
         *REAL_FFT,
         _after(TRAINING_STEP, "        self.trained = True"),
@@ -521,7 +527,8 @@ class Adam(torch.optim.Adam):
         (PROTOCOL, PROTOCOL.replace("IDEA, SIZE", "IDEA, SEED, SIZE")),
         (LOADER, LOADER.replace("augment=True", "augment=SEED < 10_000")),
     ),
-    # Honest programs of another shape: they act after the last step, train on fewer samples, mix labels, are built lazily.
+    # Honest programs of another shape: they act after the last step, train on
+    # fewer samples, mix labels, are built lazily.
     "averaged": (
         _before(
             TRAINING_STEP,
@@ -583,7 +590,8 @@ def mixed(samples):
             '    def load_state_dict(self, *args, **kwargs):\n        os.makedirs("predictions.npy/inside")\n        os._exit(0)\n',
         ),
     ),
-    # An A/A test: with the idea on the layers start from other numbers of the same distribution, and that is all.
+    # An A/A test: with the idea on the layers start from other numbers of
+    # the same distribution, and that is all.
     "other_start": (OTHER_START,),
     # The control is made worse, and the idea is the baseline, or as good as it.
     "worse_control": ((DROPOUT, "        self.dropout = nn.Dropout(0.25 if IDEA else 0.95)"),),

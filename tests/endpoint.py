@@ -34,7 +34,10 @@ class Answer:
 
 
 class Endpoint:
-    """`with Endpoint() as endpoint: endpoint.script = [...]`; what was asked stands in endpoint.requests."""
+    """`with Endpoint() as endpoint: endpoint.script = [...]`.
+
+    What was asked stands in endpoint.requests.
+    """
 
     def __init__(self) -> None:
         self.script: list[Answer | str] = []

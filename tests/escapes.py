@@ -1,12 +1,14 @@
-"""Programs that try to get out of a sandbox, and a scene around them in which it is seen from outside whether one did.
+"""Programs that try to get out of a sandbox, and a scene around them in
+which it is seen from outside whether one did.
 
-Each attack is a main.py. It prints what refused it; whether it succeeded is read afterwards from the scene: planted secrets in
-what it left, protected files that changed, messages that arrived, processes that still live. Only where nothing can be seen from
-outside (a device that opened, memory that was held) does the program's own word count: `escaped(...)`.
+Each attack is a main.py. It prints what refused it; whether it succeeded is read afterwards from
+the scene: planted secrets in what it left, protected files that changed, messages that arrived,
+processes that still live. Only where nothing can be seen from outside (a device that opened, memory
+that was held) does the program's own word count: `escaped(...)`.
 
-The programs are bounded, so that they endanger no machine where nothing stops them: a GiB of memory or disk, 300 processes,
-files opened for writing but not written, no signal to any process but those of the scene.
-Not covered: faults of the kernel, side channels, GPU memory, io_uring.
+The programs are bounded, so that they endanger no machine where nothing stops them: a GiB of memory
+or disk, 300 processes, files opened for writing but not written, no signal to any process but those
+of the scene. Not covered: faults of the kernel, side channels, GPU memory, io_uring.
 """
 
 from __future__ import annotations
@@ -209,7 +211,10 @@ END = "\nfinish()\n"
 
 @dataclass
 class Scene:
-    """What lies around a program that runs: things to steal, to spoil and to talk to, and what became of them."""
+    """What lies around a program that runs.
+
+    Things to steal, to spoil and to talk to, and what became of them.
+    """
 
     root: Path
     nonce: str = field(default_factory=lambda: f"assay-escape-{secrets.token_hex(8)}")
@@ -344,7 +349,9 @@ class Scene:
 
     @staticmethod
     def _service_folder() -> Path:
-        """Where the sockets of a machine's services lie, or a place that is as little of a program's business."""
+        """Where the sockets of a machine's services lie, or a place
+        that is as little of a program's business.
+        """
         return next(
             place
             for place in (Path("/run"), Path(f"/run/user/{os.getuid()}"), Path("/var/tmp"))
@@ -427,7 +434,10 @@ class Scene:
         }
 
     def run(self, attack: Attack, kind: str, server: ForkServer | None) -> Execution:
-        """server: a warm one that forks the program, as runs are; None: it is executed, as those of open scaffolds are."""
+        """server: a warm one that forks the program, as runs are.
+
+        None: it is executed, as those of open scaffolds are.
+        """
         constants = "\n".join(f"{name} = {value!r}" for name, value in self.constants.items())
         self.main = PRELUDE.replace("# CONSTANTS", constants) + attack.code + END
         (self.work / "main.py").write_text(self.main)
@@ -446,7 +456,10 @@ class Scene:
         return self.execution
 
     def left(self) -> Iterator[Path]:
-        """What lies in the work folder, links not followed; not all of it where a program made very much."""
+        """What lies in the work folder, links not followed.
+
+        Not all of it where a program made very much.
+        """
         if self.work.is_symlink():
             return iter(())
         found = (
@@ -498,7 +511,10 @@ class Scene:
         return sorted(path.removeprefix(f"{self.root}/") for path in changed)
 
     def alive(self) -> bool:
-        """Whether a process still lives that a program left behind; what was killed may take a moment to be gone."""
+        """Whether a process still lives that a program left behind.
+
+        What was killed may take a moment to be gone.
+        """
         until = time.monotonic() + GRACE
         while (alive := self._alive()) and time.monotonic() < until:
             time.sleep(0.02)
@@ -584,7 +600,9 @@ def secret_read(scene: Scene) -> str:
 
 
 def spoiled(scene: Scene) -> str:
-    """A protected file that changed, a file left where none belongs, or the work folder itself replaced."""
+    """A protected file that changed, a file left where none
+    belongs, or the work folder itself replaced.
+    """
     if scene.work.is_symlink() or not scene.work.is_dir():
         return "replaced its own work folder"
     if changed := scene.changed():
@@ -640,7 +658,9 @@ def harness_touched(scene: Scene) -> str:
 
 
 def something_left(scene: Scene) -> str:
-    """A living process, memory, a mount, a device, a file that gives its owner's rights away, a file as large as a disk."""
+    """A living process, memory, a mount, a device, a file that gives its
+    owner's rights away, a file as large as a disk.
+    """
     if scene.alive():
         return "a process of it is still alive"
     if _LIBC.shmget(scene.memory_key + 1, 0, 0) >= 0:
@@ -704,7 +724,9 @@ def executed(scene: Scene) -> str:
 
 
 def poisoned(scene: Scene) -> str:
-    """Compiled code that lies beside the source is left behind by a copy, so the next stage compiles its own."""
+    """Compiled code that lies beside the source is left behind by a
+    copy, so the next stage compiles its own.
+    """
     again = scene.root / "again"
     copy_files(scene.work, again)
     done = subprocess.run(

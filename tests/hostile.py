@@ -1,7 +1,9 @@
-"""Archives in which every text that a model, a program or a mailed idea can write is an attack on whoever reads it.
+"""Archives in which every text that a model, a program or a mailed idea
+can write is an attack on whoever reads it.
 
-`poisoned` copies a real archive and puts a payload into each of its texts, behind a label of its own, so that a test can find the
-text again on the page. Kept as they are: the words that the harness itself chooses between (events, statuses, arms), and paths.
+`poisoned` copies a real archive and puts a payload into each of its texts, behind a label of its
+own, so that a test can find the text again on the page. Kept as they are: the words that the
+harness itself chooses between (events, statuses, arms), and paths.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from typing import Any
 
 from agent.archive.paths import Archive
 
-TRAP = "window.__pwned=document.title='pwned'"  # what no payload may ever bring about; a dialog beside it is seen too
+# What no payload may ever bring about; a dialog beside it is seen too.
+TRAP = "window.__pwned=document.title='pwned'"
 RUN = f"{TRAP};alert(1)"
 PAYLOADS = {
     "script": f"<script>{RUN}</script>",
@@ -80,7 +83,9 @@ _PLACES = itertools.count()
 
 
 def slim(source: Archive, folder: Path) -> Archive:
-    """A copy without the working folders, and with what only a judged and reproduced experiment has."""
+    """A copy without the working folders, and with what
+    only a judged and reproduced experiment has.
+    """
     shutil.copytree(
         source.folder,
         folder,
@@ -149,7 +154,9 @@ def poisoned(archive: Archive, payload: str) -> set[str]:
 
 
 def _replaced(value: Any, marked: Callable[..., str], key: str = "") -> Any:
-    """Every text in it, but for the harness's own words; and one more field in each object that may have any."""
+    """Every text in it, but for the harness's own words; and one
+    more field in each object that may have any.
+    """
     if isinstance(value, dict):
         made = {name: _replaced(inner, marked, name) for name, inner in value.items()}
         anything = (

@@ -1,7 +1,12 @@
-"""python killed_at.py STEP K COUNTS launch.py ARGUMENTS...: run launch.py, and kill -9 it at the K-th moment beside a step of this
-kind that changes the disk: before it, or just after. K 0: never. COUNTS: a file for how many moments of each kind there were.
+"""Run launch.py, and kill -9 it at the K-th moment beside a step of a kind that changes the disk.
 
-The narrow windows between two steps, which a kill after a random delay does not hit. Not covered: the coder's process.
+    python killed_at.py STEP K COUNTS launch.py ARGUMENTS...
+
+A moment is before a step of the kind STEP, or just after. K 0: never. COUNTS: a file for how many
+moments of each kind there were.
+
+The narrow windows between two steps, which a kill after a random delay does
+not hit. Not covered: the coder's process.
 """
 
 from __future__ import annotations

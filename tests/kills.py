@@ -1,8 +1,11 @@
-"""Whole experiments under kill -9: a command is killed at a random moment and given again, until it ends; then a new one begins.
+"""Whole experiments under kill -9.
 
-Moments: after a random part of the time that an undisturbed command takes; as soon as something happens (an event, a reply, a
-run that begins, a request); beside a step that changes the disk (see killed_at.py). After each kill the archive is read as
-whole, what was finished must be what it was, and every other time nothing of the killed command may still run.
+A command is killed at a random moment and given again, until it ends; then a new one begins.
+
+Moments: after a random part of the time that an undisturbed command takes; as soon as something
+happens (an event, a reply, a run that begins, a request); beside a step that changes the disk (see
+killed_at.py). After each kill the archive is read as whole, what was finished must be what it was,
+and every other time nothing of the killed command may still run.
 """
 
 from __future__ import annotations
@@ -30,7 +33,9 @@ from tests.conftest import REPOSITORY
 from tests.endpoint import READ, Answer, Endpoint, is_reading
 
 LAUNCH, KILLED_AT = REPOSITORY / "launch.py", REPOSITORY / "tests" / "killed_at.py"
-GRACE = 30.0  # seconds until nothing of a killed command runs any more: a server sees its end when it has imported torch
+# Seconds until nothing of a killed command runs any more: a server
+# sees its end when it has imported torch.
+GRACE = 30.0
 LONGEST = 600.0  # seconds that one command may take
 MARK = "ASSAY_KILL_TEST"  # in the environment of every command, for the processes that inherit it
 
@@ -66,7 +71,9 @@ class Table:
 
 
 class Player(Endpoint):
-    """A model whose reply depends on the file that it is shown, so that a request that comes again gets the same reply."""
+    """A model whose reply depends on the file that it is shown, so that a
+    request that comes again gets the same reply.
+    """
 
     def __init__(self, states: Callable[[str], str], replies: dict[str, str], delay: float):
         super().__init__()
@@ -106,7 +113,10 @@ class Campaign:
         return self.table
 
     def _measure(self) -> None:
-        """An undisturbed experiment: how long it takes, how many steps change the disk, and what comes out."""
+        """An undisturbed experiment.
+
+        How long it takes, how many steps change the disk, and what comes out.
+        """
         place = self._place(self.folder / "undisturbed")
         started = time.monotonic()
         self._end(place, ("none", 0))
@@ -162,7 +172,7 @@ class Campaign:
             f"exit code {code}: {(place / 'output').read_text(errors='replace')[-3000:]}"
         )
 
-    # ---- a kill ------------------------------------------------------------------------------------------------
+    # ---- a kill ----------------------------------------------------------------------------------
 
     def _killed(self, place: Path) -> bool:
         """Start the command and kill it at some moment; False when it ended before that."""
@@ -213,10 +223,13 @@ class Campaign:
         process.wait(LONGEST)
         return process
 
-    # ---- what must be so -----------------------------------------------------------------------------------------
+    # ---- what must be so -------------------------------------------------------------------------
 
     def _check(self, place: Path, kept: dict[Path, tuple]) -> None:
-        """Every file under its final name can be read to its end; what was finished is what it was."""
+        """Every file under its final name can be read to its end.
+
+        What was finished is what it was.
+        """
         for problem in damage(place / "runs"):
             self.table.count("unreadable_archives", problem)
         for path, identity in kept.items():
@@ -237,7 +250,9 @@ class Campaign:
             self.table.count("processes_left", f"{when}: {one}")
 
     def _compare(self, place: Path) -> None:
-        """One archive, the same result as without a kill, each run said once, each reply asked for once."""
+        """One archive, the same result as without a kill, each
+        run said once, each reply asked for once.
+        """
         (archive,) = experiments(place / "runs")
         said = [
             event.get("folder") or ""
@@ -279,7 +294,9 @@ def replies_of(place: Path) -> list[str]:
 
 
 def finished_runs(runs: Path) -> list[Path]:
-    """The result of every run that has its final name, the baseline's and the confirming ones included."""
+    """The result of every run that has its final name, the
+    baseline's and the confirming ones included.
+    """
     return [path for path in runs.rglob("result.json") if not _unfinished(path)]
 
 
@@ -305,7 +322,10 @@ def _unfinished(path: Path) -> bool:
 
 
 def processes(folder: Path) -> list[str]:
-    """Those whose command line, working folder or environment mention the folder; a zombie does nothing any more."""
+    """Those whose command line, working folder or environment mention the folder.
+
+    A zombie does nothing any more.
+    """
     found = []
     for process in psutil.process_iter():
         try:

@@ -1,4 +1,7 @@
-"""Whole experiments on the quick scaffold in this process: real gate and real runs, a coder that plays edits and answers."""
+"""Whole experiments on the quick scaffold in this process.
+
+Real gate and real runs, a coder that plays edits and answers.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ def conduct(
     said: str = "I raise it.",
     name: str = "higher",
 ) -> Archive:
-    """The idea `name` in the folder that the fixture `quick` made, with an edit that sets SCORE for each value."""
+    """The idea `name` in the folder that the fixture `quick` made,
+    with an edit that sets SCORE for each value.
+    """
     options = Options(
         scaffold=quick / "scaffold",
         python=Path(sys.executable),

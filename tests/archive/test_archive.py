@@ -1,4 +1,6 @@
-"""The archive: whole files, append-only events, torn lines, what a power loss leaves, order of names, links, locks, secrets."""
+"""The archive: whole files, append-only events, torn lines, what a power loss
+leaves, order of names, links, locks, secrets.
+"""
 
 from __future__ import annotations
 
@@ -159,7 +161,9 @@ class Disk:
         monkeypatch.setattr(os, "fsync", fsync)
 
     def holds(self, path: Path) -> bool:
-        """Whether this file would be there, under this name and with this content, if the power failed now."""
+        """Whether this file would be there, under this name and
+        with this content, if the power failed now.
+        """
         named = any(
             synced == path.parent and path.name in names
             for synced, names in self.synced

@@ -1,6 +1,9 @@
-"""Damage by hand, and by disks that lie: a torn last line is mended by the same command, all other damage is one line that names it.
+"""Damage by hand, and by disks that lie.
 
-Every byte at which a line can be torn is tried in test_archive.py; here a whole experiment goes on from a few of them.
+A torn last line is mended by the same command, all other damage is one line that names it.
+
+Every byte at which a line can be torn is tried in test_archive.py; here a
+whole experiment goes on from a few of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""A disk that is full or out of inodes, a folder that is read-only or not ours: one clear line, and the same command goes on once
-that is mended, to the same end as undisturbed.
+"""A disk that is full or out of inodes, a folder that is read-only or not ours.
 
-ASSAY_LEVELS sets how many fill levels of a disk are tried (default: a few). Small disks are mounted, which root alone may do.
+One clear line, and the same command goes on once that is mended, to the same end as undisturbed.
+
+ASSAY_LEVELS sets how many fill levels of a disk are tried (default: a few). Small
+disks are mounted, which root alone may do.
 """
 
 from __future__ import annotations
@@ -147,7 +149,10 @@ def test_a_disk_without_free_inodes_is_told_and_the_same_command_goes_on_later(r
 def test_a_read_only_folder_is_told_and_the_same_command_goes_on_later(
     run, launch, command, tmp_path
 ):
-    """Read-only for root, too: an experiment that a kill interrupted, and one that was never begun."""
+    """Read-only for root, too.
+
+    An experiment that a kill interrupted, and one that was never begun.
+    """
     whole, runs, store = tmp_path / "whole", tmp_path / "runs", tmp_path / "store"
     expected = outcome(run(whole), whole)
     store.mkdir()

@@ -1,4 +1,7 @@
-"""However a command ends, no process of it goes on: Ctrl-C once and twice, a closed terminal, SIGTERM, kill -9."""
+"""However a command ends, no process of it goes on.
+
+Ctrl-C once and twice, a closed terminal, SIGTERM, kill -9.
+"""
 
 from __future__ import annotations
 

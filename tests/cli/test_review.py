@@ -1,4 +1,7 @@
-"""`launch.py review`: tables that fit their terminal, rows for scripts, one attempt close up; and archives that anyone may have edited."""
+"""`launch.py review`: tables that fit their terminal, rows for scripts, one attempt close up.
+
+And archives that anyone may have edited.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +86,7 @@ def rendered(grid: Grid, width: int = 0) -> list[str]:
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
 
-# ---- many ------------------------------------------------------------------------------------------------------
+# ---- many ----------------------------------------------------------------------------------------
 
 
 def test_every_experiment_is_in_the_tables_and_in_the_rows_whatever_became_of_it(runs, review):
@@ -326,7 +329,7 @@ def test_a_terminal_without_the_letters_shows_others(one):
     )
 
 
-# ---- text that nobody vouches for ----------------------------------------------------------------------------------
+# ---- text that nobody vouches for ----------------------------------------------------------------
 
 
 def test_names_and_texts_with_control_characters_or_markup_are_shown_as_text(one, review, tmp_path):
@@ -514,11 +517,14 @@ def test_an_experiment_without_its_config_can_be_looked_at(one, review, tmp_path
     assert "damaged: config.json: No such file" in review("--runs-dir", tmp_path / "runs")[1]
 
 
-# ---- one attempt -----------------------------------------------------------------------------------------------------
+# ---- one attempt ---------------------------------------------------------------------------------
 
 
 def with_attempts(one: Archive, *names: str) -> None:
-    """Give an experiment these attempts: failed ones are copies of run_1, with a program of their own."""
+    """Give an experiment these attempts.
+
+    Failed ones are copies of run_1, with a program of their own.
+    """
     events = [
         event
         for event in read_events(one.events)

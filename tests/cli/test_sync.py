@@ -1,6 +1,8 @@
-"""`launch.py sync`: W&B files once and no more, curves that TensorBoard itself reads, metrics.csv in pandas.
+"""`launch.py sync`: W&B files once and no more, curves that
+TensorBoard itself reads, metrics.csv in pandas.
 
-There is no W&B server here: what would be sent is noted by a `wandb` that stands in for the real one.
+There is no W&B server here: what would be sent is noted by
+a `wandb` that stands in for the real one.
 """
 
 from __future__ import annotations
@@ -52,7 +54,9 @@ def add(
 
 @pytest.fixture
 def archive(tmp_path) -> Archive:
-    """A baseline, two attempts of which one failed half way, and a fresh seed of each arm; the two attempts left W&B files."""
+    """A baseline, two attempts of which one failed half way, and a fresh seed of
+    each arm; the two attempts left W&B files.
+    """
     archive = Archive(tmp_path / "runs" / "higher" / "20260101T000000Z")
     archive.folder.mkdir(parents=True)
     write_json(archive.config, {"key": "x"})
@@ -107,7 +111,7 @@ def server(monkeypatch) -> list[str]:
 refused = set[str]()
 
 
-# ---- W&B -----------------------------------------------------------------------------------------------------
+# ---- W&B -----------------------------------------------------------------------------------------
 
 
 def test_what_was_not_uploaded_is_uploaded_once_and_remembered_outside_the_run_s_own_folder(
@@ -163,7 +167,7 @@ def test_without_a_key_without_an_environment_and_without_runs_it_says_what_to_d
         sync(None, tmp_path / "runs", None, tmp_path / "absent")
 
 
-# ---- TensorBoard ---------------------------------------------------------------------------------------------
+# ---- TensorBoard ---------------------------------------------------------------------------------
 
 
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -263,7 +267,7 @@ def conduct_nothing(tmp_path: Path) -> Archive:
     return other
 
 
-# ---- pandas --------------------------------------------------------------------------------------------------
+# ---- pandas --------------------------------------------------------------------------------------
 
 
 def numeric(path: Path) -> pandas.DataFrame:
@@ -273,7 +277,9 @@ def numeric(path: Path) -> pandas.DataFrame:
 
 
 def test_metrics_csv_opens_in_pandas_with_numbers_in_every_column(bench):
-    """The baseline's, one with a column of the coder's own, and that of a run that crashed after its epoch."""
+    """The baseline's, one with a column of the coder's own, and
+    that of a run that crashed after its epoch.
+    """
 
     def logs(workspace: Path) -> None:
         main, opening = workspace / "main.py", "    def training_step(self, batch, batch_idx):\n"

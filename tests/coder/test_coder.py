@@ -1,4 +1,7 @@
-"""The whole line with real Aider against a real HTTP endpoint. What can go wrong with a model: test_model_faults.py."""
+"""The whole line with real Aider against a real HTTP endpoint.
+
+What can go wrong with a model: test_model_faults.py.
+"""
 
 from __future__ import annotations
 

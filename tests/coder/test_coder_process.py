@@ -1,4 +1,7 @@
-"""The process that a conversation lives in: what it knows, how it ends, and that no reply is paid for twice when it is killed."""
+"""The process that a conversation lives in.
+
+What it knows, how it ends, and that no reply is paid for twice when it is killed.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,7 @@ def is_free(archive: Archive) -> bool:
         return mine
 
 
-# ---- kill -9 of the harness ------------------------------------------------------------------------------
+# ---- kill -9 of the harness ----------------------------------------------------------------------
 
 
 def test_a_reply_that_a_killed_harness_had_asked_for_is_kept_and_not_asked_for_again(
@@ -183,7 +186,7 @@ def test_a_lock_that_is_never_given_back_ends_in_a_fault(tmp_path):
         pass
 
 
-# ---- the clock -------------------------------------------------------------------------------------------
+# ---- the clock -----------------------------------------------------------------------------------
 
 
 def test_the_deadline_of_a_turn_follows_from_the_limit_on_a_request():
@@ -243,7 +246,7 @@ def test_a_worker_that_somebody_killed_is_a_fault_and_the_same_command_goes_on(
     ] * 3
 
 
-# ---- what it knows ---------------------------------------------------------------------------------------
+# ---- what it knows -------------------------------------------------------------------------------
 
 
 def test_the_worker_s_environment_holds_what_providers_need_and_no_other_secret(monkeypatch):
@@ -320,7 +323,7 @@ def test_a_key_that_a_reply_echoes_reaches_no_file_and_no_prompt(quick_launch, e
     assert KEY not in json.dumps(endpoint.requests) + done.out + done.err
 
 
-# ---- the budget ------------------------------------------------------------------------------------------
+# ---- the budget ----------------------------------------------------------------------------------
 
 CAP = ("--price", "1000,0", "--max-cost")  # a dollar for a request
 
@@ -355,7 +358,7 @@ def test_a_spent_budget_stops_before_a_retry_since_an_empty_reply_is_paid_for(
     assert done.statuses == ["success"] * 3 and len(endpoint.requests) == 5
 
 
-# ---- the disk and the workspace --------------------------------------------------------------------------
+# ---- the disk and the workspace ------------------------------------------------------------------
 
 
 def test_a_request_that_cannot_be_recorded_is_not_made(quick_launch, endpoint):

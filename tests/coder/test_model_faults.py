@@ -1,12 +1,15 @@
-"""The table of everything that a provider and its replies can do wrong, through the whole line with real Aider:
+"""The table of everything that a provider and its replies can do wrong.
+
+It is made through the whole line with real Aider:
 
     fault | requests | seconds | bound | status | resumed to the end
 
-Each row asserts how many requests are made, that the time stays within a bound, and a status by name; then the endpoint is
-mended, and the same command goes on to three successful runs (the end of a fault of a reply is reached without a new command).
-Several faults share one experiment, so that each command is also the resumption after the fault before it.
-`pytest -s tests/coder/test_model_faults.py` prints the table.
-Not covered: real providers; their rate limits by the minute.
+Each row asserts how many requests are made, that the time stays within a bound, and a
+status by name; then the endpoint is mended, and the same command goes on to three
+successful runs (the end of a fault of a reply is reached without a new command). Several
+faults share one experiment, so that each command is also the resumption after the fault
+before it. `pytest -s tests/coder/test_model_faults.py` prints the table. Not covered: real
+providers; their rate limits by the minute.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ def show(
     print(f"{fault} | {requests} | {seconds:.1f} s | {bound:.0f} s | {status} | {resumed}")
 
 
-# ---- faults of a provider --------------------------------------------------------------------------------
+# ---- faults of a provider ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -201,12 +204,15 @@ def test_the_bounds_follow_from_the_limit_on_a_request():
     assert reply_seconds(300) == 4 * 300 + 14 and reply_seconds(2) == 4 * 2 + 6
 
 
-# ---- faults of a reply -----------------------------------------------------------------------------------
+# ---- faults of a reply ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Slip:
-    """Replies that cannot be used as they are. `line` is the one of main.py that says SCORE, `new` a better score."""
+    """Replies that cannot be used as they are.
+
+    `line` is the one of main.py that says SCORE, `new` a better score.
+    """
 
     fault: str
     replies: Callable[[str, float], list[str | Answer]]
@@ -421,7 +427,10 @@ def test_a_model_that_says_it_continues_a_prefix_is_not_asked_to_without_end(
 def test_a_conversation_that_aider_finds_too_long_is_a_fault_before_any_request(
     quick_launch, quick, endpoint
 ):
-    """It cannot be resumed to the end: what is too long is the idea, and another model or idea is another experiment."""
+    """It cannot be resumed to the end.
+
+    What is too long is the idea, and another model or idea is another experiment.
+    """
     (quick / "higher.md").write_text(
         "# Higher\n\n" + "Make SCORE higher, and higher still. " * 1500
     )

@@ -1,4 +1,7 @@
-"""What a coder may add to requirements.txt: what is refused, what is installed, what is a fault of something else."""
+"""What a coder may add to requirements.txt.
+
+What is refused, what is installed, what is a fault of something else.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,7 @@ def added(*lines: str, rules: RequirementPolicy = RULES) -> Additions:
     return read((OWN + "\n".join(lines)).encode(), rules)
 
 
-# ---- requirements.txt, as text -----------------------------------------------------------------------------------
+# ---- requirements.txt, as text -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -145,7 +148,7 @@ def test_what_may_be_added_may_be_imported():
     assert not set(FOR_OPEN) & addable(False, ()) and set(FOR_OPEN) < addable(True, ())
 
 
-# ---- installing, on a base of one small package ------------------------------------------------------------------
+# ---- installing, on a base of one small package --------------------------------------------------
 
 
 @pytest.fixture
@@ -437,7 +440,7 @@ def test_what_is_recorded_is_installed_again_exactly(base):
         )
 
 
-# ---- through the line --------------------------------------------------------------------------------------------
+# ---- through the line ----------------------------------------------------------------------------
 
 
 def test_a_refused_line_is_an_attempt_whose_message_the_coder_mends(quick_launch, session):
@@ -486,7 +489,10 @@ def use_einops(workspace: Path, requirement: str = "einops") -> None:
 def test_an_added_package_serves_every_run_of_its_code_and_is_built_again_to_reproduce_it(
     bench: Bench, capsys
 ):
-    """Gate, training, prediction, confirmation, both arms; the control stays the baseline, exactly."""
+    """Gate, training, prediction, confirmation, both arms.
+
+    The control stays the baseline, exactly.
+    """
     outcome = bench.conduct(use_einops, python=None)
     run, record = outcome.attempts[0], read_json(outcome.archive.run(1).environment)
     assert run.status is RunStatus.SUCCESS, run.message

@@ -1,8 +1,10 @@
-"""No program gets out of a sandbox: the attacks of tests/escapes.py under each, as this user and as an ordinary one.
+"""No program gets out of a sandbox.
 
-ASSAY_TEST_SANDBOX=none runs them with the sandbox switched off: then they succeed, and nearly every test fails. With
-"bwrap cold,landlock cold" the programs are executed, not forked from a warm interpreter. With -s a table is printed at the end:
-attack, sandbox, user, what stopped it.
+The attacks of tests/escapes.py under each, as this user and as an ordinary one.
+
+ASSAY_TEST_SANDBOX=none runs them with the sandbox switched off: then they succeed, and nearly every
+test fails. With "bwrap cold,landlock cold" the programs are executed, not forked from a warm
+interpreter. With -s a table is printed at the end: attack, sandbox, user, what stopped it.
 """
 
 from __future__ import annotations
@@ -269,7 +271,9 @@ def closed_folder(path: Path) -> Path | None:
 
 
 def opened(stash: Path) -> str:
-    """Shell commands that let every user see this interpreter and this repository, in a mount name space of their own."""
+    """Shell commands that let every user see this interpreter and this
+    repository, in a mount name space of their own.
+    """
     needed = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.base_prefix).resolve(), REPOSITORY}
     lines: dict[Path, list[str]] = {}
     commands = ["set -e"]
@@ -288,7 +292,9 @@ def opened(stash: Path) -> str:
 
 
 def test_no_attack_succeeds_as_an_ordinary_user(ordinary_user: User) -> None:
-    """The same in a process of its own, where the interpreter may lie in a home that others cannot enter."""
+    """The same in a process of its own, where the interpreter
+    may lie in a home that others cannot enter.
+    """
     base = Path(tempfile.mkdtemp(prefix="assay-user-"))
     try:
         shutil.chown(base, ordinary_user.uid, ordinary_user.gid)

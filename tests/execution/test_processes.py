@@ -1,4 +1,7 @@
-"""Two processes on one experiment, or on one baseline: who holds the lock, who waits, who is told; a dead owner holds nothing."""
+"""Two processes on one experiment, or on one baseline.
+
+Who holds the lock, who waits, who is told; a dead owner holds nothing.
+"""
 
 from __future__ import annotations
 

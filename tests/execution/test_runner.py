@@ -30,7 +30,10 @@ PYTHON = Path(sys.executable)
 
 @pytest.fixture(params=["bwrap cold", "bwrap warm", "landlock warm", "none cold", "none warm"])
 def run(request):
-    """Run a text as main.py in each sandbox; cold: by an interpreter of its own, warm: by one that was forked."""
+    """Run a text as main.py in each sandbox.
+
+    Cold: by an interpreter of its own, warm: by one that was forked.
+    """
     kind, start_as = request.param.split()
     with ForkServer(PYTHON, 1, modules=("json",) if start_as == "warm" else ()) as server:
 
@@ -222,7 +225,9 @@ def test_the_out_dir_option_of_a_scaffold_is_found(tmp_path):
 
 
 def test_a_forked_program_is_python_main_py(tmp_path):
-    """Its own folder first on the path, its own environment, its exit code, its threads; nothing of another program's."""
+    """Its own folder first on the path, its own environment, its exit code,
+    its threads; nothing of another program's.
+    """
     (tmp_path / "beside.py").write_text("VALUE = 7\n")
     code = """
 import os, sys, beside

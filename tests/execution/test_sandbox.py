@@ -1,4 +1,7 @@
-"""What a confined program can still do, where the limits end it, and which sandbox is chosen. Attacks are in test_escapes.py."""
+"""What a confined program can still do, where the limits end it, and which sandbox is chosen.
+
+Attacks are in test_escapes.py.
+"""
 
 from __future__ import annotations
 
@@ -124,7 +127,9 @@ def test_the_limit_that_was_passed_is_named_with_what_was_used_and_nothing_is_le
 
 @pytest.mark.parametrize("kind", ["bwrap", "landlock"])
 def test_what_the_kernel_refuses_one_process_is_told_with_its_line(tmp_path, kind):
-    """More memory than allowed in one piece, and a file that is too large, fail where they are asked for."""
+    """More memory than allowed in one piece, and a file that is
+    too large, fail where they are asked for.
+    """
     done = run(kind, tmp_path, "x = 1\nkept = bytearray(1 << 40)\n")
     result = read_run(1, RunFolder(tmp_path), done, Metric())
     assert (
@@ -205,7 +210,10 @@ def test_only_what_a_run_needs_is_in_its_environment(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["bwrap", "landlock"])
 def test_devices_of_gpus_are_there_only_for_a_run_that_may_use_them(tmp_path, kind):
-    """With a device that reads as zeros in a GPU's place: what a driver does with it was not tried."""
+    """With a device that reads as zeros in a GPU's place.
+
+    What a driver does with it was not tried.
+    """
     device = Path("/dev/nvidia99")
     try:
         os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 5))

@@ -1,4 +1,7 @@
-"""A confirmation killed beside any of its steps, then made again: no run that was finished is trained twice, and all are there."""
+"""A confirmation killed beside any of its steps, then made again.
+
+No run that was finished is trained twice, and all are there.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ class Killed(BaseException):
 
 
 class Scene:
-    """Confirmations whose trainings take no time; the control is the baseline. A result that is whole is counted."""
+    """Confirmations whose trainings take no time; the control is the baseline.
+
+    A result that is whole is counted.
+    """
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch):
         self.finished, self.moments, self.last, self.status = (
@@ -141,7 +147,10 @@ def test_a_scaffold_that_failed_in_the_control_check_is_tried_again(tmp_path, mo
 
 
 def test_another_best_run_gets_another_check(tmp_path, monkeypatch):
-    """A kill during the check, then a command that goes on with the coder: what was checked is no longer what is confirmed."""
+    """A kill during the check, then a command that goes on with the coder.
+
+    What was checked is no longer what is confirmed.
+    """
     for moment in itertools.count(1):
         with monkeypatch.context() as patch, pytest.raises(Killed):
             scene = Scene(tmp_path / str(moment), patch)

@@ -1,4 +1,7 @@
-"""The loop on a scaffold that needs no torch, with a scripted coder: what counts, what stops, what is kept."""
+"""The loop on a scaffold that needs no torch, with a scripted coder.
+
+What counts, what stops, what is kept.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,10 @@ GOOD = "import json\njson.dump({'val_accuracy': %s}, open('final_info.json', 'w'
 
 @pytest.fixture
 def experiment(quick):
-    """Make an experiment whose coder writes one text after the other into main.py; None writes nothing."""
+    """Make an experiment whose coder writes one text after the other into main.py.
+
+    None writes nothing.
+    """
 
     def make(
         *mains: str | Reply | None,

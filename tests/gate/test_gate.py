@@ -1,4 +1,7 @@
-"""The gate's parts by themselves: what is refused and what is not, how traces are read and compared."""
+"""The gate's parts by themselves.
+
+What is refused and what is not, how traces are read and compared.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ TRACE = Trace(
 
 
 def added(text: str) -> str:
-    """The scaffold with a line at the end of training_step's first statement, or at module level."""
+    """The scaffold with a line after training_step's first statement, or at module level."""
     place = (
         "LEARNING_RATE = 1e-3\n" if not text.startswith(" ") else "        images, labels = batch\n"
     )

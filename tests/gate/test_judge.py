@@ -1,4 +1,7 @@
-"""Questions to a model outside the conversation; the judge, whose word counts only with a quote that the harness finds."""
+"""Questions to a model outside the conversation.
+
+The judge, whose word counts only with a quote that the harness finds.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,7 @@ def start(archive, endpoint, monkeypatch) -> Iterator[Start]:
         coder.close()
 
 
-# ---- asking ----------------------------------------------------------------------------------------------
+# ---- asking --------------------------------------------------------------------------------------
 
 
 def test_a_question_stays_outside_the_conversation_and_is_paid_for_once(start, archive, endpoint):
@@ -191,7 +194,7 @@ def test_a_session_s_recorded_answers_are_played_back_and_are_no_replies(
     )
 
 
-# ---- criteria --------------------------------------------------------------------------------------------
+# ---- criteria ------------------------------------------------------------------------------------
 
 
 def idea(**settings: object) -> Idea:
@@ -255,7 +258,7 @@ def test_without_a_model_or_a_readable_answer_there_are_no_criteria_and_the_reas
     )
 
 
-# ---- the judge -------------------------------------------------------------------------------------------
+# ---- the judge -----------------------------------------------------------------------------------
 
 BASE = '''"""A program."""
 import torch

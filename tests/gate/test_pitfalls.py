@@ -1,7 +1,8 @@
 """The 24 ways in which a result deceives, and the layer that stops each. None ends supported.
 
-`pytest -s tests/gate/test_pitfalls.py` prints the table: row, case, class reached, layer, runs spent, seconds. Rows 19 (choice
-after the fact), 20 (duplicates) and 22 (invented evidence) have more tests in test_statistics, test_datasets and test_judge.
+`pytest -s tests/gate/test_pitfalls.py` prints the table: row, case, class reached, layer, runs
+spent, seconds. Rows 19 (choice after the fact), 20 (duplicates) and 22 (invented evidence) have
+more tests in test_statistics, test_datasets and test_judge.
 """
 
 from __future__ import annotations
@@ -436,7 +437,10 @@ def test_metric_and_data_are_not_the_coder_s_to_choose(bench: Bench, tmp_path):
 
 
 def test_a_judge_that_is_talked_to_or_invents_its_evidence_convinces_nobody(bench: Bench):
-    """Live but not the idea; the judge passes everything with quotes from a comment, out of thin air, and of a real line."""
+    """Live but not the idea.
+
+    The judge passes everything with quotes from a comment, out of thin air, and of a real line.
+    """
     idea = "---\ncriteria:\n  - rfft2 is applied.\n  - It reaches the logits.\n  - Dropout is touched.\n---\n# FFT\n\nFilter.\n"
     vote = json.dumps(
         [

@@ -1,4 +1,7 @@
-"""runs/DIARY.md and report.md: written once from the archive, whole or not at all, never a reason to fail."""
+"""runs/DIARY.md and report.md.
+
+Written once from the archive, whole or not at all, never a reason to fail.
+"""
 
 from __future__ import annotations
 

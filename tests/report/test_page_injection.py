@@ -1,4 +1,7 @@
-"""Nothing that a model, a program or an idea wrote does anything on a page: it stands there as text."""
+"""Nothing that a model, a program or an idea wrote does anything on a page.
+
+It stands there as text.
+"""
 
 from __future__ import annotations
 
@@ -135,7 +138,10 @@ def anatomy(browser, *paths: Path) -> dict:
 
 
 def forms(payload: str) -> tuple[str, ...]:
-    """How a text may be shown: without its control characters, or with them written out. Of several lines the first."""
+    """How a text may be shown: without its control characters, or with them written out.
+
+    Of several lines the first.
+    """
     in_a_file = payload.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     return tuple(
         form(text).split("\n")[0] for form in (clean, visible) for text in (payload, in_a_file)
@@ -186,7 +192,10 @@ def test_every_text_is_shown_as_it_is_and_nothing_of_it_is_done_though_the_polic
 
 @pytest.fixture
 def unescaped(tmp_path, monkeypatch):
-    """Templates that forget to escape: the title and the code on a page of an experiment, title and reason on that of the queue."""
+    """Templates that forget to escape.
+
+    The title and the code on a page of an experiment, title and reason on that of the queue.
+    """
     copy = tmp_path / "templates"
     shutil.copytree(prompts.TEMPLATES, copy)
     forgotten = {
@@ -208,7 +217,9 @@ def unescaped(tmp_path, monkeypatch):
 def test_where_escaping_is_forgotten_the_policy_alone_lets_no_script_run_and_nothing_be_fetched(
     browser, sound, tmp_path, unescaped
 ):
-    """Not covered, for a policy in a page cannot: <meta http-equiv=refresh>, which leads away from it."""
+    """Not covered, for a policy in a page cannot: <meta
+    http-equiv=refresh>, which leads away from it.
+    """
     runs, planted, ran = tmp_path / "runs", set[str](), []
     for name in (
         "script",

@@ -1,4 +1,7 @@
-"""Archives that are too large, too deep or out of range: a page all the same, in bounded time, small enough to mail."""
+"""Archives that are too large, too deep or out of range.
+
+A page all the same, in bounded time, small enough to mail.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,10 @@ def large_diff(archive: Archive) -> None:
 
 
 def slow_diff(archive: Archive) -> None:
-    """What costs difflib most: few different lines, none of them popular enough to be passed over."""
+    """What costs difflib most.
+
+    Few different lines, none of them popular enough to be passed over.
+    """
     for number in (0, 1, 2):
         draw = random.Random(number)
         lines = [f"x = {draw.randrange(101)}\n" for _ in range(4000)]

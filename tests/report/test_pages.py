@@ -1,4 +1,7 @@
-"""The pages of a real queue in headless Chromium, offline: read by mouse, by keyboard, on paper, without a script."""
+"""The pages of a real queue in headless Chromium, offline.
+
+Read by mouse, by keyboard, on paper, without a script.
+"""
 
 from __future__ import annotations
 
@@ -262,7 +265,10 @@ def test_all_can_be_reached_and_worked_by_the_keyboard_alone(browser, real_queue
 
 
 def _tab_through(page: Page) -> set[str]:
-    """What Tab reaches, each with a name of its own, until it leaves the page; every one shows that it has the focus."""
+    """What Tab reaches, each with a name of its own, until it leaves the page.
+
+    Every one shows that it has the focus.
+    """
     reached, outlines = list[str](), set[str]()
     for _ in range(400):
         page.keyboard.press("Tab")

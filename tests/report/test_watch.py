@@ -1,4 +1,7 @@
-"""`launch.py watch`: beside a real queue, on a terminal and in a pipe; every step, over an archive that grows; what others wrote."""
+"""`launch.py watch`: beside a real queue, on a terminal and in a pipe.
+
+Every step, over an archive that grows; what others wrote.
+"""
 
 from __future__ import annotations
 
@@ -54,11 +57,14 @@ with open("final_info.json", "w") as file:
 """
 
 
-# ---- beside a real queue -------------------------------------------------------------------------------------
+# ---- beside a real queue -------------------------------------------------------------------------
 
 
 class Watching:
-    """`launch.py watch` in a process of its own; what it says, as it says it. terminal: on a pseudo-terminal."""
+    """`launch.py watch` in a process of its own.
+
+    What it says, as it says it. terminal: on a pseudo-terminal.
+    """
 
     def __init__(self, folder: Path, *, terminal: bool):
         ours, theirs = pty.openpty() if terminal else os.pipe()
@@ -204,7 +210,7 @@ def test_a_reader_that_goes_and_a_wrong_folder_end_watch_in_order(launch, tmp_pa
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-# ---- over an archive that grows ------------------------------------------------------------------------------
+# ---- over an archive that grows ------------------------------------------------------------------
 
 CONFIG = {
     "key": "k",
@@ -466,7 +472,7 @@ def test_time_left_is_counted_from_what_was_seen_and_bounded_by_the_time_limit(g
     ]
 
 
-# ---- what others wrote, and what is damaged ------------------------------------------------------------------
+# ---- what others wrote, and what is damaged ------------------------------------------------------
 
 
 def test_what_a_program_or_a_model_wrote_is_harmless_and_short(growing, tmp_path):
@@ -557,7 +563,7 @@ def test_a_refresh_reads_only_what_has_changed(tmp_path, monkeypatch):
     assert len(read) == 31
 
 
-# ---- the state of a command ----------------------------------------------------------------------------------
+# ---- the state of a command ----------------------------------------------------------------------
 
 
 def test_what_a_command_has_still_to_do_is_known_while_it_lives_and_after_it_was_killed(tmp_path):

@@ -1,4 +1,6 @@
-"""Data: splits, duplicates, subsets, a user's npz, damaged and missing sets, and the real CIFAR-100 where it is."""
+"""Data: splits, duplicates, subsets, a user's npz, damaged and missing
+sets, and the real CIFAR-100 where it is.
+"""
 
 from __future__ import annotations
 

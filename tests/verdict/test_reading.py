@@ -1,4 +1,7 @@
-"""The model's reading of a result: which numbers it may name, and that it decides and breaks nothing."""
+"""The model's reading of a result.
+
+Which numbers it may name, and that it decides and breaks nothing.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ run_1 has the best of 3 runs"""
 NAMES = "The idea uses rfft2 on CIFAR-100 and promises a gain of 12.3 % and 7 points."
 
 
-# ---- numbers -------------------------------------------------------------------------------------------------
+# ---- numbers -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -145,7 +148,7 @@ def test_what_is_no_reading_is_refused_with_the_reason(text, said):
     assert (said in problem(text, FACTS, "")) and bool(problem(text, FACTS, "")) == bool(said)
 
 
-# ---- in an experiment ----------------------------------------------------------------------------------------
+# ---- in an experiment ----------------------------------------------------------------------------
 
 
 def diary(archive: Archive) -> str:
@@ -243,7 +246,7 @@ def test_the_verdict_is_on_disk_before_the_question_is_asked_and_is_the_same_wha
         assert load_commentary(archive) == Commentary()
 
 
-# ---- with a model and a recording ----------------------------------------------------------------------------
+# ---- with a model and a recording ----------------------------------------------------------------
 
 
 def test_a_model_is_asked_once_marked_and_paid_and_a_replay_has_its_words_only_for_the_same_numbers(

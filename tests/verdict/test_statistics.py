@@ -1,7 +1,9 @@
-"""The statistics, held to their promises on simulated campaigns (their rates are printed with `pytest -s`).
+"""The statistics, held to their promises on simulated campaigns
+(their rates are printed with `pytest -s`).
 
-An example i of difficulty b_i is classified correctly by seed r when ability + shift_r + effect_i + noise_ri > b_i, all
-of them normal: seeds of one code differ as a whole, and beyond that example by example. Each campaign has its own test set.
+An example i of difficulty b_i is classified correctly by seed r when ability + shift_r + effect_i +
+noise_ri > b_i, all of them normal: seeds of one code differ as a whole, and beyond that example by
+example. Each campaign has its own test set.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from agent.verdict.statistics import Effect, compare, detectable, futile, seeds_
 
 CONTROL_SEEDS, FIRST, ALL = 8, 2, 5
 CAMPAIGNS = 2000
-DIFFICULTY = 1.5  # standard deviation of b, in standard deviations of the noise: some examples are always right
+# Standard deviation of b, in standard deviations of the noise: some examples are always right.
+DIFFICULTY = 1.5
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,9 @@ class World:
         return math.sqrt(np.mean(variances))
 
     def campaign(self, code: Code, control: Code) -> Effect:
-        """The protocol: two fresh seeds, and three more unless they are no better than the eight of the control."""
+        """The protocol: two fresh seeds, and three more unless they
+        are no better than the eight of the control.
+        """
         test_set = self.test_set()
         runs, cached = self.train(code, test_set, ALL), self.train(control, test_set, CONTROL_SEEDS)
         return compare(runs[:FIRST] if futile(runs[:FIRST], cached) else runs, cached)
@@ -312,7 +317,8 @@ def test_a_decided_effect_needs_no_more_seeds_and_one_that_the_test_set_cannot_s
 
 
 def test_seeds_that_are_all_equal_give_no_difference_and_no_width():
-    # 0.1 three times and 0.1 six times: means of shares would differ by rounding, with an error of 0
+    # 0.1 three times and 0.1 six times: means of shares
+    # would differ by rounding, with an error of 0
     effect = compare(arm(1, 1, 1, examples=10), arm(1, 1, 1, 1, 1, 1, examples=10))
     assert (effect.delta, effect.low, effect.high, effect.p_value, effect.p_better) == (
         0,

@@ -1,4 +1,7 @@
-"""From whole experiments to verdicts: a real effect, ten without one, the same bytes elsewhere, and the runs had again."""
+"""From whole experiments to verdicts.
+
+A real effect, ten without one, the same bytes elsewhere, and the runs had again.
+"""
 
 from __future__ import annotations
 
@@ -329,7 +332,10 @@ def test_what_was_never_confirmed_cannot_be_reproduced(bench: Bench):
 def test_a_confirmation_that_was_killed_goes_on_with_its_seeds(
     bench: Bench, helpful: Outcome, tmp_path: Path
 ):
-    """What was said stays; what was finished and not yet said is taken; what has no result is set aside, whoever put it there."""
+    """What was said stays; what was finished and not yet said is taken.
+
+    What has no result is set aside, whoever put it there.
+    """
     settings = settle(load_idea(bench.folder / "good_idea.md"), bench.options)
     plan = make_plan(settings)
     workbench = replace(make_workbench(settings, SilentObserver()), server=bench.server)
