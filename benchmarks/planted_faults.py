@@ -441,8 +441,9 @@ FAULTS = [
 
 
 def caught(fault: Fault) -> bool:
-    """Whether the tests fail with the fault in place (pytest's
-    exit code 1; anything else is no verdict).
+    """Return whether the tests fail with the fault in place.
+
+    That is pytest's exit code 1; anything else but 0 is no verdict, and ends the program.
     """
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "assay"
@@ -481,15 +482,13 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", default="", help="files whose name contains this")
-    only, missed = parser.parse_args().only, 0
+    only = parser.parse_args().only
+    missed = 0
     for fault in FAULTS:
         if only in fault.file:
-            found = caught(fault)
-            missed += not found
-            print(
-                f"{'caught' if found else 'MISSED'}  {fault.file:<24} {fault.what}  ({fault.tests})",
-                flush=True,
-            )
+            word = "caught" if caught(fault) else "MISSED"
+            missed += word == "MISSED"
+            print(f"{word}  {fault.file:<24} {fault.what}  ({fault.tests})", flush=True)
     return 1 if missed else 0
 
 

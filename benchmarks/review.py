@@ -55,7 +55,8 @@ def seconds(command: list[str], terminal: bool) -> float:
             pass
     except OSError:  # the other end of a terminal is closed
         pass
-    code, took = process.wait(), time.perf_counter() - started
+    code = process.wait()
+    took = time.perf_counter() - started
     os.close(ours)
     if code:
         raise SystemExit(f"{' '.join(command)}: exit code {code}")
@@ -98,17 +99,13 @@ def main() -> None:
         make_archives(runs, given.count)
         os.sync()  # what is not on disk cannot be dropped
         how = forget(runs)
-        cold, warm = (
-            measure(runs, given.times, forget),
-            measure(runs, given.times, lambda runs: None),
-        )
+        cold = measure(runs, given.times, forget)
+        warm = measure(runs, given.times, lambda runs: None)
     print(f"{given.count} archives, medians of {given.times}, seconds; cold: {how}\n")
-    line, rule = (
-        ("| {:<24} | {:>6} | {:>6} |", "|---|---:|---:|")
-        if given.markdown
-        else ("{:<24}  {:>6}  {:>6}", "")
-    )
-    print(line.format("command", "cold", "warm"), *([rule] if rule else []), sep="\n")
+    line = "| {:<24} | {:>6} | {:>6} |" if given.markdown else "{:<24}  {:>6}  {:>6}"
+    print(line.format("command", "cold", "warm"))
+    if given.markdown:
+        print("|---|---:|---:|")
     for name in cold:
         print(line.format(name, f"{cold[name]:.3f}", f"{warm[name]:.3f}"))
 
