@@ -27,12 +27,24 @@ PAYLOADS = {
     "script from elsewhere": "<script src='http://evil.example/x.js'></script>",
     "image": f"<img src=x onerror={TRAP.replace(' ', '')}>",
     "image from elsewhere": "<img src='http://evil.example/x.png'><picture><source srcset='http://evil.example/y.png'></picture>",
-    "handlers": f"<details open ontoggle={TRAP}><input autofocus onfocus={TRAP}></details><body onload={TRAP}>",
+    "handlers": (
+        f"<details open ontoggle={TRAP}><input autofocus onfocus={TRAP}></details><body "
+        f"onload={TRAP}>"
+    ),
     "out of an attribute": f'" autofocus onfocus="{TRAP}" onmouseover="{TRAP}" x="',
     "out of a single quote": f"' onmouseover='{TRAP}' onclick='{TRAP}' x='",
-    "svg": f"<svg onload={TRAP}><animate onbegin={TRAP} attributeName=x dur=1s></svg><svg><script>{RUN}</script></svg>",
-    "math": f"<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 onerror={TRAP}&gt;'>",
-    "frames": f"<iframe srcdoc='<script>parent.{TRAP[7:]}</script>'></iframe><object data='data:text/html,x'></object><embed src=x>",
+    "svg": (
+        f"<svg onload={TRAP}><animate onbegin={TRAP} attributeName=x "
+        f"dur=1s></svg><svg><script>{RUN}</script></svg>"
+    ),
+    "math": (
+        "<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 "
+        f"onerror={TRAP}&gt;'>"
+    ),
+    "frames": (
+        f"<iframe srcdoc='<script>parent.{TRAP[7:]}</script>'></iframe><object "
+        "data='data:text/html,x'></object><embed src=x>"
+    ),
     "out of a textarea": f"</textarea></title></style></pre></template></noscript></select><script>{RUN}</script>",
     "comment": f"<!--><script>{RUN}</script--><!-- <plaintext>",
     "cdata": f"<![CDATA[ x ]]><script>{RUN}</script>]]>",
@@ -40,12 +52,27 @@ PAYLOADS = {
     "style": "</style><style>@import url(http://evil.example/a.css);*{background:url(http://evil.example/b);display:none}</style>",
     "style in an attribute": '" style="position:fixed;inset:0;background:url(http://evil.example/c)',
     "refresh": '<meta http-equiv="refresh" content="0;url=http://evil.example/"><base href="http://evil.example/">',
-    "form": f"<form action=javascript:{TRAP}><button formaction=javascript:{TRAP}>x</button></form><isindex>",
-    "link": f"[a](javascript:{TRAP}) [b](JaVaScRiPt:{TRAP}) [c](java&#10;script:{TRAP}) <javascript:{TRAP}> [d](vbscript:x)",
-    "link with data": f"[a](data:text/html,<script>{TRAP}</script>) [b](file:///etc/passwd) [c](//evil.example) [d](\\\\evil\\x)",
-    "images of Markdown": "![a](http://evil.example/a.png) ![b](data:image/svg+xml,x) ![c](file:///etc/passwd) ![d][e]",
+    "form": (
+        f"<form action=javascript:{TRAP}><button "
+        f"formaction=javascript:{TRAP}>x</button></form><isindex>"
+    ),
+    "link": (
+        f"[a](javascript:{TRAP}) [b](JaVaScRiPt:{TRAP}) [c](java&#10;script:{TRAP}) "
+        f"<javascript:{TRAP}> [d](vbscript:x)"
+    ),
+    "link with data": (
+        f"[a](data:text/html,<script>{TRAP}</script>) [b](file:///etc/passwd) [c](//evil.example) "
+        "[d](\\\\evil\\x)"
+    ),
+    "images of Markdown": (
+        "![a](http://evil.example/a.png) ![b](data:image/svg+xml,x) ![c](file:///etc/passwd) "
+        "![d][e]"
+    ),
     "entities": "&lt;script&gt; &amp;amp; &#60;b&#62; &#x3c;img src=x onerror=x&#x3e; &nbsp &bogus;",
-    "terminal": "\x1b[31mred\x1b[2J\x1b]0;title\x07\x1b]8;;http://evil.example\x1b\\link\x1b]8;;\x1b\\ \x9b31m \x1bc over",
+    "terminal": (
+        "\x1b[31mred\x1b[2J\x1b]0;title\x07\x1b]8;;http://evil.example\x1b\\link\x1b]8;;\x1b\\ "
+        "\x9b31m \x1bc over"
+    ),
     "bidi": "if access != 'user\u202e \u2066# admin\u2069 \u2066' \u202dx\u200f\u200e y",
     "invisible": "a\u200bb\u200cc\u200dd\ufeffe\u00adf\u2060g\u180eh\u2028i\u2029j",
     "control": "a\x00b\x01c\x08d\x0be\x0cf\x7fg\x85h",

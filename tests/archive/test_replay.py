@@ -8,7 +8,17 @@ from agent.archive.session import load_replies, split_history
 from agent.util.errors import UserError
 from tests.replies import edit, scores
 
-FENCED = "main.py\n```python\n<<<<<<< SEARCH\n#### a heading in code\n> quoted\n=======\nx = 1\n>>>>>>> REPLACE\n```\n"
+FENCED = (
+    "main.py\n"
+    "```python\n"
+    "<<<<<<< SEARCH\n"
+    "#### a heading in code\n"
+    "> quoted\n"
+    "=======\n"
+    "x = 1\n"
+    ">>>>>>> REPLACE\n"
+    "```\n"
+)
 
 HISTORY = f"""
 # aider chat started at 2024-09-20 10:00:00

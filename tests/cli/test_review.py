@@ -300,7 +300,10 @@ def test_many_experiments_are_read_without_the_libraries_that_compute(runs):
     heavy = "'numpy', 'scipy', 'jinja2', 'yaml', 'psutil', 'asyncio', 'matplotlib'"
     for arguments, more in ([], ""), (["--json"], ", 'rich'"), (["--csv"], ", 'rich'"):
         command = ["review", "--runs-dir", str(runs), *arguments]
-        script = f"import launch, sys; launch.main({command!r}); print(sorted({{{heavy}{more}}} & set(sys.modules)), file=sys.stderr)"
+        script = (
+            f"import launch, sys; launch.main({command!r}); print(sorted({{{heavy}{more}}} & "
+            "set(sys.modules)), file=sys.stderr)"
+        )
         done = subprocess.run(
             [sys.executable, "-c", script],
             cwd=REPOSITORY,

@@ -27,7 +27,10 @@ from agent.util.errors import UserError
 from agent.util.files import append_event, read_events, write_json
 
 KEY = "0123456789" * 4
-ROWS = "epoch,val_loss,val_acc,train_loss,train_acc,lr,seconds,steps\n1,2.5,0.25,2.75,0.125,0.001,0.5,17\n"
+ROWS = (
+    "epoch,val_loss,val_acc,train_loss,train_acc,lr,seconds,steps\n"
+    "1,2.5,0.25,2.75,0.125,0.001,0.5,17\n"
+)
 MORE = "2,1.5,0.5,2.0,0.375,0.001,0.25,34\n"
 
 
@@ -287,7 +290,11 @@ def test_metrics_csv_opens_in_pandas_with_numbers_in_every_column(bench):
             "F.relu(self.conv2(x))", "(F.gelu if IDEA else F.relu)(self.conv2(x))"
         )
         assert opening in text
-        hook = "    def on_train_end(self):\n        if self.trainer.num_training_batches > 9:\n            raise RuntimeError('late')\n\n"
+        hook = (
+            "    def on_train_end(self):\n"
+            "        if self.trainer.num_training_batches > 9:\n"
+            "            raise RuntimeError('late')\n\n"
+        )
         main.write_text(
             text.replace(
                 opening, f"{hook if crashes else ''}{opening}        self.log('gate/depth', 0.5)\n"

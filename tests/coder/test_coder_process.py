@@ -216,7 +216,10 @@ def test_an_alarm_that_something_swallows_rings_again():
 
 def test_at_the_deadline_the_whole_group_is_killed(tmp_path):
     """A stand-in for the worker that says nothing and has a child of its own."""
-    code = "import subprocess, sys, time; print(subprocess.Popen(['sleep', '600']).pid, file=sys.stderr, flush=True); time.sleep(600)"
+    code = (
+        "import subprocess, sys, time; print(subprocess.Popen(['sleep', '600']).pid, "
+        "file=sys.stderr, flush=True); time.sleep(600)"
+    )
     with held(tmp_path / "lock", 1) as lock:
         worker = Worker(lock, [], (sys.executable, "-c", code))
     log = Path(worker._home.name) / "stderr"

@@ -240,7 +240,11 @@ def problem_of(base: Environment, *lines: str) -> str:
 
 @pytest.mark.parametrize("warm", [True, False])
 def test_what_was_added_is_there_for_the_run_that_asked_and_for_no_other(base, start, warm):
-    program = "import einops\nfrom importlib.metadata import version\nprint(einops.__version__, version('einops'))\n"
+    program = (
+        "import einops\n"
+        "from importlib.metadata import version\n"
+        "print(einops.__version__, version('einops'))\n"
+    )
     done, said = start(program, environment := add(base, "einops==0.8.1"), warm)
     assert (
         done.ok
@@ -316,7 +320,11 @@ def test_a_package_without_a_wheel_is_refused_and_its_setup_never_runs(base, whe
     wheel(
         "assay_source",
         {},
-        setup=f"open({str(tmp_path / 'mark')!r}, 'w')\nfrom setuptools import setup\nsetup(name='assay_source')\n",
+        setup=(
+            f"open({str(tmp_path / 'mark')!r}, 'w')\n"
+            "from setuptools import setup\n"
+            "setup(name='assay_source')\n"
+        ),
     )
     assert "no usable wheels" in problem_of(base, "assay-source")
     assert not (tmp_path / "mark").exists()
@@ -481,7 +489,11 @@ def use_einops(workspace: Path, requirement: str = "einops") -> None:
     text = main.read_text().replace(
         "import torch\n", "import torch\nfrom einops import reduce\n", 1
     )
-    pooled = "        if IDEA:\n            x = x + reduce(x, 'b c h w -> b c 1 1', 'mean')\n        x = self.dropout("
+    pooled = (
+        "        if IDEA:\n"
+        "            x = x + reduce(x, 'b c h w -> b c 1 1', 'mean')\n"
+        "        x = self.dropout("
+    )
     main.write_text(text.replace("        x = self.dropout(", pooled, 1))
 
 

@@ -128,7 +128,8 @@ def test_no_attack_succeeds(attack: Attack, kind: str, scene: Scene, server: For
     assert ran, f"the program broke before it was stopped: {errors[-2000:]}"
     evidence = attack.check(scene)
     ROWS.append(
-        f"| {attack} | {kind} | {USER} | {f'NOTHING: {evidence[:160]}' if evidence else what_stopped(attack, scene, execution)} |"
+        f"| {attack} | {kind} | {USER} | "
+        f"{f'NOTHING: {evidence[:160]}' if evidence else what_stopped(attack, scene, execution)} |"
     )
     if evidence and kind.startswith("landlock") and attack.landlock_cannot:
         assert named_in_security(attack), (
@@ -224,7 +225,8 @@ def test_no_path_in_a_reply_leads_out_of_the_workspace(quick_launch, session, tm
         and not Path("/etc/cron.d/assay").exists()
     )
     ROWS.extend(
-        f"| a reply that edits {name}: `{path}` | any | {USER} | agent/coder/worker/main.py: refused |"
+        f"| a reply that edits {name}: `{path}` | any | {USER} | agent/coder/worker/main.py: "
+        "refused |"
         for name, path in paths.items()
     )
 
@@ -299,7 +301,10 @@ def test_no_attack_succeeds_as_an_ordinary_user(ordinary_user: User) -> None:
     try:
         shutil.chown(base, ordinary_user.uid, ordinary_user.gid)
         stash = base / "stash"
-        become = f"exec setpriv --reuid={ordinary_user.uid} --regid={ordinary_user.gid} --clear-groups --bounding-set=-all --inh-caps=-all"
+        become = (
+            f"exec setpriv --reuid={ordinary_user.uid} --regid={ordinary_user.gid} --clear-groups "
+            "--bounding-set=-all --inh-caps=-all"
+        )
         environment = {
             name: value
             for name, value in os.environ.items()

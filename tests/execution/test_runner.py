@@ -89,14 +89,21 @@ def _cwd(process: psutil.Process) -> str:
 def test_a_program_that_ends_leaves_no_child_behind(tmp_path, run):
     execution = run(
         tmp_path,
-        "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n",
+        "import subprocess, sys\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n",
     )
     assert execution.ok
     assert left_in(tmp_path) == []
 
 
 def test_a_gigabyte_of_output_is_kept_short_with_its_head_and_its_tail(tmp_path, run):
-    code = "import sys\nprint('first')\nblock = 'x' * (1 << 20)\nfor _ in range(1024): print(block)\nprint('last')\n"
+    code = (
+        "import sys\n"
+        "print('first')\n"
+        "block = 'x' * (1 << 20)\n"
+        "for _ in range(1024): print(block)\n"
+        "print('last')\n"
+    )
     execution = run(tmp_path, code, timeout=120)
     text = (tmp_path / "out").read_bytes()
     assert execution.ok and execution.dropped_bytes > 1000 * 2**20
@@ -123,7 +130,12 @@ def test_a_traceback_keeps_the_frames_of_main_and_the_exception(tmp_path, run):
 
 def test_a_traceback_loses_the_frames_of_the_protocol(tmp_path, run):
     (tmp_path / "protocol.py").write_text("def run(model):\n    model()\n")
-    code = "from protocol import run\n\n\ndef model():\n    raise ValueError('shape')\n\n\nrun(model)\n"
+    code = (
+        "from protocol import run\n\n\n"
+        "def model():\n"
+        "    raise ValueError('shape')\n\n\n"
+        "run(model)\n"
+    )
     text = explain(run(tmp_path, code), "", (tmp_path / "err").read_text())
     assert (
         text.count('File "main.py"') == 2
@@ -151,7 +163,11 @@ def test_an_end_without_a_traceback_is_explained_too(tmp_path, code, said, run):
     "message, said",
     [
         (
-            'After a few steps:\nTraceback (most recent call last):\n  File "main.py", line 3\n    x\nValueError: no',
+            "After a few steps:\n"
+            "Traceback (most recent call last):\n"
+            '  File "main.py", line 3\n'
+            "    x\n"
+            "ValueError: no",
             "After a few steps: ValueError: no",
         ),
         (

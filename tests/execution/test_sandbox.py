@@ -85,7 +85,11 @@ while True:
     ),
     "deep folders": (
         "disk",
-        "import os, time\nfor _ in range(300):\n    os.mkdir('d')\n    os.chdir('d')\ntime.sleep(20)\n",
+        "import os, time\n"
+        "for _ in range(300):\n"
+        "    os.mkdir('d')\n"
+        "    os.chdir('d')\n"
+        "time.sleep(20)\n",
     ),
     "a folder that is closed": (
         "disk",

@@ -19,7 +19,13 @@ def test_title_text_and_front_matter_are_read(tmp_path):
     idea = load_idea(
         write(
             tmp_path,
-            "---\nepochs: 2\ncriteria: [It is used.]\n---\n\n## A title ##\n\nBuild it.\n\n# Not a title\n",
+            "---\n"
+            "epochs: 2\n"
+            "criteria: [It is used.]\n"
+            "---\n\n"
+            "## A title ##\n\n"
+            "Build it.\n\n"
+            "# Not a title\n",
         )
     )
     assert (idea.title, idea.text, idea.slug) == (

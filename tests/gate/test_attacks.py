@@ -30,7 +30,8 @@ def program(code: str) -> str:
 def test_a_result_that_lay_in_the_scaffold_is_not_the_run_s_own(quick, quick_launch, session):
     (quick / "scaffold" / "final_info.json").write_text('{"val_accuracy": 0.99}')
     silent = edit(
-        '    with open("final_info.json", "w") as file:\n        json.dump({"val_accuracy": SCORE}, file)',
+        '    with open("final_info.json", "w") as file:\n'
+        '        json.dump({"val_accuracy": SCORE}, file)',
         "    pass",
     )
     done = quick_launch("--model", f"replay:{session(silent)}", "--runs", "1")
@@ -66,7 +67,10 @@ def test_a_program_that_only_writes_the_protocol_s_files_is_refused(
 
 
 def test_a_run_that_makes_another_run_s_folder_takes_no_place(quick_launch, session):
-    squat = "        import pathlib; pathlib.Path('../../run_1/x').mkdir(parents=True); json.dump({'val_accuracy': SCORE}, file)"
+    squat = (
+        "        import pathlib; pathlib.Path('../../run_1/x').mkdir(parents=True); "
+        "json.dump({'val_accuracy': SCORE}, file)"
+    )
     done = quick_launch(
         "--model",
         f"replay:{session(program(squat), *scores(0.6))}",

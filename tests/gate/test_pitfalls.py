@@ -441,7 +441,16 @@ def test_a_judge_that_is_talked_to_or_invents_its_evidence_convinces_nobody(benc
 
     The judge passes everything with quotes from a comment, out of thin air, and of a real line.
     """
-    idea = "---\ncriteria:\n  - rfft2 is applied.\n  - It reaches the logits.\n  - Dropout is touched.\n---\n# FFT\n\nFilter.\n"
+    idea = (
+        "---\n"
+        "criteria:\n"
+        "  - rfft2 is applied.\n"
+        "  - It reaches the logits.\n"
+        "  - Dropout is touched.\n"
+        "---\n"
+        "# FFT\n\n"
+        "Filter.\n"
+    )
     vote = json.dumps(
         [
             {

@@ -41,7 +41,8 @@ def test_axe_finds_nothing_that_keeps_anyone_from_reading(browser, real_queue, s
         for one in found["violations"]
     ]
     print(
-        f"{slug or 'queue'} {width} {scheme}: {len(found['passes'])} rules pass, {len(violations)} violations",
+        f"{slug or 'queue'} {width} {scheme}: {len(found['passes'])} rules pass, "
+        f"{len(violations)} violations",
         *violations,
         sep="\n  ",
     )

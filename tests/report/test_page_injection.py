@@ -103,7 +103,8 @@ def attacked(sound, tmp_path_factory) -> tuple[Path, dict[str, set[str]]]:
         assert size < MOST_BYTES, name
     write_queue_page(runs)
     print(
-        f"{len(PAYLOADS)} payloads in {len(labels['script'])} texts each; the slowest page took {slowest:.1f} s to make"
+        f"{len(PAYLOADS)} payloads in {len(labels['script'])} texts each; the slowest page took "
+        f"{slowest:.1f} s to make"
     )
     return runs, labels
 

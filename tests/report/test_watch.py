@@ -454,9 +454,9 @@ def test_time_left_is_counted_from_what_was_seen_and_bounded_by_the_time_limit(g
     assert left and left.seconds == pytest.approx(100 + 60 + 7 * 30, abs=1), (
         "half of it took 100 s, a run more, seven trainings"
     )
-    assert (
-        left.rests_on
-        == "this training by its program's word, 1 run of 60 s with coder and gate, 7 trainings of 30 s"
+    assert left.rests_on == (
+        "this training by its program's word, 1 run of 60 s with coder and gate, 7 trainings "
+        "of 30 s"
     )
     write_json(archive.pending(2).work / "progress.json", {"done": 0.03})
     left = time_left(story, step, progress_of(story, step), now)

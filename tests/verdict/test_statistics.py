@@ -106,7 +106,8 @@ def test_an_idea_without_an_effect_is_rarely_supported_and_one_of_two_standard_d
         np.mean([effect.n_candidate == FIRST for effect in some]),
     )
     report(
-        f"baseline sd {sd:.4f}; supported without an effect {supported(none):.4f}, with 2 sd {supported(some):.4f}"
+        f"baseline sd {sd:.4f}; supported without an effect {supported(none):.4f}, with 2 sd "
+        f"{supported(some):.4f}"
     )
     report(f"stopped after two seeds: {stopped[0]:.3f} and {stopped[1]:.3f}")
     assert supported(none) <= 0.03  # 0.023 in 30,000 campaigns
@@ -125,7 +126,8 @@ def test_choosing_the_best_of_three_wins_by_luck_and_does_not_survive_fresh_seed
         luck.append(max(explored) - np.mean(explored))
         confirmed.append(lab.campaign(codes[int(np.argmax(explored))], CONTROL))
     report(
-        f"best of 3 beats one baseline {np.mean(naive):.3f}, by luck {np.mean(luck) / sd:.2f} sd; supported {supported(confirmed):.4f}"
+        f"best of 3 beats one baseline {np.mean(naive):.3f}, by luck {np.mean(luck) / sd:.2f} sd; "
+        f"supported {supported(confirmed):.4f}"
     )
     assert 0.7 < np.mean(naive) < 0.8
     assert 0.75 < np.mean(luck) / sd < 0.95
@@ -138,7 +140,8 @@ def test_a_candidate_three_times_as_noisy_is_hardly_more_often_supported_by_mist
     effects = [lab.campaign(noisy, CONTROL) for _ in range(CAMPAIGNS)]
     pooled = np.mean([_pooled_low(effect) > 0 for effect in effects])
     report(
-        f"{ratio:.2f} times as noisy: supported {supported(effects):.4f}; Student's pooled t would say {pooled:.4f}"
+        f"{ratio:.2f} times as noisy: supported {supported(effects):.4f}; Student's pooled t "
+        f"would say {pooled:.4f}"
     )
     assert 2.8 < ratio < 3.2
     assert supported(effects) <= 0.045  # 0.035 in 20,000 campaigns
@@ -161,7 +164,8 @@ def test_an_idea_that_helps_as_many_examples_as_it_hurts_is_not_supported_becaus
         [effect.delta - stats.t.ppf(0.975, effect.df) * effect.se_seed > 0 for effect in effects]
     )
     report(
-        f"effects of mean 0: supported {supported(effects):.4f}; without the test term {seeds_only:.4f}"
+        f"effects of mean 0: supported {supported(effects):.4f}; without the test term "
+        f"{seeds_only:.4f}"
     )
     assert supported(effects) <= 0.03
     assert seeds_only > 0.04
@@ -195,7 +199,8 @@ def test_the_detectable_difference_is_detected_with_the_power_that_was_asked_for
             compare(lab.train(better, test_set, ALL), lab.train(CONTROL, test_set, CONTROL_SEEDS))
         )
     report(
-        f"detectable {detectable(sd, ALL, CONTROL_SEEDS) / sd:.2f} sd: supported {supported(effects):.4f}"
+        f"detectable {detectable(sd, ALL, CONTROL_SEEDS) / sd:.2f} sd: supported "
+        f"{supported(effects):.4f}"
     )
     assert 0.74 <= supported(effects) <= 0.86
 

@@ -101,7 +101,10 @@ def test_the_verdict_of_a_copied_archive_is_the_same_bytes(helpful: Outcome, cop
 
 def test_the_file_has_the_parts_of_its_schema(helpful: Outcome):
     verdict = helpful.verdict
-    parts = "schema idea verdict reasons qualifiers effect against_scaffold baseline candidate implemented budget integrity selection"
+    parts = (
+        "schema idea verdict reasons qualifiers effect against_scaffold baseline candidate "
+        "implemented budget integrity selection"
+    )
     assert list(verdict) == [*parts.split(), "repro", "cost", "experiment"]
     assert verdict["verdict"] in CLASSES and verdict["selection"]["test_shown_to_coder"] == 0
     assert len(verdict["baseline"]["acc"]) == 8 and len(set(verdict["candidate"]["pred_sha"])) == 5
