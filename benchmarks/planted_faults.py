@@ -2,8 +2,7 @@
 
     python benchmarks/planted_faults.py [--only NAME]
 
-Only the named tests are run against each fault. A fault that they do not catch is
-printed as MISSED, and the exit code is 1.
+Only the named tests are run against each fault. A fault that they do not catch is printed as MISSED, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -441,10 +440,7 @@ FAULTS = [
 
 
 def caught(fault: Fault) -> bool:
-    """Return whether the tests fail with the fault in place.
-
-    That is pytest's exit code 1; anything else but 0 is no verdict, and ends the program.
-    """
+    """Whether the tests fail with the fault in place (pytest's exit code 1; anything else is no verdict)."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "assay"
         shutil.copytree(
@@ -482,13 +478,15 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", default="", help="files whose name contains this")
-    only = parser.parse_args().only
-    missed = 0
+    only, missed = parser.parse_args().only, 0
     for fault in FAULTS:
         if only in fault.file:
-            word = "caught" if caught(fault) else "MISSED"
-            missed += word == "MISSED"
-            print(f"{word}  {fault.file:<24} {fault.what}  ({fault.tests})", flush=True)
+            found = caught(fault)
+            missed += not found
+            print(
+                f"{'caught' if found else 'MISSED'}  {fault.file:<24} {fault.what}  ({fault.tests})",
+                flush=True,
+            )
     return 1 if missed else 0
 
 

@@ -26,35 +26,48 @@ PAYLOADS = {
     "script in capitals": f"<ScRiPt/x>{RUN}</sCrIpT >",
     "script from elsewhere": "<script src='http://evil.example/x.js'></script>",
     "image": f"<img src=x onerror={TRAP.replace(' ', '')}>",
-    "image from elsewhere": "<img src='http://evil.example/x.png'><picture><source srcset='http://evil.example/y.png'></picture>",
+    "image from elsewhere": (
+        "<img src='http://evil.example/x.png'>"
+        "<picture><source srcset='http://evil.example/y.png'></picture>"
+    ),
     "handlers": (
-        f"<details open ontoggle={TRAP}><input autofocus onfocus={TRAP}></details><body "
-        f"onload={TRAP}>"
+        f"<details open ontoggle={TRAP}><input autofocus onfocus={TRAP}></details>"
+        f"<body onload={TRAP}>"
     ),
     "out of an attribute": f'" autofocus onfocus="{TRAP}" onmouseover="{TRAP}" x="',
     "out of a single quote": f"' onmouseover='{TRAP}' onclick='{TRAP}' x='",
     "svg": (
-        f"<svg onload={TRAP}><animate onbegin={TRAP} attributeName=x "
-        f"dur=1s></svg><svg><script>{RUN}</script></svg>"
+        f"<svg onload={TRAP}><animate onbegin={TRAP} attributeName=x dur=1s></svg>"
+        f"<svg><script>{RUN}</script></svg>"
     ),
     "math": (
-        "<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 "
-        f"onerror={TRAP}&gt;'>"
+        "<math><mtext><table><mglyph><style><!--</style>"
+        f"<img title='--&gt;&lt;img src=1 onerror={TRAP}&gt;'>"
     ),
     "frames": (
-        f"<iframe srcdoc='<script>parent.{TRAP[7:]}</script>'></iframe><object "
-        "data='data:text/html,x'></object><embed src=x>"
+        f"<iframe srcdoc='<script>parent.{TRAP[7:]}</script>'></iframe>"
+        "<object data='data:text/html,x'></object><embed src=x>"
     ),
-    "out of a textarea": f"</textarea></title></style></pre></template></noscript></select><script>{RUN}</script>",
+    "out of a textarea": (
+        f"</textarea></title></style></pre></template></noscript></select><script>{RUN}</script>"
+    ),
     "comment": f"<!--><script>{RUN}</script--><!-- <plaintext>",
     "cdata": f"<![CDATA[ x ]]><script>{RUN}</script>]]>",
-    "template": "{{ 7*7 }}{% raw %}{{ self.__init__.__globals__ }}{% endraw %}{# x #}${7*7}<%= 7*7 %>",
-    "style": "</style><style>@import url(http://evil.example/a.css);*{background:url(http://evil.example/b);display:none}</style>",
+    "template": (
+        "{{ 7*7 }}{% raw %}{{ self.__init__.__globals__ }}{% endraw %}{# x #}${7*7}<%= 7*7 %>"
+    ),
+    "style": (
+        "</style><style>@import url(http://evil.example/a.css);"
+        "*{background:url(http://evil.example/b);display:none}</style>"
+    ),
     "style in an attribute": '" style="position:fixed;inset:0;background:url(http://evil.example/c)',
-    "refresh": '<meta http-equiv="refresh" content="0;url=http://evil.example/"><base href="http://evil.example/">',
+    "refresh": (
+        '<meta http-equiv="refresh" content="0;url=http://evil.example/">'
+        '<base href="http://evil.example/">'
+    ),
     "form": (
-        f"<form action=javascript:{TRAP}><button "
-        f"formaction=javascript:{TRAP}>x</button></form><isindex>"
+        f"<form action=javascript:{TRAP}>"
+        f"<button formaction=javascript:{TRAP}>x</button></form><isindex>"
     ),
     "link": (
         f"[a](javascript:{TRAP}) [b](JaVaScRiPt:{TRAP}) [c](java&#10;script:{TRAP}) "
@@ -68,7 +81,9 @@ PAYLOADS = {
         "![a](http://evil.example/a.png) ![b](data:image/svg+xml,x) ![c](file:///etc/passwd) "
         "![d][e]"
     ),
-    "entities": "&lt;script&gt; &amp;amp; &#60;b&#62; &#x3c;img src=x onerror=x&#x3e; &nbsp &bogus;",
+    "entities": (
+        "&lt;script&gt; &amp;amp; &#60;b&#62; &#x3c;img src=x onerror=x&#x3e; &nbsp &bogus;"
+    ),
     "terminal": (
         "\x1b[31mred\x1b[2J\x1b]0;title\x07\x1b]8;;http://evil.example\x1b\\link\x1b]8;;\x1b\\ "
         "\x9b31m \x1bc over"

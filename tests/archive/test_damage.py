@@ -81,31 +81,24 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("event", "nth", "torn"),
+    ("killed_after", "torn"),
     [
-        ("baseline", 1, ["events.jsonl"]),
-        (
-            "edit",
-            2,
-            ["events.jsonl", "requests.jsonl"],
-        ),  # the turn is taken again from its recorded replies
-        (
-            "edit",
-            2,
-            ["session.jsonl", "requests.jsonl"],
-        ),  # a reply of a finished turn: nothing needs it any more
-        (
-            "edit",
-            2,
-            ["events.jsonl", "session.jsonl", "requests.jsonl"],
-        ),  # the last reply of an open turn: it is asked for again
-        ("attempt", 2, ["events.jsonl"]),
-        ("verdict", 1, ["events.jsonl", "session.jsonl"]),  # nothing is asked to decide again
+        (("baseline", 1), ["events.jsonl"]),
+        # The turn is taken again from its recorded replies.
+        (("edit", 2), ["events.jsonl", "requests.jsonl"]),
+        # A reply of a finished turn: nothing needs it any more.
+        (("edit", 2), ["session.jsonl", "requests.jsonl"]),
+        # The last reply of an open turn: it is asked for again.
+        (("edit", 2), ["events.jsonl", "session.jsonl", "requests.jsonl"]),
+        (("attempt", 2), ["events.jsonl"]),
+        # Nothing is asked to decide again.
+        (("verdict", 1), ["events.jsonl", "session.jsonl"]),
     ],
 )
 def test_a_torn_last_line_is_mended_by_the_same_command(
-    launch, command, tmp_path, event, nth, torn
+    launch, command, tmp_path, killed_after, torn
 ):
+    event, nth = killed_after
     kill_after(event, nth, command, tmp_path)
     (archive,) = experiments(tmp_path / "runs")
     for name in torn:

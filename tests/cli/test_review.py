@@ -109,21 +109,31 @@ def test_every_experiment_is_in_the_tables_and_in_the_rows_whatever_became_of_it
     assert {note.split(":")[0] for note in told} >= {"verdict.json", "config.json", "events.jsonl"}
 
 
+COLUMNS = (
+    "name folder state note title data epochs model metric self_reported baseline best change "
+    "runs failed effect low high p_value q idea_seeds control_seeds time_ratio parameter_ratio "
+    "qualifiers tokens cost stopped began ended seconds"
+)
+
+
+def as_cell(value: object) -> str:
+    """How a value of the JSON stands in the CSV."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "; ".join(value)
+    return str(value)
+
+
 def test_the_rows_for_scripts_have_stable_names_and_numbers_in_them(runs, review):
     found = json.loads(review("--runs-dir", runs, "--json")[1])
     table = list(csv.DictReader(io.StringIO(review("--runs-dir", runs, "--csv")[1])))
-    names = """name folder state note title data epochs model metric self_reported baseline best change runs failed effect low high p_value
-            q idea_seeds control_seeds time_ratio parameter_ratio qualifiers tokens cost stopped began ended seconds""".split()  # noqa: SIM905
+    names = COLUMNS.split()
     assert all(list(one) == names for one in found) and list(table[0]) == names
     for fields, line in zip(found, table, strict=True):
-        told = {
-            name: "" if value is None else str(value).lower() if isinstance(value, bool) else value
-            for name, value in fields.items()
-        }
-        assert line == {
-            name: "; ".join(value) if isinstance(value, list) else str(value)
-            for name, value in told.items()
-        }
+        assert line == {name: as_cell(value) for name, value in fields.items()}
     first = next(one for one in found if one["state"] == "supported")
     assert (
         first["low"] < first["effect"] < first["high"]
@@ -301,8 +311,9 @@ def test_many_experiments_are_read_without_the_libraries_that_compute(runs):
     for arguments, more in ([], ""), (["--json"], ", 'rich'"), (["--csv"], ", 'rich'"):
         command = ["review", "--runs-dir", str(runs), *arguments]
         script = (
-            f"import launch, sys; launch.main({command!r}); print(sorted({{{heavy}{more}}} & "
-            "set(sys.modules)), file=sys.stderr)"
+            "import launch, sys\n"
+            f"launch.main({command!r})\n"
+            f"print(sorted({{{heavy}{more}}} & set(sys.modules)), file=sys.stderr)\n"
         )
         done = subprocess.run(
             [sys.executable, "-c", script],

@@ -150,8 +150,9 @@ sys.path.insert(0, {str(REPOSITORY)!r})
 from pathlib import Path
 from agent.archive.paths import Archive
 from agent.coder.aider import AiderCoder
-from agent.coder.base import ModelOptions
-coder = AiderCoder(Archive(Path(sys.argv[1])), ["main.py"], ModelOptions("openai/any"), lambda: None)
+from agent.coder.base import ModelConfig
+archive = Archive(Path(sys.argv[1]))
+coder = AiderCoder(archive, ["main.py"], ModelConfig("openai/any"), lambda: None)
 coder.ready()
 print(coder.ask("judge 1.1", "?").text)
 coder.close()
@@ -217,8 +218,10 @@ def test_an_alarm_that_something_swallows_rings_again():
 def test_at_the_deadline_the_whole_group_is_killed(tmp_path):
     """A stand-in for the worker that says nothing and has a child of its own."""
     code = (
-        "import subprocess, sys, time; print(subprocess.Popen(['sleep', '600']).pid, "
-        "file=sys.stderr, flush=True); time.sleep(600)"
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen(['sleep', '600'])\n"
+        "print(child.pid, file=sys.stderr, flush=True)\n"
+        "time.sleep(600)\n"
     )
     with held(tmp_path / "lock", 1) as lock:
         worker = Worker(lock, [], (sys.executable, "-c", code))

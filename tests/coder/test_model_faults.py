@@ -23,7 +23,7 @@ import pytest
 
 from agent.coder.worker.gateway import ATTEMPTS, OWN_SECONDS, reply_seconds, waits
 from agent.util.files import read_events
-from tests.conftest import QUICK_MAIN
+from tests.conftest import QUICK_MAIN, LaunchResult
 from tests.endpoint import Answer
 from tests.replies import edit, scores
 
@@ -37,10 +37,20 @@ def provider(endpoint) -> dict[str, str]:
     return {"OPENAI_API_BASE": endpoint.url, "OPENAI_API_KEY": KEY}
 
 
-def show(
-    fault: str, requests: int, seconds: float, bound: float, status: str, resumed: str
-) -> None:
-    print(f"{fault} | {requests} | {seconds:.1f} s | {bound:.0f} s | {status} | {resumed}")
+@dataclass(frozen=True)
+class Line:
+    """A line of the table."""
+
+    fault: str
+    requests: int
+    seconds: float
+    bound: float
+    status: str
+    resumed: str = "yes"
+
+    def show(self) -> None:
+        times = f"{self.seconds:.1f} s | {self.bound:.0f} s"
+        print(f"{self.fault} | {self.requests} | {times} | {self.status} | {self.resumed}")
 
 
 # ---- faults of a provider ------------------------------------------------------------------------
@@ -141,11 +151,22 @@ PROVIDER = {
 }
 
 
+def assert_ended_by_name(done: LaunchResult, row: Row) -> None:
+    fault = done.events("fault")[-1]
+    assert done.code == 1 and f"stopped by a fault: provider: {row.status}" in done.out, (
+        done.out + done.err
+    )
+    # A timeout is LiteLLM's or ours.
+    assert fault["kind"] == "provider" and fault["detail"].startswith(row.status)
+    assert KEY not in done.out + done.err and "Traceback" not in done.out + done.err
+
+
 @pytest.mark.parametrize("group", PROVIDER)
 def test_a_provider_s_fault_ends_by_name_within_its_bound_and_the_same_command_goes_on(
     quick_launch, endpoint, group
 ):
-    lines, asked = list[tuple](), None
+    lines = list[Line]()
+    conversation = None
     first = [scores(0.6)[0]]  # so that there is a conversation to restore
     for row in PROVIDER[group]:
         endpoint.requests.clear()
@@ -156,34 +177,22 @@ def test_a_provider_s_fault_ends_by_name_within_its_bound_and_the_same_command_g
         done = quick_launch(*MODEL, *options, **provider(endpoint) | address)
         seconds = time.monotonic() - started
         fault = done.events("fault")[-1]
-        lines.append(
-            (
-                row.fault,
-                row.requests,
-                seconds,
-                row.bound,
-                f"{fault['kind']}: {fault['detail'].split(':')[0]}",
-            )
-        )
-        assert done.code == 1 and f"stopped by a fault: provider: {row.status}" in done.out, (
-            done.out + done.err
-        )
-        assert fault["kind"] == "provider" and fault["detail"].startswith(
-            row.status
-        )  # a timeout is LiteLLM's or ours
-        assert KEY not in done.out + done.err and "Traceback" not in done.out + done.err
+        status = f"{fault['kind']}: {fault['detail'].split(':')[0]}"
+        lines.append(Line(row.fault, row.requests, seconds, row.bound, status))
+        assert_ended_by_name(done, row)
         requests = [body["messages"] for body in endpoint.requests][len(first) :]
         assert len(requests) == row.requests and seconds < row.bound, lines[-1]
         assert done.statuses == ["success"] and len(done.events("fault")) == len(lines)
-        asked, first = asked or requests[0], []
-        assert all(messages == asked for messages in requests), (
+        first = []
+        conversation = conversation or requests[0]
+        assert all(messages == conversation for messages in requests), (
             "the conversation is the same in every request of every command"
         )
     endpoint.requests.clear()
     endpoint.script = scores(0.7, 0.8, start=0.6)
     done = quick_launch(*MODEL, **provider(endpoint))
     assert done.code == 0 and done.statuses == ["success"] * 3 and len(done.archives) == 1
-    assert endpoint.requests[0]["messages"] == asked and len(endpoint.requests) == 2
+    assert endpoint.requests[0]["messages"] == conversation and len(endpoint.requests) == 2
     assert done.replies == scores(0.6, 0.7, 0.8), "no reply is lost or paid twice"
     failed = sum(row.tries for row in PROVIDER[group])
     assert (
@@ -196,7 +205,7 @@ def test_a_provider_s_fault_ends_by_name_within_its_bound_and_the_same_command_g
         if path.is_file() and KEY.encode() in path.read_bytes()
     ] == []
     for line in lines:
-        show(*line, resumed="yes")
+        line.show()
 
 
 def test_the_bounds_follow_from_the_limit_on_a_request():
@@ -351,11 +360,15 @@ REPLY = {
 def test_a_reply_s_fault_ends_by_name_within_its_bound_and_the_experiment_goes_on(
     quick_launch, endpoint, group
 ):
-    line, new, made = "SCORE = 0.5", 0.5, list[int]()
+    line = "SCORE = 0.5"
+    new = 0.5
+    reply_counts = list[int]()
     for slip in REPLY[group]:
-        replies = slip.replies(line, new := round(new + 0.01, 2))
-        made.append(len(replies))
-        left, new = slip.left(line, new), round(new + 0.01, 2)
+        new = round(new + 0.01, 2)
+        replies = slip.replies(line, new)
+        reply_counts.append(len(replies))
+        left = slip.left(line, new)
+        new = round(new + 0.01, 2)
         line = better(line, new)
         endpoint.script += [*replies, edit(left, line)]
     expected = [status for slip in REPLY[group] for status in (slip.attempt, "success")]
@@ -373,14 +386,14 @@ def test_a_reply_s_fault_ends_by_name_within_its_bound_and_the_experiment_goes_o
     )
     assert (
         len(endpoint.requests)
-        == sum(made) + len(made)
+        == sum(reply_counts) + len(reply_counts)
         == len(read_events(done.archives[-1].session)) - len(endpoint.readings)
     )
     edits, attempts = done.events("edit")[::2], done.events("attempt")
     begun = [started, *(event["time"] for event in attempts[1::2])]
     prompts = [json.dumps(body["messages"]) for body in endpoint.requests]
     for slip, requests, event, attempt, start in zip(
-        REPLY[group], made, edits, attempts[::2], begun, strict=False
+        REPLY[group], reply_counts, edits, attempts[::2], begun, strict=False
     ):
         bound = COMMAND_SECONDS + requests * (PATIENT + OWN_SECONDS)
         name, value = slip.edit
@@ -388,14 +401,8 @@ def test_a_reply_s_fault_ends_by_name_within_its_bound_and_the_experiment_goes_o
         assert any(slip.told in prompt for prompt in prompts), slip.fault
         seconds = attempt["time"] - start
         assert seconds < bound, slip.fault
-        show(
-            slip.fault,
-            requests,
-            seconds,
-            bound,
-            f"{attempt['status']}, {name} {value}",
-            "went on by itself",
-        )
+        status = f"{attempt['status']}, {name} {value}"
+        Line(slip.fault, requests, seconds, bound, status, "went on by itself").show()
 
 
 def test_a_model_that_says_it_continues_a_prefix_is_not_asked_to_without_end(
@@ -403,25 +410,22 @@ def test_a_model_that_says_it_continues_a_prefix_is_not_asked_to_without_end(
 ):
     cut = [Answer(edit("SCORE = 0.5", "SCORE = 0.9"), finish_reason="length")] * 2
     endpoint.script = list(cut)
-    key = {
-        "DEEPSEEK_API_BASE": endpoint.url,
-        "DEEPSEEK_API_KEY": KEY,
-    }  # of these models LiteLLM says supports_assistant_prefill
+    # Of these models LiteLLM says supports_assistant_prefill.
+    key = {"DEEPSEEK_API_BASE": endpoint.url, "DEEPSEEK_API_KEY": KEY}
     started = time.monotonic()
     done = quick_launch("--model", "deepseek/deepseek-chat", **key)
     seconds = time.monotonic() - started
     assert done.code == 0 and done.statuses == ["no_edit"] * 2 and len(endpoint.requests) == 2
-    assert [event["status"] for event in done.events("edit")] == [
-        "truncated"
-    ] * 2 and seconds < COMMAND_SECONDS
-    show(
+    statuses = [event["status"] for event in done.events("edit")]
+    assert statuses == ["truncated"] * 2 and seconds < COMMAND_SECONDS
+    Line(
         "cut, and the model continues prefixes",
         2,
         seconds,
         COMMAND_SECONDS,
         "no_edit, status truncated",
         "ends: two replies without an edit",
-    )
+    ).show()
 
 
 def test_a_conversation_that_aider_finds_too_long_is_a_fault_before_any_request(
@@ -436,9 +440,8 @@ def test_a_conversation_that_aider_finds_too_long_is_a_fault_before_any_request(
     )
     endpoint.script = scores(0.6, 0.7, 0.8)
     started = time.monotonic()
-    done = quick_launch(
-        "--model", "openai/gpt-4", **provider(endpoint)
-    )  # LiteLLM says: 8192 tokens
+    # LiteLLM says: 8192 tokens.
+    done = quick_launch("--model", "openai/gpt-4", **provider(endpoint))
     seconds = time.monotonic() - started
     assert (
         done.code == 1
@@ -446,13 +449,13 @@ def test_a_conversation_that_aider_finds_too_long_is_a_fault_before_any_request(
         and endpoint.requests == []
     )
     assert done.statuses == [] and seconds < COMMAND_SECONDS
-    show(
+    Line(
         "the idea is longer than the window",
         0,
         seconds,
         COMMAND_SECONDS,
         "provider: ContextWindowExceeded",
         "with another model",
-    )
+    ).show()
     again = quick_launch("--model", "openai/any", **provider(endpoint))
     assert again.statuses == ["success"] * 3

@@ -127,10 +127,8 @@ def test_no_attack_succeeds(attack: Attack, kind: str, scene: Scene, server: For
     ran = b"-- end" in scene.output() or execution.limit or execution.exit_code not in (0, 1)
     assert ran, f"the program broke before it was stopped: {errors[-2000:]}"
     evidence = attack.check(scene)
-    ROWS.append(
-        f"| {attack} | {kind} | {USER} | "
-        f"{f'NOTHING: {evidence[:160]}' if evidence else what_stopped(attack, scene, execution)} |"
-    )
+    stopped = f"NOTHING: {evidence[:160]}" if evidence else what_stopped(attack, scene, execution)
+    ROWS.append(f"| {attack} | {kind} | {USER} | {stopped} |")
     if evidence and kind.startswith("landlock") and attack.landlock_cannot:
         assert named_in_security(attack), (
             f"SECURITY.md does not name `{attack}`, which Landlock does not stop"
@@ -158,7 +156,8 @@ def square(number):
 if __name__ == "__main__":
     assert protocol.VALUE == 7
     assert read(ARRAYS + "/train_images.npy") == b"images"
-    with multiprocessing.get_context("fork").Pool(2) as pool:  # through semaphores in /dev/shm, as the workers of a DataLoader
+    # Through semaphores in /dev/shm, as the workers of a DataLoader.
+    with multiprocessing.get_context("fork").Pool(2) as pool:
         assert pool.map(square, [1, 2, 3]) == [1, 4, 9]
     worker = threading.Thread(target=os.getpid)
     worker.start()
@@ -225,8 +224,8 @@ def test_no_path_in_a_reply_leads_out_of_the_workspace(quick_launch, session, tm
         and not Path("/etc/cron.d/assay").exists()
     )
     ROWS.extend(
-        f"| a reply that edits {name}: `{path}` | any | {USER} | agent/coder/worker/main.py: "
-        "refused |"
+        f"| a reply that edits {name}: `{path}` | any | {USER} | "
+        "agent/coder/worker/main.py: refused |"
         for name, path in paths.items()
     )
 

@@ -247,7 +247,8 @@ def test_a_forked_program_is_python_main_py(tmp_path):
     (tmp_path / "beside.py").write_text("VALUE = 7\n")
     code = """
 import os, sys, beside
-assert __name__ == "__main__" and sys.argv == [os.path.abspath("main.py"), "--x"] and sys.path[0] == os.getcwd()
+assert __name__ == "__main__"
+assert sys.argv == [os.path.abspath("main.py"), "--x"] and sys.path[0] == os.getcwd()
 print(beside.VALUE, os.environ.get("MARK"), "HOME" in os.environ, os.getsid(0) == os.getpid())
 if "left" in globals() or hasattr(sys, "left"):
     sys.exit(9)
@@ -285,7 +286,8 @@ from agent.execution.local import execute
 from agent.execution.request import Request
 from agent.execution.sandbox.policy import Sandbox
 folder = Path({str(tmp_path)!r})
-execute(Request(Path(sys.executable), folder, folder / "out", folder / "err", 600, Sandbox({kind!r})))
+sandbox = Sandbox({kind!r})
+execute(Request(Path(sys.executable), folder, folder / "out", folder / "err", 600, sandbox))
 """
     harness = subprocess.Popen([sys.executable, "-c", code])
     until = time.monotonic() + 30

@@ -19,7 +19,7 @@ import pytest
 from agent.archive.paths import RunFolder
 from agent.archive.run import Metric, RunStatus
 from agent.execution.local import execute
-from agent.execution.request import Request
+from agent.execution.request import Execution, Request
 from agent.execution.result import read_run
 from agent.execution.sandbox.detect import find_sandbox, proofs
 from agent.execution.sandbox.policy import ResourceLimits, Sandbox
@@ -32,22 +32,17 @@ SMALL = ResourceLimits(memory=2**28, processes=60, disk=2**26)
 KINDS = ["bwrap", "landlock", "none"]
 
 
-def run(
-    kind: str,
-    folder: Path,
-    code: str,
-    limits: ResourceLimits = SMALL,
-    python: Path = PYTHON,
-    timeout: float = 60,
-):
+def request(kind: str, folder: Path, code: str, limits: ResourceLimits = SMALL) -> Request:
     (folder / "work").mkdir(exist_ok=True)
     (folder / "work" / "main.py").write_text(code)
     sandbox = confined(kind, limits)
-    return execute(
-        Request(
-            python, folder / "work", folder / "stdout.log", folder / "stderr.log", timeout, sandbox
-        )
+    return Request(
+        PYTHON, folder / "work", folder / "stdout.log", folder / "stderr.log", 60, sandbox
     )
+
+
+def run(kind: str, folder: Path, code: str, timeout: float = 60) -> Execution:
+    return execute(replace(request(kind, folder, code), timeout=timeout))
 
 
 GREEDY = {
@@ -161,7 +156,8 @@ if __name__ == "__main__":
     with tempfile.NamedTemporaryFile() as file:
         file.write(b"x")
     with multiprocessing.Pool(2) as pool:
-        print(total, pool.map(abs, [-1, -2]), torch.ones(400, 400).mm(torch.ones(400, 400)).sum().item())
+        ones = torch.ones(400, 400)
+        print(total, pool.map(abs, [-1, -2]), ones.mm(ones).sum().item())
 """
 
 
@@ -169,14 +165,8 @@ if __name__ == "__main__":
 def test_worker_processes_shared_memory_and_temporary_files_work_inside(
     tmp_path, kind, experiments_environment
 ):
-    done = run(
-        kind,
-        tmp_path,
-        LOADER,
-        ResourceLimits(memory=4 * 2**30),
-        experiments_environment.python,
-        timeout=120,
-    )
+    program = request(kind, tmp_path, LOADER, ResourceLimits(memory=4 * 2**30))
+    done = execute(replace(program, python=experiments_environment.python, timeout=120))
     assert done.ok, (tmp_path / "stderr.log").read_text()
     assert (tmp_path / "stdout.log").read_text() == "4032.0 [1, 2] 64000000.0\n"
 
@@ -187,10 +177,16 @@ def test_the_code_itself_is_read_only_and_the_rest_of_its_folder_is_not(tmp_path
     code = """
 import os
 open("result", "w").write("fine")
+attempts = (
+    lambda name: open(name, "a"),
+    lambda name: os.unlink(name),
+    lambda name: os.rename("result", name),
+    lambda name: os.chmod(name, 0o777),
+)
 for name in ("main.py", "protocol.py"):
-    for attempt in (lambda: open(name, "a"), lambda: os.unlink(name), lambda: os.rename("result", name), lambda: os.chmod(name, 0o777)):
+    for attempt in attempts:
         try:
-            attempt()
+            attempt(name)
             print("changed", name)
         except OSError:
             pass

@@ -68,8 +68,9 @@ def test_a_program_that_only_writes_the_protocol_s_files_is_refused(
 
 def test_a_run_that_makes_another_run_s_folder_takes_no_place(quick_launch, session):
     squat = (
-        "        import pathlib; pathlib.Path('../../run_1/x').mkdir(parents=True); "
-        "json.dump({'val_accuracy': SCORE}, file)"
+        "        import pathlib\n"
+        "        pathlib.Path('../../run_1/x').mkdir(parents=True)\n"
+        "        json.dump({'val_accuracy': SCORE}, file)"
     )
     done = quick_launch(
         "--model",
@@ -105,7 +106,8 @@ def test_results_forged_for_later_runs_are_not_adopted_after_a_kill(quick_launch
             pathlib.Path(f'../../run_{{number}}/result.json').write_text({forged!r})
         harness = os.getppid()
         while b'launch.py' not in pathlib.Path(f'/proc/{{harness}}/cmdline').read_bytes():
-            harness = int(pathlib.Path(f'/proc/{{harness}}/stat').read_text().rpartition(')')[2].split()[1])
+            fields = pathlib.Path(f'/proc/{{harness}}/stat').read_text().rpartition(')')[2]
+            harness = int(fields.split()[1])
         if first:
             os.kill(harness, signal.SIGKILL)
         json.dump({{'val_accuracy': SCORE}}, file)"""

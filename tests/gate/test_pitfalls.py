@@ -31,9 +31,8 @@ def row(number: int, case: str, outcome: Outcome, *, may_win: bool = False) -> N
     """Print a row of the table, and assert what holds for all of them."""
     verdict = outcome.verdict["verdict"]
     reason = outcome.verdict["reasons"][0][:90]
-    print(
-        f"\n| {number} | {case} | {verdict} | {outcome.layer} | {outcome.runs_spent} | {outcome.seconds:.1f} | {reason}"
-    )
+    cells = [number, case, verdict, outcome.layer, outcome.runs_spent]
+    print("\n|", *(f"{cell} |" for cell in cells), f"{outcome.seconds:.1f} | {reason}")
     assert may_win or verdict != "supported", outcome.verdict
     assert not reason.startswith(
         "stopped for futility"
@@ -369,9 +368,8 @@ def test_what_belongs_to_the_protocol_is_refused_with_its_line(bench: Bench, num
         (17, "hang", "no_result", "longer than"),
     ],
 )
-def test_behind_the_guard_another_layer_stops_it(
-    bench: Bench, unguarded, number, case, verdict, said
-):
+@pytest.mark.usefixtures("unguarded")
+def test_behind_the_guard_another_layer_stops_it(bench: Bench, number, case, verdict, said):
     outcome = bench.conduct(case, timeout=12.0 if case == "hang" else 120.0)
     row(number, f"{case}, unguarded", outcome)
     assert outcome.verdict["verdict"] == verdict

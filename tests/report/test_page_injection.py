@@ -30,22 +30,34 @@ POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
 # Tags and attributes of all elements, and what a payload would have left behind.
 ANATOMY = """() => {
   const all = [...document.querySelectorAll('*')];
-  const tags = new Set(all.map(one => one.tagName.toLowerCase()));
-  const attributes = new Set(all.flatMap(one => one.getAttributeNames()));
-  const scripts = document.scripts.length, styles = document.querySelectorAll('style').length;
+  const tags = new Set(all.map(element => element.tagName.toLowerCase()));
+  const attributes = new Set(all.flatMap(element => element.getAttributeNames()));
+  const scripts = document.scripts.length;
+  const styles = document.querySelectorAll('style').length;
   const links = [...document.links].map(a => a.protocol);
-  return {tags: [...tags], attributes: [...attributes], count: [scripts, styles, document.querySelectorAll('meta').length],
-          links: [...new Set(links)], pwned: [window.__pwned ?? null, document.title.startsWith('pwned')]};
+  const metas = document.querySelectorAll('meta').length;
+  return {
+    tags: [...tags],
+    attributes: [...attributes],
+    count: [scripts, styles, metas],
+    links: [...new Set(links)],
+    pwned: [window.__pwned ?? null, document.title.startsWith('pwned')],
+  };
 }"""
 USE = """() => {
   for (const part of document.querySelectorAll('details')) part.open = true;
-  for (const one of document.querySelectorAll('button, input, figure, label')) { one.focus(); one.click(); }
-  for (const one of document.querySelectorAll('figure')) {
-    one.dispatchEvent(new PointerEvent('pointermove', {clientX: 300}));
-    one.dispatchEvent(new KeyboardEvent('keydown', {key: 'End'}));
+  for (const element of document.querySelectorAll('button, input, figure, label')) {
+    element.focus();
+    element.click();
   }
-  for (const kind of ['mouseover', 'click', 'focus', 'toggle'])
-    for (const one of document.querySelectorAll('main *:not(a):not(summary):not(button)')) one.dispatchEvent(new Event(kind));
+  for (const figure of document.querySelectorAll('figure')) {
+    figure.dispatchEvent(new PointerEvent('pointermove', {clientX: 300}));
+    figure.dispatchEvent(new KeyboardEvent('keydown', {key: 'End'}));
+  }
+  for (const kind of ['mouseover', 'click', 'focus', 'toggle']) {
+    const others = document.querySelectorAll('main *:not(a):not(summary):not(button)');
+    for (const element of others) element.dispatchEvent(new Event(kind));
+  }
 }"""
 MARKDOWN = {
     "p",
@@ -103,8 +115,8 @@ def attacked(sound, tmp_path_factory) -> tuple[Path, dict[str, set[str]]]:
         assert size < MOST_BYTES, name
     write_queue_page(runs)
     print(
-        f"{len(PAYLOADS)} payloads in {len(labels['script'])} texts each; the slowest page took "
-        f"{slowest:.1f} s to make"
+        f"{len(PAYLOADS)} payloads in {len(labels['script'])} texts each; "
+        f"the slowest page took {slowest:.1f} s to make"
     )
     return runs, labels
 
@@ -160,7 +172,7 @@ def unreadable(text: str, labels: set[str], payload: str) -> list[str]:
     return lost + damaged + ([f"only {len(shown)} texts"] if len(shown) < LEAST_TEXTS else [])
 
 
-def test_every_text_is_shown_as_it_is_and_nothing_of_it_is_done_though_the_policy_of_the_pages_is_taken_off(
+def test_every_text_is_shown_as_it_is_and_nothing_of_it_is_done_though_the_policy_is_off(
     browser, attacked, real_queue, sound, tmp_path
 ):
     """So that escaping alone has to hold."""

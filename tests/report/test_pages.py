@@ -21,12 +21,12 @@ from tests.real_queue import STATES, archive_of
 IDEA = "frequency_domain_cnn"  # whose session is real: curves, fresh seeds, a failed attempt
 HIDDEN = "element => getComputedStyle(element).display === 'none'"
 ROWS = (
-    "rows => rows.filter(row => row.offsetParent).map(row => row.querySelector('th "
-    "small').textContent.split(' · ')[0])"
+    "rows => rows.filter(row => row.offsetParent)"
+    ".map(row => row.querySelector('th small').textContent.split(' · ')[0])"
 )
 CELLS = (
-    "(rows, n) => rows.map(row => [row.children[n].dataset.value, "
-    "row.children[n].textContent.trim()])"
+    "(rows, n) => rows.map(row => row.children[n])"
+    ".map(cell => [cell.dataset.value, cell.textContent.trim()])"
 )
 
 
@@ -46,7 +46,7 @@ def shown(page: Page) -> list[str]:
     return page.eval_on_selector_all("table.queue tbody tr", ROWS)
 
 
-def test_every_page_opens_without_a_message_or_a_request_and_fits_a_phone_and_its_links_lead_somewhere(
+def test_every_page_opens_without_a_message_or_a_request_and_fits_a_phone_and_its_links_lead_on(
     browser: Browser, real_queue: Path
 ):
     pages = [real_queue / "report.html", *sorted(real_queue.glob("*/*/report.html"))]
@@ -56,8 +56,8 @@ def test_every_page_opens_without_a_message_or_a_request_and_fits_a_phone_and_it
             page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
             links = page.eval_on_selector_all(
                 "a[href]",
-                "all => all.map(a => [a.href, a.hash && "
-                "!!document.getElementById(a.hash.slice(1))])",
+                "all => all.map("
+                "a => [a.href, a.hash && !!document.getElementById(a.hash.slice(1))])",
             )
             assert [
                 href
@@ -280,8 +280,8 @@ def _tab_through(page: Page) -> set[str]:
     for _ in range(400):
         page.keyboard.press("Tab")
         name, outline = page.evaluate(
-            "(n => [n === document.body ? '' : n.id || n.tagName + ' ' + "
-            "[...document.querySelectorAll(n.tagName)].indexOf(n),"
+            "(n => [n === document.body ? '' : n.id || n.tagName + ' '"
+            " + [...document.querySelectorAll(n.tagName)].indexOf(n),"
             " getComputedStyle(n).outlineStyle])(document.activeElement)"
         )
         if not name or name in reached:

@@ -302,7 +302,7 @@ def growing(tmp_path):
         yield Growing(archive)
 
 
-def test_every_step_has_its_name_from_the_first_event_to_the_verdict(growing):
+def test_every_step_of_the_baseline_has_its_name(growing):
     archive, say = growing.archive, growing.say
     assert "starting the coder" in growing.text() and " left" not in growing.text()
     say("sitting", limits=CONFIG["limits"])
@@ -320,7 +320,14 @@ def test_every_step_has_its_name_from_the_first_event_to_the_verdict(growing):
     )
     growing.result(baseline.run(1))
     assert "run 0: a few steps of the baseline" in growing.text()
-    growing.result(archive.run(0))
+
+
+def test_every_step_of_a_run_has_its_name(growing):
+    archive, say = growing.archive, growing.say
+    say("sitting", limits=CONFIG["limits"])
+    baseline = ExperimentState.read(archive).baseline
+    for folder in (baseline.run(0), baseline.run(1), archive.run(0)):
+        growing.result(folder)
     say("baseline", value=0.5)
     assert "criteria" in growing.text()
     write_json(archive.criteria, {})

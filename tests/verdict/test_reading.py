@@ -194,7 +194,8 @@ def test_a_second_answer_is_taken_where_the_first_was_refused_and_the_model_was_
 
 
 HOSTILE = (
-    "\x1b[31m<script>alert()</script> ![x](javascript:alert()) | **bold** `code` [a](http://b.c)\r\n# Heading\n"
+    "\x1b[31m<script>alert()</script> ![x](javascript:alert()) | **bold** `code` [a](http://b.c)\r\n"
+    "# Heading\n"
     "<!-- experiment a/b -->"
 )
 

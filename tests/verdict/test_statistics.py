@@ -95,7 +95,7 @@ def arm(*right: int, examples: int = 100) -> np.ndarray:
 CONTROL = Code()
 
 
-def test_an_idea_without_an_effect_is_rarely_supported_and_one_of_two_standard_deviations_mostly_is():
+def test_an_idea_without_an_effect_is_rarely_supported_and_one_of_two_deviations_mostly_is():
     lab = world(1)
     sd = lab.baseline_sd(CONTROL)
     better = replace(CONTROL, accuracy=CONTROL.accuracy + 2 * sd)
@@ -310,7 +310,7 @@ def _decision(effect: Effect, more: int, smallest: float) -> str | None:
     return "below" if effect.delta + half < smallest else None
 
 
-def test_a_decided_effect_needs_no_more_seeds_and_one_that_the_test_set_cannot_show_gets_no_number():
+def test_a_decided_effect_needs_no_more_seeds_and_one_beyond_the_test_set_gets_no_number():
     decided = compare(arm(80, 82, 81), arm(60, 61, 62, 60))
     assert decided.low > 0 and seeds_to_decide(decided, 0.005) == 0
     worse = compare(arm(60, 61, 62, 60), arm(80, 82, 81))
