@@ -25,9 +25,8 @@ class Seen:
     console: list[str] = field(default_factory=list)  # every message, whatever its kind
     errors: list[str] = field(default_factory=list)
     dialogs: list[str] = field(default_factory=list)
-    requests: list[str] = field(
-        default_factory=list
-    )  # begun, but for data: of the page itself; a policy may have stopped them
+    # Begun, but for data: of the page itself; a policy may have stopped them.
+    requests: list[str] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)  # of these, what nothing stopped
     opened: list[str] = field(default_factory=list)  # new windows
     visited: list[str] = field(default_factory=list)  # where the main frame, or any frame, went

@@ -42,9 +42,8 @@ class Endpoint:
     def __init__(self) -> None:
         self.script: list[Answer | str] = []
         self.requests: list[dict[str, Any]] = []
-        self.reading: list[
-            Answer | str
-        ] = []  # the script for what is asked when the verdict stands, which comes beside the other
+        # The script for what is asked when the verdict stands, which comes beside the other.
+        self.reading: list[Answer | str] = []
         self.readings: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.closing = threading.Event()

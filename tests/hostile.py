@@ -158,9 +158,8 @@ def slim(source: Archive, folder: Path) -> Archive:
     (folder / "reading.json").write_text(
         '{"text": "It was seen to rise.", "model": "a model", "refused": "", "absent": ""}'
     )
-    for metrics in folder.rglob(
-        "metrics.csv"
-    ):  # pictures take long to draw: one run and one column are enough
+    # Pictures take long to draw: one run and one column are enough.
+    for metrics in folder.rglob("metrics.csv"):
         if metrics.parent.name == "run_1":
             rows = [line.split(",") for line in metrics.read_text().splitlines()]
             metrics.write_text("".join(f"{row[0]},{row[1]}\n" for row in rows))

@@ -95,9 +95,8 @@ class Campaign:
     """Experiments in folders of their own, one after the other, until there were enough kills."""
 
     folder: Path
-    begin: Callable[
-        [Path], list[str]
-    ]  # what launch.py is given, for a new experiment in this new folder
+    # What launch.py is given, for a new experiment in this new folder.
+    begin: Callable[[Path], list[str]]
     finished: Callable[[Archive], Any]  # what must be the same as without any kill
     environment: dict[str, str] = field(default_factory=dict)
     player: Player | None = None
@@ -150,10 +149,11 @@ class Campaign:
     def _start(self, place: Path, step: tuple[str, int] | None = None) -> subprocess.Popen:
         arguments = json.loads((place / "arguments.json").read_text())
         driver = [] if step is None else [str(KILLED_AT), *map(str, step), str(place / "steps")]
+        # So every process mentions this folder somewhere.
         own = {
             MARK: str(place),
             "TMPDIR": str(place / "tmp"),
-        }  # so every process mentions this folder somewhere
+        }
         with (place / "output").open("ab") as output:
             return subprocess.Popen(
                 [sys.executable, *driver, str(LAUNCH), *arguments],
@@ -216,9 +216,8 @@ class Campaign:
         return process
 
     def _at_a_step(self, place: Path) -> subprocess.Popen:
-        kind = self.choose.choice(
-            sorted(self.steps)
-        )  # there are few renames, and much depends on them
+        # There are few renames, and much depends on them.
+        kind = self.choose.choice(sorted(self.steps))
         process = self._start(place, (kind, self.choose.randint(1, self.steps[kind])))
         process.wait(LONGEST)
         return process

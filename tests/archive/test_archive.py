@@ -51,11 +51,12 @@ def test_a_last_line_cut_off_at_any_byte_is_as_if_it_had_not_been_written(tmp_pa
     append_line(path, {"reply": "zwei \u00e4\u4e8c\n", "turn": 2})
     last = path.read_bytes()[len(whole) :]
     for left in range(len(last)):
+        # Blocks that were given to the file, and whose content never arrived.
         for zeros in (
             0,
             1,
             5000,
-        ):  # blocks that were given to the file, and whose content never arrived
+        ):
             path.write_bytes(whole + last[:left] + bytes(zeros))
             assert read_events(path) == [{"reply": "one"}], (left, zeros)
             append_line(path, {"reply": "three"})
@@ -70,9 +71,8 @@ def test_a_last_line_whose_beginning_never_reached_the_disk_is_torn_though_its_e
     append_line(path, {"event": "three"})
     assert read_events(path) == [{"event": "one"}, {"event": "three"}]
     path.write_bytes(b'{"event": "one"}\n' + bytes(4096) + b'"two"}\n{"event": "three"}\n')
-    with pytest.raises(
-        Fault, match=r"events\.jsonl:2: damaged"
-    ):  # not the last one: no power loss does this
+    # Not the last one: no power loss does this.
+    with pytest.raises(Fault, match=r"events\.jsonl:2: damaged"):
         read_events(path)
 
 

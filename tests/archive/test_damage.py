@@ -170,11 +170,12 @@ def test_a_file_that_is_gone_or_empty_is_named_in_one_line(launch, command, tmp_
         (archive.config, ["review"], 0),
         (archive.config, ["review", place], 1),
         (archive.config, ["verdict", place], 1),
+        # It cannot be told whose archive this is: a new one is begun, and that is said.
         (
             archive.config,
             command,
             0,
-        ),  # it cannot be told whose archive this is: a new one is begun, and that is said
+        ),
     ]:
         good = path.read_bytes()
         path.unlink() if content is None else path.write_bytes(content)

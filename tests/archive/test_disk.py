@@ -31,9 +31,8 @@ REPLIES = [
     scores(0.6)[0],
     "I change nothing.",
     edit("SCORE = 0.6", "SCORE = undefined"),
-    edit(
-        "SCORE = undefined", "SCORE = 0.7" + "".join(f"\nUNUSED_{n} = {n}" for n in range(300))
-    ),  # the repair of lint
+    # The repair of lint.
+    edit("SCORE = undefined", "SCORE = 0.7" + "".join(f"\nUNUSED_{n} = {n}" for n in range(300))),
     scores(0.8, start=0.7)[0],
 ]
 
@@ -159,9 +158,10 @@ def test_a_read_only_folder_is_told_and_the_same_command_goes_on_later(
     with mounted(runs, "--bind", store):
         kill_after("attempt", 2, [*command, "--runs-dir", "runs"], tmp_path)
         until = time.monotonic() + 60
+        # The killed coder still ends.
         while subprocess.run(
             ["mount", "-o", "remount,ro,bind", runs], capture_output=True
-        ).returncode:  # the killed coder still ends
+        ).returncode:
             assert time.monotonic() < until
             time.sleep(0.2)
         before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}

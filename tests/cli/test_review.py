@@ -584,11 +584,12 @@ def several(one: Archive) -> Archive:
         (["2"], "run_2", ["run_1", "run_0, the scaffold"]),
         (["run_2"], "run_2", ["run_1", "run_0, the scaffold"]),
         (["run_1.failed_2"], "run_1.failed_2", ["run_1.failed_1", "run_0, the scaffold"]),
+        # It never succeeded.
         (
             ["3"],
             "run_3.failed_2",
             ["run_3.failed_1", "run_2", "run_0, the scaffold"],
-        ),  # it never succeeded
+        ),
         (["run_1.failed_1"], "run_1.failed_1", ["run_0, the scaffold"]),
     ],
 )

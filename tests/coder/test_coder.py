@@ -75,9 +75,8 @@ def test_the_cost_cap_stops_before_the_next_request_and_can_be_lifted(quick_laun
     endpoint.script = scores(0.6, 0.7, 0.8)
     capped = quick_launch(*MODEL, "--price", "1000,0", "--max-cost", "1.5", **provider(endpoint))
     assert capped.code == 0 and "stopped: cost_limit" in capped.out
-    assert (
-        len(endpoint.requests) == 2
-    )  # a dollar each: the second passes the cap, a third is not made
+    # A dollar each: the second passes the cap, a third is not made.
+    assert len(endpoint.requests) == 2
     done = quick_launch(*MODEL, "--price", "1000,0", "--max-cost", "9", **provider(endpoint))
     assert done.statuses == ["success"] * 3 and len(endpoint.requests) == 3
 
@@ -133,9 +132,8 @@ def test_edits_outside_the_workspace_are_refused_and_the_model_is_told(
         and not list(tmp_path.rglob("protocol.py"))
     )
     first = done.events("edit")[0]
-    assert (
-        len(first["refused"]) == 3 and first["repairs"] == 1
-    )  # told at once, and repaired in the same turn
+    # Told at once, and repaired in the same turn.
+    assert len(first["refused"]) == 3 and first["repairs"] == 1
     assert done.statuses == ["success"] * 3
 
 

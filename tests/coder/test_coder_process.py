@@ -102,9 +102,8 @@ def test_a_reply_that_a_killed_harness_had_asked_for_is_kept_and_not_asked_for_a
     until(lambda: endpoint.requests)
     process.kill()
     process.wait()
-    done = quick_launch(
-        *MODEL, **provider(endpoint)
-    )  # at once: the worker still waits for the reply
+    # At once: the worker still waits for the reply.
+    done = quick_launch(*MODEL, **provider(endpoint))
     assert done.code == 0 and done.statuses == ["success"] * 3, done.out + done.err
     assert len(endpoint.requests) == 3, "each reply was asked for once"
     assert done.replies == scores(0.6, 0.7, 0.8) and len(done.archives) == 1

@@ -57,11 +57,12 @@ RULES = RequirementPolicy(
     addable(False, ("Torch_Wild.Card",)),
     fixed=False,
 )
+# Where another name is imported.
 MODULES = {
     "scikit-learn": "sklearn",
     "pywavelets": "pywt",
     "pot": "ot",
-}  # where another name is imported
+}
 
 
 def added(*lines: str, rules: RequirementPolicy = RULES) -> Additions:

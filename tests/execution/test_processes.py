@@ -59,9 +59,8 @@ def test_the_lock_of_a_killed_owner_is_free_at_once_and_a_third_command_is_told(
     first.wait()
     second = start(quick, *arguments)
     try:
-        wait_for(
-            quick / "runs", "higher/*/run_1.interrupted_1", second
-        )  # the dead one's run is under the second's hands
+        # The dead one's run is under the second's hands.
+        wait_for(quick / "runs", "higher/*/run_1.interrupted_1", second)
         wait_for(quick / "runs", "higher/*/run_1.pending/work/main.py", second)
         third = start(quick, *arguments)
         said, _ = third.communicate(timeout=60)

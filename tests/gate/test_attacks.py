@@ -134,6 +134,7 @@ def test_ctrl_c_while_a_model_is_asked_ends_at_once(quick, endpoint):
         "OPENAI_API_BASE": endpoint.url,
         "OPENAI_API_KEY": "sk-test-0123456789",
     }
+    # A background job ignores it.
     process = subprocess.Popen(
         command,
         cwd=quick,
@@ -142,7 +143,7 @@ def test_ctrl_c_while_a_model_is_asked_ends_at_once(quick, endpoint):
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # a background job ignores it
+    )
     while not endpoint.requests:
         time.sleep(0.1)
         assert process.poll() is None

@@ -135,9 +135,8 @@ def test_another_model_judges_when_it_is_named_and_a_replayed_coder_can_have_one
     assert coder.ask("judge 2", "?", "openai/third").model == "openai/third"
     assert "unknown model" in coder.ask("judge 3", "?", "nonsense").why
     replayed = [{"reply": text, "finish_reason": "stop"} for text in scores(0.7, start=0.6)]
-    coder = start(
-        ModelConfig("replay:x", replayed * 2, judge="openai/other")
-    )  # one turn is taken: the first is skipped
+    # One turn is taken: the first is skipped.
+    coder = start(ModelConfig("replay:x", replayed * 2, judge="openai/other"))
     assert (
         coder.ask("judge 4", "?").text == "by name"
         and coder.edit(2, "Go on.").text == replayed[0]["reply"]

@@ -45,9 +45,8 @@ class World:
 
     def train(self, code: Code, test_set: np.ndarray, seeds: int) -> np.ndarray:
         """Booleans [seeds, examples]."""
-        spread = math.sqrt(
-            1 + DIFFICULTY**2 + code.shift**2 + code.by_example**2
-        )  # so that accuracy is what was asked for
+        # So that accuracy is what was asked for.
+        spread = math.sqrt(1 + DIFFICULTY**2 + code.shift**2 + code.by_example**2)
         ability = float(stats.norm.ppf(code.accuracy)) * spread
         edge = test_set - ability - self._normal(code.by_example, (self.examples,))
         return self._normal(1, (seeds, self.examples)) + self._normal(code.shift, (seeds, 1)) > edge
@@ -206,9 +205,8 @@ def test_the_detectable_difference_is_detected_with_the_power_that_was_asked_for
 
 
 def test_more_seeds_less_noise_and_less_power_make_smaller_differences_detectable():
-    assert detectable(0.01, 5, 8) == pytest.approx(
-        0.0184, abs=0.0005
-    )  # research/trust.md 4.9, by simulation
+    # research/trust.md 4.9, by simulation.
+    assert detectable(0.01, 5, 8) == pytest.approx(0.0184, abs=0.0005)
     assert (
         detectable(0.01, 3, 3)
         > detectable(0.01, 3, 8)
@@ -345,9 +343,8 @@ def test_seeds_that_are_all_equal_give_no_difference_and_no_width():
 def test_without_variance_between_seeds_the_test_set_alone_gives_the_width():
     effect = compare(arm(60, 60), arm(50, 50, 50))
     assert (effect.se_seed, effect.df) == (0, 1)
-    assert effect.se_test == pytest.approx(
-        math.sqrt(0.1 * 0.9 / 99)
-    )  # 10 of 100 examples turned from wrong to right
+    # 10 of 100 examples turned from wrong to right.
+    assert effect.se_test == pytest.approx(math.sqrt(0.1 * 0.9 / 99))
     assert effect.low < 0 < effect.high and effect.p_value > 0.025
     sure = compare(arm(60, 60, 60, 60, 60), arm(50, 50, 50, 50, 50))
     assert sure.low > 0 and sure.p_value < 0.025
@@ -416,9 +413,8 @@ def test_first_seeds_that_are_on_average_not_above_the_control_stop_the_campaign
 
 def test_q_values_are_those_of_benjamini_and_hochberg():
     assert benjamini_hochberg([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.02, 0.04, 0.04, 0.02])
-    assert benjamini_hochberg([0.5, 0.020, 0.021]) == pytest.approx(
-        [0.5, 0.0315, 0.0315]
-    )  # 0.020 * 3 is above 0.021 * 3 / 2
+    # 0.020 * 3 is above 0.021 * 3 / 2.
+    assert benjamini_hochberg([0.5, 0.020, 0.021]) == pytest.approx([0.5, 0.0315, 0.0315])
     assert (
         benjamini_hochberg([0.9, 1.0]) == [1.0, 1.0]
         and benjamini_hochberg([0.3]) == [0.3]
