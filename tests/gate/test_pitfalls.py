@@ -18,7 +18,7 @@ from agent.archive.score import load_score
 from agent.experiment.confirm import draw_seeds
 from agent.experiment.idea import load_idea
 from agent.experiment.settings import Options, decide
-from agent.gate import checks as gate
+from agent.gate import checks
 from agent.report.terminal.verdict_text import headline, verdict_block
 from agent.util.errors import UserError
 from agent.util.files import read_json
@@ -42,7 +42,7 @@ def row(number: int, case: str, outcome: Outcome, *, may_win: bool = False) -> N
 @pytest.fixture
 def unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the guard on main.py away, so that the layers behind it are seen acting alone."""
-    monkeypatch.setattr(gate, "breaches", lambda base, new: [])
+    monkeypatch.setattr(checks, "breaches", lambda base, new: [])
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import pytest
 from agent.archive.lookup import experiments
 from agent.archive.paths import Archive
 from agent.archive.verdict import load_verdict
-from agent.report import write as writing
+from agent.report import write
 from agent.report.terminal.verdict_text import headline
 from agent.report.text import diary
 from agent.report.text.markdown import code, escape
@@ -148,7 +148,7 @@ def _killed(archive: Archive, runs: Path, place: str) -> None:
     if place == "before":
         files.os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
     else:
-        writing.write_up = lambda one, verdict: os.kill(os.getpid(), signal.SIGKILL)
+        write.write_up = lambda one, verdict: os.kill(os.getpid(), signal.SIGKILL)
     write_reports(archive, runs)
 
 

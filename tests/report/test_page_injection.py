@@ -19,7 +19,7 @@ from agent.archive.paths import Archive
 from agent.cli import review
 from agent.report.html.pages import write_page, write_queue_page
 from agent.report.write import write_reports
-from agent.util import templates as prompts
+from agent.util import templates
 from agent.util.text import clean, visible
 from tests.browser import chromium, opened
 from tests.hostile import PAYLOADS, poisoned, slim
@@ -210,7 +210,7 @@ def unescaped(tmp_path, monkeypatch):
     The title and the code on a page of an experiment, title and reason on that of the queue.
     """
     copy = tmp_path / "templates"
-    shutil.copytree(prompts.TEMPLATES, copy)
+    shutil.copytree(templates.TEMPLATES, copy)
     forgotten = {
         "macros.html.j2": "{{ text }}",
         "experiment.html.j2": "<h1>{{ summary.title",
@@ -221,10 +221,10 @@ def unescaped(tmp_path, monkeypatch):
         assert text.count(asis) == 1
         safe = "<h1>{{ summary.title | safe" if "h1" in asis else asis.replace(" }}", " | safe }}")
         (copy / name).write_text(text.replace(asis, safe))
-    monkeypatch.setattr(prompts, "TEMPLATES", copy)
-    prompts._page_environment.cache_clear()
+    monkeypatch.setattr(templates, "TEMPLATES", copy)
+    templates._page_environment.cache_clear()
     yield
-    prompts._page_environment.cache_clear()
+    templates._page_environment.cache_clear()
 
 
 def test_where_escaping_is_forgotten_the_policy_alone_lets_no_script_run_and_nothing_be_fetched(

@@ -28,7 +28,7 @@ from agent.archive.run import Run, RunStatus
 from agent.archive.verdict import SCHEMA
 from agent.experiment.idea import Idea
 from agent.queue.recorder import recorded
-from agent.report.watch import snapshot as view_module
+from agent.report.watch import snapshot
 from agent.report.watch.snapshot import SnapshotReader
 from agent.report.watch.steps import ExperimentState, step_of
 from agent.report.watch.text import LONGEST, lines_of
@@ -554,9 +554,9 @@ def test_a_refresh_reads_only_what_has_changed(tmp_path, monkeypatch):
         write_json(archive.config, CONFIG)
         write_verdict(archive, ended=1000.0 + number)
         append_event(archive.events, "verdict", verdict="supported")
-    read, summarise = [], view_module.summarise
+    read, summarise = [], snapshot.summarise
     monkeypatch.setattr(
-        view_module, "summarise", lambda archive: read.append(archive) or summarise(archive)
+        snapshot, "summarise", lambda archive: read.append(archive) or summarise(archive)
     )
     viewer = SnapshotReader(tmp_path / "runs")
     shown = lines_of(viewer.look(), viewer.runs, 0.0)
