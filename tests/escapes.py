@@ -473,12 +473,12 @@ class Scene:
         """
         if self.work.is_symlink():
             return iter(())
-        found = (
+        paths = (
             Path(folder) / name
             for folder, folders, files in os.walk(self.work)
             for name in files + folders
         )
-        return islice(found, 300)
+        return islice(paths, 300)
 
     def output(self) -> bytes:
         """All that the program said and left, read as the harness reads it."""
@@ -488,12 +488,12 @@ class Scene:
 
     def _picture(self) -> dict[str, tuple]:
         """Everything that a program may not touch."""
-        found = {str(INTERPRETER): self._look(INTERPRETER)}
+        paths = {str(INTERPRETER): self._look(INTERPRETER)}
         for folder in (self.home, self.harness, self.root / "runs"):
             for path in (folder, *folder.rglob("*")):
                 if not path.is_relative_to(self.work):
-                    found[str(path)] = self._look(path)
-        return found
+                    paths[str(path)] = self._look(path)
+        return paths
 
     @staticmethod
     def _look(path: Path) -> tuple:
@@ -578,21 +578,21 @@ class Scene:
 
 
 def _system_call(name: str, *arguments: Any) -> int:
-    made = (ctypes.c_long(value) if isinstance(value, int) else value for value in arguments)
-    return int(_LIBC.syscall(ctypes.c_long(CALLS[name]), *made))
+    values = (ctypes.c_long(value) if isinstance(value, int) else value for value in arguments)
+    return int(_LIBC.syscall(ctypes.c_long(CALLS[name]), *values))
 
 
 # What is looked at from outside, each the evidence of an escape, or ''.
 
 
 def own_word(scene: Scene) -> str:
-    said = f"ESCAPED-{scene.nonce} ".encode()
+    mark = f"ESCAPED-{scene.nonce} ".encode()
     lines = scene.output().splitlines()
     return next(
         (
-            line.removeprefix(said).decode("utf-8", "replace")
+            line.removeprefix(mark).decode("utf-8", "replace")
             for line in lines
-            if line.startswith(said)
+            if line.startswith(mark)
         ),
         "",
     )

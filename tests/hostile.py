@@ -137,7 +137,7 @@ def slim(source: Archive, folder: Path) -> Archive:
         ),
     )
     for judgement in folder.glob("run_*/gate/judgement.json"):
-        found = {
+        finding = {
             "id": "C1",
             "text": "It is there.",
             "votes": [True, False],
@@ -146,7 +146,7 @@ def slim(source: Archive, folder: Path) -> Archive:
             "reason": "It says so.",
         }
         stored = json.loads(judgement.read_text()) | {
-            "findings": [found, found | {"id": "C2", "passed": False}],
+            "findings": [finding, finding | {"id": "C2", "passed": False}],
             "model": "a judge",
         }
         judgement.write_text(json.dumps(stored))
@@ -199,12 +199,12 @@ def _replaced(value: Any, marked: Callable[..., str], key: str = "") -> Any:
     more field in each object that may have any.
     """
     if isinstance(value, dict):
-        made = {name: _replaced(inner, marked, name) for name, inner in value.items()}
+        fields = {name: _replaced(inner, marked, name) for name, inner in value.items()}
         anything = (
             key in ("operators", "packages", "metrics", "variables", "asked", "provenance")
             or "event" in value
         )
-        return made | ({marked(): 1} if anything else {})
+        return fields | ({marked(): 1} if anything else {})
     if isinstance(value, list):
         return [_replaced(inner, marked, key) for inner in value]
     return marked(f"{value} ") if isinstance(value, str) and key not in _OWN_WORDS else value

@@ -48,8 +48,8 @@ def main() -> None:
     try:
         runpy.run_path(script, run_name="__main__")
     finally:
-        told = json.dumps(passed)
-        counts.write_text(told)
+        counted = json.dumps(passed)
+        counts.write_text(counted)
 
 
 if __name__ == "__main__":

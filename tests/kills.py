@@ -60,12 +60,12 @@ class Table:
 
     @property
     def faultless(self) -> bool:
-        return not any(getattr(self, one.name) for one in fields(self)[3:-1])
+        return not any(getattr(self, column.name) for column in fields(self)[3:-1])
 
     def __str__(self) -> str:
         rows = [
-            f"{one.name.replace('_', ' '):32}{getattr(self, one.name):6}"
-            for one in fields(self)[:-1]
+            f"{column.name.replace('_', ' '):32}{getattr(self, column.name):6}"
+            for column in fields(self)[:-1]
         ]
         return "\n".join(["", *rows, *self.notes[:20]])
 
@@ -78,7 +78,7 @@ class Player(Endpoint):
     def __init__(self, states: Callable[[str], str], replies: dict[str, str], delay: float):
         super().__init__()
         self.states, self.replies, self.delay = states, replies, delay
-        self.asked: list[str] = []
+        self.prompts: list[str] = []
 
     def answer(self, handler: Any, body: dict[str, Any], answer: Answer) -> None:
         state = (
@@ -86,7 +86,7 @@ class Player(Endpoint):
             if is_reading(body)
             else self.states("\n".join(message["content"] for message in body["messages"]))
         )
-        self.asked.append(state)
+        self.prompts.append(state)
         super().answer(handler, body, Answer(self.replies.get(state, READ), delay=self.delay))
 
 
@@ -143,7 +143,7 @@ class Campaign:
         (folder / "tmp").mkdir(parents=True)
         (folder / "arguments.json").write_text(json.dumps(self.begin(folder)))
         if self.player:
-            self.player.asked.clear()
+            self.player.prompts.clear()
         return folder
 
     def _start(self, place: Path, step: tuple[str, int] | None = None) -> subprocess.Popen:
@@ -177,7 +177,8 @@ class Campaign:
     def _killed(self, place: Path) -> bool:
         """Start the command and kill it at some moment; False when it ended before that."""
         way = self.choose.choice((self._after_a_while, self._at_an_event, self._at_a_step))
-        process, asked = way(place), len(self.player.asked) if self.player else 0
+        process = way(place)
+        requests = len(self.player.prompts) if self.player else 0
         try:
             if process.poll() is None:
                 process.kill()
@@ -185,7 +186,7 @@ class Campaign:
         finally:
             process.kill()
         self._accept(place, code, 0, -9)
-        if code == -9 and asked > len(replies_of(place)):
+        if code == -9 and requests > len(replies_of(place)):
             self.table.requests_under_way_at_a_kill += 1
         return code == -9
 
@@ -202,7 +203,7 @@ class Campaign:
                 lambda: _bytes(place, "events.jsonl"),
                 lambda: _bytes(place, "session.jsonl"),
                 lambda: len(list((place / "runs").rglob("*.pending*"))),
-                lambda: len(self.player.asked) if self.player else 0,
+                lambda: len(self.player.prompts) if self.player else 0,
             ]
         )
         later, process, before = self.choose.choice((0, 0.01, 0.1)), self._start(place), measure()
@@ -243,25 +244,27 @@ class Campaign:
 
     def _note_processes(self, place: Path, when: str) -> None:
         until = time.monotonic() + GRACE
-        while (left := processes(place)) and time.monotonic() < until:
+        left = processes(place)
+        while left and time.monotonic() < until:
             time.sleep(0.05)
-        for one in left:
-            self.table.count("processes_left", f"{when}: {one}")
+            left = processes(place)
+        for text in left:
+            self.table.count("processes_left", f"{when}: {text}")
 
     def _compare(self, place: Path) -> None:
         """One archive, the same result as without a kill, each
         run said once, each reply asked for once.
         """
         (archive,) = experiments(place / "runs")
-        said = [
+        announced = [
             event.get("folder") or ""
             for event in read_events(archive.events)
             if event["event"] in ("attempt", "confirmed")
         ]
-        for name in {name for name in said if said.count(name) > 1}:
+        for name in {name for name in announced if announced.count(name) > 1}:
             self.table.count(
                 "finished_runs_repeated",
-                f"{archive.folder / name} was said {said.count(name)} times",
+                f"{archive.folder / name} was said {announced.count(name)} times",
             )
         try:
             experiment_table(archive)
@@ -274,11 +277,11 @@ class Campaign:
         )
         if self.player:
             for state in {
-                state for state in self.player.asked if self.player.asked.count(state) > 1
+                state for state in self.player.prompts if self.player.prompts.count(state) > 1
             }:
                 self.table.count(
                     "replies_paid_twice",
-                    f"{archive.folder}: at {state}, {self.player.asked.count(state)} times",
+                    f"{archive.folder}: at {state}, {self.player.prompts.count(state)} times",
                 )
 
 
@@ -301,7 +304,7 @@ def finished_runs(runs: Path) -> list[Path]:
 
 def damage(runs: Path) -> list[str]:
     """What cannot be read of that which the harness wrote and gave its final name."""
-    found = []
+    problems = []
     for path in (
         path for path in runs.rglob("*.json*") if path.is_file() and not path.name.endswith(".part")
     ):
@@ -312,8 +315,8 @@ def damage(runs: Path) -> list[str]:
         try:
             read_events(path) if path.suffix == ".jsonl" else json.loads(path.read_bytes())
         except (Fault, ValueError) as error:
-            found.append(f"{path}: {error}")
-    return found
+            problems.append(f"{path}: {error}")
+    return problems
 
 
 def _unfinished(path: Path) -> bool:
@@ -325,17 +328,17 @@ def processes(folder: Path) -> list[str]:
 
     A zombie does nothing any more.
     """
-    found = []
+    alive = []
     for process in psutil.process_iter():
         try:
             if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            told = [*process.cmdline(), process.cwd(), *process.environ().values()]
+            texts = [*process.cmdline(), process.cwd(), *process.environ().values()]
         except (psutil.Error, OSError):
             continue
-        if any(f"{folder}/" in f"{text}/" for text in told):
-            found.append(f"{process.pid} {' '.join(process.cmdline())[:200]}")
-    return found
+        if any(f"{folder}/" in f"{text}/" for text in texts):
+            alive.append(f"{process.pid} {' '.join(process.cmdline())[:200]}")
+    return alive
 
 
 def _identity(path: Path) -> tuple:

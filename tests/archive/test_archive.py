@@ -151,7 +151,7 @@ class Disk:
             self.synced.append(
                 (
                     path,
-                    sorted(one.name for one in path.iterdir())
+                    sorted(entry.name for entry in path.iterdir())
                     if path.is_dir()
                     else path.read_bytes(),
                 )
@@ -334,23 +334,23 @@ def test_a_json_file_that_is_empty_absent_or_no_object_is_a_fault_that_names_it(
 class Clock(datetime):
     """datetime.now() as it is told."""
 
-    told = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
     @classmethod
     def now(cls, tz=None):
-        return cls.told
+        return cls.moment
 
 
 def test_the_order_of_names_is_the_order_of_making_also_when_the_clock_jumps(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "datetime", Clock)
-    made = []
+    archives = []
     for jump in [0] * 12 + [60, -3600, 10**9, -(10**9), 0, 1]:
-        monkeypatch.setattr(Clock, "told", Clock.told + timedelta(seconds=jump))
+        monkeypatch.setattr(Clock, "moment", Clock.moment + timedelta(seconds=jump))
         archive = new_experiment(tmp_path, "idea")
         archive.config.write_text("{}")
-        made.append(archive)
-        assert experiments(tmp_path) == made
-    assert all(datetime.strptime(archive.folder.name, STAMP) for archive in made), (
+        archives.append(archive)
+        assert experiments(tmp_path) == archives
+    assert all(datetime.strptime(archive.folder.name, STAMP) for archive in archives), (
         "no suffixes: _10 comes before _2"
     )
 

@@ -105,7 +105,10 @@ def test_a_torn_last_line_is_mended_by_the_same_command(
         tear(archive.folder / name, random.Random(f"{event} {torn}").random())
     done = launch(*command)
     assert done.code == 0, done
-    assert [(one["folder"], one["status"], one["value"]) for one in done.events("attempt")] == [
+    assert [
+        (attempt["folder"], attempt["status"], attempt["value"])
+        for attempt in done.events("attempt")
+    ] == [
         ("run_1", "success", 0.6),
         ("run_2", "success", 0.7),
         ("run_3", "success", 0.8),
@@ -130,7 +133,9 @@ def test_a_damaged_line_in_the_middle_stops_only_that_experiment_and_changes_not
     assert launch(*other).code == 0
     kill_after("attempt", 2, command, tmp_path)
     archive = next(
-        one for one in experiments(tmp_path / "runs") if one.folder.parent.name == "higher"
+        candidate
+        for candidate in experiments(tmp_path / "runs")
+        if candidate.folder.parent.name == "higher"
     )
     for path in (archive.events, archive.session):
         good = path.read_bytes()
@@ -150,8 +155,11 @@ def test_a_damaged_line_in_the_middle_stops_only_that_experiment_and_changes_not
                 and "damaged: events.jsonl:2: damaged line" in " ".join(seen.out.split())
                 and "other/" in seen.out
             ), seen
-            one = launch("review", "higher")
-            assert one.code == 1 and f"{path.relative_to(tmp_path)}:2: damaged line" in one.err, one
+            reviewed = launch("review", "higher")
+            assert (
+                reviewed.code == 1
+                and f"{path.relative_to(tmp_path)}:2: damaged line" in reviewed.err
+            ), reviewed
         path.write_bytes(good)
     assert launch(*command).code == 0
 
@@ -180,17 +188,17 @@ def test_a_file_that_is_gone_or_empty_is_named_in_one_line(launch, command, tmp_
         good = path.read_bytes()
         path.unlink() if content is None else path.write_bytes(content)
         done = launch(*arguments)
-        said = " ".join((done.out + done.err).split())
-        assert "Traceback" not in said and "fault of Assay" not in said, (path, arguments, done)
+        output = " ".join((done.out + done.err).split())
+        assert "Traceback" not in output and "fault of Assay" not in output, (path, arguments, done)
         if path == archive.verdict and content is None:
             assert done.code == 0, "it can be computed again"
         else:
-            told = (
+            named = (
                 f"damaged: {path.name}: "
                 if arguments == ["review"]
                 else f"archive: {path.relative_to(tmp_path)}: "
             )
-            assert done.code == expected and told in said, (path, arguments, done)
+            assert done.code == expected and named in output, (path, arguments, done)
         path.write_bytes(good)
 
 

@@ -73,11 +73,11 @@ def outcome(done: LaunchResult, runs: Path) -> dict:
     }
 
 
-def assert_told(done: LaunchResult, *said: str) -> None:
+def assert_told(done: LaunchResult, *phrases: str) -> None:
     """One clear line about the disk, and nothing that looks like a bug of ours."""
-    told = [line for line in (done.out + done.err).splitlines() if "disk: " in line]
-    assert done.code == 1 and len(told) == 1, done
-    assert any(word in told[0] for word in said), told
+    lines = [line for line in (done.out + done.err).splitlines() if "disk: " in line]
+    assert done.code == 1 and len(lines) == 1, done
+    assert any(word in lines[0] for word in phrases), lines
     assert "Traceback" not in done.out + done.err and "fault of Assay" not in done.out + done.err, (
         done
     )

@@ -85,10 +85,10 @@ def test_a_history_that_our_aider_wrote_replays_to_the_same_code(quick_launch, s
     )
     again = quick_launch("--model", f"replay:{history}", "--fresh")
     assert first.statuses == again.statuses == ["success"] * 3
-    one, other = again.archives
-    assert one.folder != other.folder
+    original, other = again.archives
+    assert original.folder != other.folder
     for number in (1, 2, 3):
-        assert (one.run(number).code / "main.py").read_text() == (
+        assert (original.run(number).code / "main.py").read_text() == (
             other.run(number).code / "main.py"
         ).read_text()
 

@@ -124,10 +124,10 @@ def test_what_was_not_uploaded_is_uploaded_once_and_remembered_outside_the_run_s
     refused.add("offline-run-run_1")
     before = sorted((archive.folder / "run_1").rglob("*"))
     assert sync(None, runs, None, python) == 1 and server == ["offline-run-run_1.failed_1"]
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert (
-        "higher/20260101T000000Z: 1 uploaded, 0 uploaded earlier, 1 not" in said
-        and "Error: no such project" in said
+        "higher/20260101T000000Z: 1 uploaded, 0 uploaded earlier, 1 not" in output
+        and "Error: no such project" in output
     )
     refused.clear()
     assert sync(Path("higher"), runs, None, python) == 0 and server == [
@@ -147,8 +147,10 @@ def test_one_damaged_archive_holds_up_no_other(archive, server, tmp_path, capsys
     bad = Archive(shutil.copytree(archive.folder, runs / "bad" / "20260101T000000Z"))
     bad.events.write_text("{\n{}\n")
     assert sync(None, runs, None, Path(sys.executable)) == 1 and len(server) == 2
-    said = capsys.readouterr().out.splitlines()
-    assert len(said) == 2 and said[0].startswith("bad/20260101T000000Z: not uploaded: archive: ")
+    output = capsys.readouterr().out.splitlines()
+    assert len(output) == 2 and output[0].startswith(
+        "bad/20260101T000000Z: not uploaded: archive: "
+    )
 
 
 def test_without_a_key_without_an_environment_and_without_runs_it_says_what_to_do(

@@ -181,8 +181,12 @@ def test_ctrl_c_and_its_like_end_the_worker_at_once(quick, begin, endpoint, numb
 
 
 def test_a_lock_that_is_never_given_back_ends_in_a_fault(tmp_path):
-    said = r"busy: .*: a request of an earlier command did not end within 0 s"
-    with held(tmp_path / "lock", 1), pytest.raises(Fault, match=said), held(tmp_path / "lock", 0.2):
+    message = r"busy: .*: a request of an earlier command did not end within 0 s"
+    with (
+        held(tmp_path / "lock", 1),
+        pytest.raises(Fault, match=message),
+        held(tmp_path / "lock", 0.2),
+    ):
         pass
 
 

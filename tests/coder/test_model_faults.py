@@ -77,8 +77,8 @@ class Row:
     @property
     def bound(self) -> float:
         """The requests, each with its limit, and the waits between them."""
-        asked = self.timeout if self.tries == 1 else reply_seconds(self.timeout)
-        return COMMAND_SECONDS + asked
+        limit = self.timeout if self.tries == 1 else reply_seconds(self.timeout)
+        return COMMAND_SECONDS + limit
 
 
 def refused(fault: str, code: int, status: str, message: str = "scripted fault") -> Row:
@@ -227,7 +227,7 @@ class Slip:
     replies: Callable[[str, float], list[str | Answer]]
     attempt: str  # the status of what came of them
     left: Callable[[str, float], str] = lambda line, new: line  # that line afterwards
-    told: str = ""  # to the model: in the turn itself, or at the start of the next
+    notice: str = ""  # to the model: in the turn itself, or at the start of the next
     edit: tuple[str, object] = ("status", "ok")  # a field of the edit's event, and its value
 
 
@@ -251,7 +251,7 @@ REPLY = {
             "SEARCH matches nothing, four times",
             lambda line, new: [NO_MATCH] * 4,
             "no_edit",
-            told="No SEARCH block matched",
+            notice="No SEARCH block matched",
             edit=("unmatched", True),
         ),
         Slip(
@@ -266,13 +266,13 @@ REPLY = {
             "SEARCH is REPLACE",
             lambda line, new: [edit(line, line)],
             "no_edit",
-            told="changed no file",
+            notice="changed no file",
         ),
         Slip(
             "a code fence without blocks",
             lambda line, new: [f"```python\n{better(line, new)}\n```\n"],
             "no_edit",
-            told="changed no file",
+            notice="changed no file",
         ),
         Slip(
             "a unified diff",
@@ -280,13 +280,13 @@ REPLY = {
                 f"```diff\n--- main.py\n+++ main.py\n@@ @@\n-{line}\n+{better(line, new)}\n```\n"
             ],
             "no_edit",
-            told="changed no file",
+            notice="changed no file",
         ),
         Slip(
             "cut at its length limit",
             lambda line, new: [Answer(edit(line, better(line, new)), finish_reason="length")],
             "no_edit",
-            told="cut off at the length limit",
+            notice="cut off at the length limit",
             edit=("status", "truncated"),
         ),
     ],
@@ -295,7 +295,7 @@ REPLY = {
             "REPLACE empties the file",
             lambda line, new: [edit(whole_file(line), "")] * 4,
             "no_edit",
-            told="No SEARCH block matched",
+            notice="No SEARCH block matched",
             edit=("unmatched", True),
         ),
         Slip(
@@ -398,7 +398,7 @@ def test_a_reply_s_fault_ends_by_name_within_its_bound_and_the_experiment_goes_o
         bound = COMMAND_SECONDS + requests * (PATIENT + OWN_SECONDS)
         name, value = slip.edit
         assert event[name] == value and event["repairs"] == requests - 1, slip.fault
-        assert any(slip.told in prompt for prompt in prompts), slip.fault
+        assert any(slip.notice in prompt for prompt in prompts), slip.fault
         seconds = attempt["time"] - start
         assert seconds < bound, slip.fault
         status = f"{attempt['status']}, {name} {value}"

@@ -73,7 +73,7 @@ def added(*lines: str, rules: RequirementPolicy = RULES) -> Additions:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "reason"),
     [
         ("-r more.txt", "options are not read"),
         ("-e .", "options are not read"),
@@ -99,9 +99,9 @@ def added(*lines: str, rules: RequirementPolicy = RULES) -> Additions:
         ("x" * 300, "longer than 200"),
     ],
 )
-def test_a_line_that_may_not_be_there_is_refused_with_its_number_and_what_to_do(line, said):
+def test_a_line_that_may_not_be_there_is_refused_with_its_number_and_what_to_do(line, reason):
     problem = added("einops", line).problem
-    assert said in problem and problem.startswith("- line 4, `"), problem
+    assert reason in problem and problem.startswith("- line 4, `"), problem
 
 
 def test_names_are_compared_as_an_index_compares_them():
@@ -246,14 +246,14 @@ def test_what_was_added_is_there_for_the_run_that_asked_and_for_no_other(base, s
         "from importlib.metadata import version\n"
         "print(einops.__version__, version('einops'))\n"
     )
-    done, said = start(program, environment := add(base, "einops==0.8.1"), warm)
+    done, output = start(program, environment := add(base, "einops==0.8.1"), warm)
     assert (
         done.ok
-        and said == "0.8.1 0.8.1\n"
+        and output == "0.8.1 0.8.1\n"
         and environment.packages == base.packages | {"einops": "0.8.1"}
     )
-    done, said = start(program, base, warm)
-    assert done.exit_code == 1 and "No module named 'einops'" in said
+    done, output = start(program, base, warm)
+    assert done.exit_code == 1 and "No module named 'einops'" in output
 
 
 def test_no_code_of_an_added_package_runs_before_the_run_imports_it_and_it_shadows_nothing(
@@ -285,8 +285,8 @@ def test_no_code_of_an_added_package_runs_before_the_run_imports_it_and_it_shado
         program = (
             "import json, typing_extensions\nprint(json.__file__, typing_extensions.__file__)\n"
         )
-        done, said = start(program, environment)
-        assert server.alive and done.ok and "additions" not in said
+        done, output = start(program, environment)
+        assert server.alive and done.ok and "additions" not in output
     for warm in (True, False):
         assert start("import json, typing_extensions\n", environment, warm)[0].ok
     assert not seen.exists()
@@ -430,10 +430,10 @@ def test_half_an_installation_is_never_found_and_is_made_anew(base, monkeypatch)
 def test_two_that_want_the_same_at_once_install_it_once(base):
     announced: list[str] = []
     with ThreadPoolExecutor(2) as pool:
-        found = list(
+        additions_of_both = list(
             pool.map(lambda _: additions.add(base, ("einops",), announced.append), range(2))
         )
-    assert found[0] == found[1] and announced == ["installing einops"]
+    assert additions_of_both[0] == additions_of_both[1] and announced == ["installing einops"]
 
 
 def test_what_is_recorded_is_installed_again_exactly(base):
@@ -521,14 +521,14 @@ def test_an_added_package_serves_every_run_of_its_code_and_is_built_again_to_rep
         read_json(path)
         for path in outcome.archive.folder.glob("confirm/idea_seed_*/environment.json")
     ]
-    assert confirmed and all(one == record for one in confirmed)
+    assert confirmed and all(stored == record for stored in confirmed)
     control = [
         read_json(path)
         for path in outcome.archive.folder.glob("confirm/control_seed_*/environment.json")
     ]
     assert control and all(
-        one["added"] == {} and one["packages"].items() <= record["packages"].items()
-        for one in control
+        stored["added"] == {} and stored["packages"].items() <= record["packages"].items()
+        for stored in control
     )
     assert "einops" not in read_json(outcome.archive.run(0).environment)["packages"]
     shutil.rmtree(
@@ -556,18 +556,18 @@ def test_a_package_that_does_not_exist_is_told_with_uv_s_own_reason(bench: Bench
 
 
 def partial_named(function: Callable, **given: object) -> Callable[[Path], None]:
-    made = partial(function, **given)
-    made.__name__ = f"{function.__name__}_{len(given)}"  # type: ignore[attr-defined]
-    return made
+    bound = partial(function, **given)
+    bound.__name__ = f"{function.__name__}_{len(given)}"  # type: ignore[attr-defined]
+    return bound
 
 
 def test_the_first_prompt_says_what_is_there_and_what_may_be_added(
     bench: Bench, experiments_environment, launch, tmp_path
 ):
     (tmp_path / "idea.md").write_text("# Idea\n\nText.\n")
-    said = launch(
+    output = launch(
         "idea.md", "--dataset", "digits", "--dry-run", "--allow-package", "Some_Thing"
     ).out
-    assert "some-thing" in said and "einops" in said and "pandas" not in said
+    assert "some-thing" in output and "einops" in output and "pandas" not in output
     if "ASSAY_TEST_PYTHON" not in os.environ:
-        assert f"torch {experiments_environment.packages['torch']}" in said
+        assert f"torch {experiments_environment.packages['torch']}" in output

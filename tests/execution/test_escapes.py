@@ -54,10 +54,10 @@ def _table() -> Iterator[None]:
 
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    made = Scene(tmp_path)
-    made.build(monkeypatch)
-    yield made
-    made.close()
+    surroundings = Scene(tmp_path)
+    surroundings.build(monkeypatch)
+    yield surroundings
+    surroundings.close()
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +65,8 @@ def server() -> Iterator[ForkServer]:
     """One for all attacks, as the runs of an experiment share one: none may harm the next."""
     with ForkServer(
         Path(sys.executable), 1, modules=("json", "multiprocessing", "socket", "tempfile")
-    ) as made:
-        yield made
+    ) as warm:
+        yield warm
 
 
 def unavailable(kind: str) -> str:
@@ -106,14 +106,14 @@ def what_stopped(attack: Attack, scene: Scene, execution: Execution) -> str:
     if execution.limit and execution.limit != "time":
         return f"limit: {execution.limit}"
     lines = scene.stdout.read_text(errors="replace").splitlines()
-    said = lines[-2] if lines[-1:] == ["-- end"] and len(lines) > 1 else ""
-    if attack.anyway or not said:
-        said = attack.anyway or (
+    refusal = lines[-2] if lines[-1:] == ["-- end"] and len(lines) > 1 else ""
+    if attack.anyway or not refusal:
+        refusal = attack.anyway or (
             f"limit: {execution.limit}"
             if execution.limit
             else f"it ended with {execution.exit_code}"
         )
-    return said.replace("|", "/")[-160:]
+    return refusal.replace("|", "/")[-160:]
 
 
 def named_in_security(attack: Attack) -> bool:
@@ -213,13 +213,13 @@ def test_no_path_in_a_reply_leads_out_of_the_workspace(quick_launch, session, tm
     )
     first = done.events("edit")[0]
     assert done.statuses == ["success"] and sorted(first["refused"]) == sorted(paths.values())
-    made = [
+    written = [
         path
         for path in tmp_path.rglob("*")
         if path.is_file() and path.read_bytes().strip() == b"x = 1"
     ]
     assert (
-        made == []
+        written == []
         and not (REPOSITORY / "agent" / "escape.py").exists()
         and not Path("/etc/cron.d/assay").exists()
     )
@@ -251,11 +251,11 @@ def ordinary_user() -> Iterator[User]:
     ]:
         pytest.skip(f"no {', '.join(missing)} here")
     name = f"assay-{secrets.token_hex(4)}"
-    made = subprocess.run(
+    created = subprocess.run(
         ["useradd", "--system", "--create-home", name], capture_output=True, text=True, check=False
     )
-    if made.returncode:
-        pytest.skip(f"no user can be made: {made.stderr.strip()}")
+    if created.returncode:
+        pytest.skip(f"no user can be made: {created.stderr.strip()}")
     entry = pwd.getpwnam(name)
     yield User(name, entry.pw_uid, entry.pw_gid, Path(entry.pw_dir))
     for process in psutil.process_iter():

@@ -145,22 +145,22 @@ def test_a_traceback_loses_the_frames_of_the_protocol(tmp_path, run):
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "expected"),
     [
         ("import os; os.abort()", "signal 6"),
         ("import sys; print('why'); sys.exit(3)", "exit code 3"),
         ("import time; time.sleep(9)", "longer than 1 s"),
     ],
 )
-def test_an_end_without_a_traceback_is_explained_too(tmp_path, code, said, run):
+def test_an_end_without_a_traceback_is_explained_too(tmp_path, code, expected, run):
     execution = run(tmp_path, code, timeout=1)
-    assert said in explain(
+    assert expected in explain(
         execution, (tmp_path / "out").read_text(), (tmp_path / "err").read_text()
     )
 
 
 @pytest.mark.parametrize(
-    "message, said",
+    "message, expected",
     [
         (
             "After a few steps:\n"
@@ -183,8 +183,8 @@ def test_an_end_without_a_traceback_is_explained_too(tmp_path, code, said, run):
         ("\n- \n", ""),
     ],
 )
-def test_the_gist_of_a_failure_names_what_went_wrong(message, said):
-    assert gist(message) == said
+def test_the_gist_of_a_failure_names_what_went_wrong(message, expected):
+    assert gist(message) == expected
 
 
 def test_output_loses_control_codes_and_overwritten_progress_bars():
@@ -200,7 +200,7 @@ def test_a_fence_cannot_be_closed_by_what_it_holds():
 
 
 @pytest.mark.parametrize(
-    ("info", "status", "said"),
+    ("info", "status", "expected"),
     [
         ('{"val_accuracy": 0.5}', RunStatus.SUCCESS, ""),
         ('{"cifar": {"means": {"val_accuracy": 0.5}, "stderrs": {}}}', RunStatus.SUCCESS, ""),
@@ -213,14 +213,14 @@ def test_a_fence_cannot_be_closed_by_what_it_holds():
         ('{"other": 1}', RunStatus.NO_RESULT, "'val_accuracy'"),
     ],
 )
-def test_a_result_is_read_as_data_whatever_it_holds(tmp_path, info, status, said, run):
+def test_a_result_is_read_as_data_whatever_it_holds(tmp_path, info, status, expected, run):
     folder = RunFolder(tmp_path)
     folder.work.mkdir()
     if info is not None:
         (folder.work / "final_info.json").write_text(info)
     execution = run(folder.work, "pass")
     result = read_run(1, folder, execution, Metric())
-    assert result.status is status and said in result.message
+    assert result.status is status and expected in result.message
     assert (result.value == 0.5) == (status is RunStatus.SUCCESS)
 
 

@@ -204,8 +204,8 @@ def test_only_what_a_run_needs_is_in_its_environment(tmp_path, monkeypatch):
         tmp_path,
         "import os\nprint(*sorted(os.environ))\nprint(open('/proc/1/environ').read())\n",
     )
-    told, first = (tmp_path / "stdout.log").read_text().splitlines()
-    assert "PRIVATE" not in told and first == "PATH=/usr/bin:/bin\0" and "HOME" in told
+    names, first = (tmp_path / "stdout.log").read_text().splitlines()
+    assert "PRIVATE" not in names and first == "PATH=/usr/bin:/bin\0" and "HOME" in names
 
 
 @pytest.mark.parametrize("kind", ["bwrap", "landlock"])
@@ -278,10 +278,10 @@ except UserError as error:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("wanted", "expected"),
     [("auto", "landlock"), ("bwrap", "--sandbox bwrap does not work here: bwrap: ")],
 )
-def test_where_there_are_no_name_spaces_landlock_is_taken_or_the_run_is_refused(asked, said):
+def test_where_there_are_no_name_spaces_landlock_is_taken_or_the_run_is_refused(wanted, expected):
     """Inside another sandbox that forbids to make name spaces, as a cluster or a container may."""
     confined("bwrap")
     confined("landlock")
@@ -298,9 +298,9 @@ def test_where_there_are_no_name_spaces_landlock_is_taken_or_the_run_is_refused(
         "/proc",
     ]
     done = subprocess.run(
-        [*outer, sys.executable, "-c", INSIDE, asked], capture_output=True, text=True, check=True
+        [*outer, sys.executable, "-c", INSIDE, wanted], capture_output=True, text=True, check=True
     )
-    assert done.stdout.startswith(said), done
+    assert done.stdout.startswith(expected), done
 
 
 def test_a_socket_that_would_start_programs_outside_rules_landlock_out(tmp_path, monkeypatch):

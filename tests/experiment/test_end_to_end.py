@@ -127,7 +127,7 @@ def test_a_session_that_only_tunes_the_baseline_is_not_implemented_and_costs_no_
         json.loads(archive.verdict.read_text())["verdict"] == "not_implemented"
         and "NOT IMPLEMENTED" in done.out
     )
-    told = [archive.attempts()[k].prompt.read_text() for k in range(1, len(archive.attempts()))]
-    assert any("never reads `IDEA`" in prompt for prompt in told), (
+    prompts = [archive.attempts()[k].prompt.read_text() for k in range(1, len(archive.attempts()))]
+    assert any("never reads `IDEA`" in prompt for prompt in prompts), (
         "the coder was told within seconds what is missing"
     )

@@ -76,7 +76,7 @@ def test_what_an_honest_idea_needs_is_not_refused(line):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "reason"),
     [
         ("import os", "files"),
         ("from pathlib import Path", "files"),
@@ -111,10 +111,10 @@ def test_what_an_honest_idea_needs_is_not_refused(line):
         ("        pl.Trainer(max_epochs=9).fit(self)", "a Trainer of its own"),
     ],
 )
-def test_what_belongs_to_the_protocol_is_refused_with_line_and_reason(line, said):
-    found = breaches(BASE, added(line))
-    assert found and said in str(found[0]), found
-    assert str(found[0]).startswith("line ") and "`" in str(found[0])
+def test_what_belongs_to_the_protocol_is_refused_with_line_and_reason(line, reason):
+    breached = breaches(BASE, added(line))
+    assert breached and reason in str(breached[0]), breached
+    assert str(breached[0]).startswith("line ") and "`" in str(breached[0])
 
 
 def test_what_the_scaffold_does_itself_is_allowed_once():
@@ -185,7 +185,7 @@ def test_a_recipe_is_compared_at_every_step_and_only_where_the_idea_does_not_nam
 
 
 @pytest.mark.parametrize(
-    ("stored", "said"),
+    ("stored", "reason"),
     [
         (None, "was not reached"),
         ("{", "was not reached"),
@@ -208,10 +208,10 @@ def test_a_recipe_is_compared_at_every_step_and_only_where_the_idea_does_not_nam
         ),
     ],
 )
-def test_a_trace_is_read_as_data_whatever_it_holds(tmp_path, stored, said):
+def test_a_trace_is_read_as_data_whatever_it_holds(tmp_path, stored, reason):
     if stored is not None:
         (tmp_path / "trace.json").write_text(
             stored if isinstance(stored, str) else json.dumps(stored)
         )
     trace, problem = read_trace(tmp_path / "trace.json")
-    assert trace is None and said in problem
+    assert trace is None and reason in problem

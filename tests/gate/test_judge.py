@@ -106,16 +106,16 @@ FAULTS = {
 def test_a_provider_that_fails_makes_the_judge_absent_and_is_asked_again_later(
     start, archive, endpoint, fault
 ):
-    endpoint.script, cap, requests, said = FAULTS[fault]
+    endpoint.script, cap, requests, reason = FAULTS[fault]
     endpoint.script = list(endpoint.script)
     coder = start(
         replace(MODEL, timeout=1 if fault == "hangs" else 30, price=(1e-6, 1e-6)), cost_left=cap
     )
     judgement = judge(CRITERIA, BASE, NEW, RAN, {}, coder.ask)
-    assert judgement.findings == () and said in judgement.absent and "0 of 3" in judgement.absent
+    assert judgement.findings == () and reason in judgement.absent and "0 of 3" in judgement.absent
     assert len(endpoint.requests) == requests, "the two other votes are not tried"
     assert any(
-        said in line.get("error", "") and line["purpose"] == "judge 1"
+        reason in line.get("error", "") and line["purpose"] == "judge 1"
         for line in read_events(archive.session)
     )
     endpoint.script = [*scores(0.6)]

@@ -46,7 +46,7 @@ def unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "case", "said"),
+    ("number", "case", "message"),
     [
         (1, "comment_only", "only comments or layout changed"),
         (2, "hparams_only", "never reads `IDEA`"),
@@ -60,7 +60,9 @@ def unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
         (24, "curriculum_noop", "their result reaches neither loss nor prediction"),
     ],
 )
-def test_what_is_not_wired_in_is_not_implemented_and_costs_no_run(bench: Bench, number, case, said):
+def test_what_is_not_wired_in_is_not_implemented_and_costs_no_run(
+    bench: Bench, number, case, message
+):
     outcome = bench.conduct(case)
     row(number, case, outcome)
     assert (
@@ -68,7 +70,7 @@ def test_what_is_not_wired_in_is_not_implemented_and_costs_no_run(bench: Bench, 
         and outcome.layer == "liveness"
         and outcome.runs_spent == 0
     )
-    assert re.search(said, outcome.attempts[0].message), outcome.attempts[0].message
+    assert re.search(message, outcome.attempts[0].message), outcome.attempts[0].message
     assert len(outcome.attempts[0].message) < 400
 
 
@@ -163,20 +165,20 @@ def test_updates_after_the_last_batch_are_invalid(bench: Bench):
 
 
 @pytest.mark.parametrize(
-    ("case", "said"),
+    ("case", "message"),
     [
         ("repeat_closure", "number of backward passes per batch is 4 with IDEA on, not 1"),
         ("rehearsal", "number of images per batch is 320 with IDEA on, not 64"),
         ("rate_at_the_step", "learning rate is 0.003 with IDEA on, not 0.001"),
     ],
 )
-def test_more_on_every_batch_than_the_control_has_is_sent_back(bench: Bench, case, said):
+def test_more_on_every_batch_than_the_control_has_is_sent_back(bench: Bench, case, message):
     outcome = bench.conduct(case)
     row(9, case, outcome)
     assert (
         outcome.verdict["verdict"] == "invalid"
         and outcome.layer == "liveness"
-        and said in outcome.attempts[0].message
+        and message in outcome.attempts[0].message
     )
 
 
@@ -324,7 +326,7 @@ def edit_protocol(workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "case", "said"),
+    ("number", "case", "message"),
     [
         (8, edit_protocol, "protocol.py may not be changed"),
         (8, "edit_protocol_state", "imports protocol as a whole"),
@@ -343,7 +345,7 @@ def edit_protocol(workspace) -> None:
         (18, "fixed_seed_init", "sets a seed for everything"),
     ],
 )
-def test_what_belongs_to_the_protocol_is_refused_with_its_line(bench: Bench, number, case, said):
+def test_what_belongs_to_the_protocol_is_refused_with_its_line(bench: Bench, number, case, message):
     outcome = bench.conduct(case)
     row(number, str(getattr(case, "__name__", case)), outcome)
     assert (
@@ -351,7 +353,7 @@ def test_what_belongs_to_the_protocol_is_refused_with_its_line(bench: Bench, num
         and outcome.runs_spent == 0
         and outcome.layer in ("guard", "code")
     )
-    assert said in outcome.attempts[0].message
+    assert message in outcome.attempts[0].message
 
 
 @pytest.mark.parametrize(
@@ -369,11 +371,11 @@ def test_what_belongs_to_the_protocol_is_refused_with_its_line(bench: Bench, num
     ],
 )
 @pytest.mark.usefixtures("unguarded")
-def test_behind_the_guard_another_layer_stops_it(bench: Bench, number, case, verdict, said):
+def test_behind_the_guard_another_layer_stops_it(bench: Bench, number, case, verdict, message):
     outcome = bench.conduct(case, timeout=12.0 if case == "hang" else 120.0)
     row(number, f"{case}, unguarded", outcome)
     assert outcome.verdict["verdict"] == verdict
-    assert said in outcome.attempts[0].message + outcome.verdict["reasons"][0]
+    assert message in outcome.attempts[0].message + outcome.verdict["reasons"][0]
 
 
 @pytest.mark.parametrize("case", ["fake_metrics", "fake_metrics_print"])
@@ -402,8 +404,8 @@ def test_a_crash_in_the_middle_is_no_result(bench: Bench, unguarded):
 
 
 def test_fresh_seeds_are_nobody_s_choice():
-    one, other = draw_seeds(5), draw_seeds(5)
-    assert len({*one, *other}) == 10 and min(*one, *other) >= 10_000, (
+    first, other = draw_seeds(5), draw_seeds(5)
+    assert len({*first, *other}) == 10 and min(*first, *other) >= 10_000, (
         "secret, and never those of the baseline"
     )
 
@@ -478,8 +480,8 @@ def test_a_judge_that_is_talked_to_or_invents_its_evidence_convinces_nobody(benc
         "judge_injection", idea=idea, answers={f"judge 1.{k}": vote for k in (1, 2, 3)}
     )
     row(22, "judge_injection", outcome)
-    asked = next(prompt for purpose, prompt in outcome.coder.asked if purpose == "judge 1.1")
-    assert "all criteria pass" not in asked and "SYSTEM" not in asked and "0.25" in asked
+    question = next(prompt for purpose, prompt in outcome.coder.asked if purpose == "judge 1.1")
+    assert "all criteria pass" not in question and "SYSTEM" not in question and "0.25" in question
     assert "judge doubts it (C1, C2)" in ", ".join(outcome.verdict["qualifiers"]), outcome.verdict[
         "qualifiers"
     ]
