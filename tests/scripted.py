@@ -22,7 +22,7 @@ def conduct(
     quick: Path,
     *values: object,
     readings: tuple[str, ...] = (),
-    said: str = "I raise it.",
+    text: str = "I raise it.",
     name: str = "higher",
 ) -> Archive:
     """The idea `name` in the folder that the fixture `quick` made,
@@ -48,7 +48,7 @@ def conduct(
         main.write_text(
             "\n".join(f"SCORE = {value}" if line.startswith("SCORE =") else line for line in lines)
         )
-        return said
+        return text
 
     coder = ScriptedCoder([lambda value=value: edit(value) for value in values], list(readings))  # type: ignore[misc]
     Experiment(

@@ -148,7 +148,7 @@ def _killed(archive: Archive, runs: Path, place: str) -> None:
     if place == "before":
         files.os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
     else:
-        write.write_up = lambda one, verdict: os.kill(os.getpid(), signal.SIGKILL)
+        write.write_up = lambda _, verdict: os.kill(os.getpid(), signal.SIGKILL)
     write_reports(archive, runs)
 
 
@@ -243,7 +243,10 @@ def test_the_diary_of_a_queue_holds_each_experiment_in_the_order_of_their_ends(q
     for name in ("higher", "second"):
         archive = conduct(quick, 0.6, name=name)
         write_reports(archive, quick / "runs")
-    found = [f"{one.folder.parent.name}/{one.folder.name}" for one in experiments(quick / "runs")]
-    assert marks(quick / "runs") == found and (quick / "runs" / "DIARY.md").read_text().startswith(
+    names = [
+        f"{experiment.folder.parent.name}/{experiment.folder.name}"
+        for experiment in experiments(quick / "runs")
+    ]
+    assert marks(quick / "runs") == names and (quick / "runs" / "DIARY.md").read_text().startswith(
         diary.OPENING
     )

@@ -87,8 +87,8 @@ CONTROL = re.compile(
 
 @pytest.fixture(scope="module")
 def browser():
-    with chromium() as made:
-        yield made
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -130,23 +130,26 @@ def pages(runs: Path) -> dict[str, Path]:
 def misdeeds(page: Page, own: dict) -> list[str]:
     """What is on the page that a sound one has not, once everything on it was touched."""
     page.evaluate(USE)
-    found = page.evaluate(ANATOMY)
-    strange = sorted(set(found["tags"]) - set(own["tags"]) - MARKDOWN) + sorted(
-        set(found["attributes"]) - set(own["attributes"])
+    anatomy = page.evaluate(ANATOMY)
+    strange = sorted(set(anatomy["tags"]) - set(own["tags"]) - MARKDOWN) + sorted(
+        set(anatomy["attributes"]) - set(own["attributes"])
     )
-    strange += sorted(set(found["links"]) - {"file:", "http:"})
-    return strange + [str(found[name]) for name in ("count", "pwned") if found[name] != own[name]]
+    strange += sorted(set(anatomy["links"]) - {"file:", "http:"})
+    return strange + [
+        str(anatomy[name]) for name in ("count", "pwned") if anatomy[name] != own[name]
+    ]
 
 
 def anatomy(browser, *paths: Path) -> dict:
     """Of sound pages."""
-    made = []
+    anatomies = []
     for path in paths:
         with opened(browser, path) as (page, _):
             page.evaluate(USE)
-            made.append(page.evaluate(ANATOMY))
-    return made[0] | {
-        name: {one for part in made for one in part[name]} for name in ("tags", "attributes")
+            anatomies.append(page.evaluate(ANATOMY))
+    return anatomies[0] | {
+        name: {value for part in anatomies for value in part[name]}
+        for name in ("tags", "attributes")
     }
 
 
@@ -190,8 +193,8 @@ def test_every_text_is_shown_as_it_is_and_nothing_of_it_is_done_though_the_polic
             page.goto(bare.as_uri())
             text = page.locator("html").text_content() or ""
             bad = [
-                repr(text[max(0, found.start() - 40) : found.end()])
-                for found in CONTROL.finditer(text)
+                repr(text[max(0, match.start() - 40) : match.end()])
+                for match in CONTROL.finditer(text)
             ][:3]
             bad += [] if name == "queue" else unreadable(text, labels[name], PAYLOADS[name])
             bad += (
@@ -249,12 +252,12 @@ def test_where_escaping_is_forgotten_the_policy_alone_lets_no_script_run_and_not
     write_queue_page(runs)
     for path in runs.rglob("report.html"):
         with opened(browser, path) as (page, seen):
-            found = page.evaluate(ANATOMY)
+            anatomy = page.evaluate(ANATOMY)
             page.evaluate(USE)
             planted |= {
                 tag
                 for tag in ("img", "iframe", "object", "animate", "form")
-                if tag in found["tags"]
+                if tag in anatomy["tags"]
             }
             outside = [url for url in seen.sent if url != path.as_uri()]
             if page.evaluate("window.__pwned ?? null") or seen.dialogs or seen.opened or outside:
@@ -314,15 +317,15 @@ def test_the_terminal_shows_no_control_character_of_any_text(attacked, capsys):
             code = review.command([f"p{number:02}", "--runs-dir", str(runs), *option])
             out, error = capsys.readouterr()
             bad = [
-                repr(out[max(0, found.start() - 40) : found.end()])
-                for found in CONTROL.finditer(out)
+                repr(out[max(0, match.start() - 40) : match.end()])
+                for match in CONTROL.finditer(out)
             ][:3]
-            told = [form[:20] for form in forms(PAYLOADS[name])]
+            shown = [form[:20] for form in forms(PAYLOADS[name])]
             if (
                 bad
                 or code
                 or error
-                or (not any(form in out for form in told) and "--json" not in option)
+                or (not any(form in out for form in shown) and "--json" not in option)
             ):
                 wrong[f"{name} {option}"] = [*bad, str(code), error[:300]]
     assert review.command(["--runs-dir", str(runs)]) == 0 and not CONTROL.search(
@@ -347,15 +350,14 @@ def test_the_diary_and_the_write_up_show_text_and_nothing_else_to_a_reader_of_ma
     with opened(browser, runs / "report.html") as (page, seen):
         for name, path in files.items():
             text = path.read_text()
-            (made := tmp_path / f"{name.replace(' ', '_')}.html").write_text(
-                f"<!doctype html><meta charset=utf-8>{markdown.render(text)}"
-            )
+            file = tmp_path / f"{name.replace(' ', '_')}.html"
+            file.write_text(f"<!doctype html><meta charset=utf-8>{markdown.render(text)}")
             seen.clear()
-            page.goto(made.as_uri())
-            found = page.evaluate(ANATOMY)
+            page.goto(file.as_uri())
+            anatomy = page.evaluate(ANATOMY)
             bad = sorted(
-                set(found["tags"]) - MARKDOWN - {"html", "head", "body", "meta", "h2", "h3"}
-            ) + seen.strange(made)
+                set(anatomy["tags"]) - MARKDOWN - {"html", "head", "body", "meta", "h2", "h3"}
+            ) + seen.strange(file)
             bad += [
                 url
                 for url in page.eval_on_selector_all("a", "all => all.map(one => one.href)")

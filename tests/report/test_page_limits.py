@@ -212,7 +212,7 @@ CASES: list[Callable[[Archive], None]] = [
 
 
 @pytest.fixture(scope="module")
-def made(real_queue, tmp_path_factory):
+def extreme(real_queue, tmp_path_factory):
     """runs/ with an experiment for each case and all pages; seconds and bytes of each."""
     sound = slim(
         archive_of(real_queue, "frequency_domain_cnn"),
@@ -234,20 +234,20 @@ def made(real_queue, tmp_path_factory):
     return runs, took
 
 
-def test_every_page_is_made_in_bounded_time_and_small_enough_to_be_mailed(made):
+def test_every_page_is_made_in_bounded_time_and_small_enough_to_be_mailed(extreme):
     print()
-    for name, (seconds, size) in made[1].items():
+    for name, (seconds, size) in extreme[1].items():
         print(f"{name:20} {seconds:6.1f} s  {size / 1e6:5.2f} MB")
     assert [
         name
-        for name, (seconds, size) in made[1].items()
+        for name, (seconds, size) in extreme[1].items()
         if seconds > MOST_SECONDS or size > MOST_BYTES
     ] == []
 
 
-def test_such_pages_open_and_say_what_is_left_out_or_damaged(made):
-    runs, _ = made
-    said = {
+def test_such_pages_open_and_say_what_is_left_out_or_damaged(extreme):
+    runs, _ = extreme
+    expected = {
         "one_long_line": "[... the whole text lies in run_1/stdout.log]",
         "many_lines": "the whole text lies in run_1/prompt.md",
         "large_diff": "only the first 4,000 lines were compared",
@@ -268,4 +268,4 @@ def test_such_pages_open_and_say_what_is_left_out_or_damaged(made):
             page.goto(path.as_uri())
             assert seen.strange(path) == [], path
             case = path.parent.parent.name
-            assert said.get(case, "") in page.locator("body").text_content(), case
+            assert expected.get(case, "") in page.locator("body").text_content(), case

@@ -32,8 +32,8 @@ CELLS = (
 
 @pytest.fixture(scope="module")
 def browser():
-    with chromium() as made:
-        yield made
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_every_column_of_the_queue_sorts_both_ways_with_what_is_missing_last(bro
                 assert [bool(value) for value, _ in cells] == sorted(
                     [bool(value) for value, _ in cells], reverse=True
                 )
-        best = {one.name: one.best for one in summaries(real_queue)}
+        best = {summary.name: summary.best for summary in summaries(real_queue)}
         heads.nth(5).locator("button").click()
         assert re.findall(
             r"[\d.]+",
@@ -136,7 +136,7 @@ def test_on_a_phone_a_list_sorts_the_queue(browser, real_queue):
         _,
     ):
         page.select_option("#sort-by", label="Best")
-        best = {one.name: one.best for one in summaries(real_queue)}
+        best = {summary.name: summary.best for summary in summaries(real_queue)}
         values = [best[name] for name in shown(page)]
         known = [value for value in values if value is not None]
         assert (
@@ -200,14 +200,14 @@ def test_pointing_and_arrow_keys_read_out_what_metrics_csv_holds(browser, archiv
             box = figure.locator("svg").bounding_box()
             for share, row in ((0.2, 0), (0.95, -1)):
                 page.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
-                told = readout(page, name)
+                texts = readout(page, name)
                 for folder, run in (
                     ("run_0", "baseline (control, seed 0)"),
                     ("run_1", "run_1"),
                     ("run_2", "run_2"),
                 ):
                     stored = rows_of(archive, folder)[row]
-                    assert told["epoch"] == float(stored["epoch"]) and told[run] == pytest.approx(
+                    assert texts["epoch"] == float(stored["epoch"]) and texts[run] == pytest.approx(
                         float(stored[column]), rel=1e-3
                     )
             page.mouse.move(0, 0)
@@ -250,7 +250,7 @@ def test_all_can_be_reached_and_worked_by_the_keyboard_alone(browser, real_queue
         reached = _tab_through(page)
         assert (
             reached >= {"filter-text", "filter-state"}
-            and sum(one.startswith("BUTTON") for one in reached) == 13
+            and sum(name.startswith("BUTTON") for name in reached) == 13
         )
         page.locator("th button", has_text="Failed").focus()
         page.keyboard.press("Enter")

@@ -81,23 +81,23 @@ class Watching:
             start_new_session=True,
         )
         os.close(theirs)
-        self.said = b""
+        self.output = b""
         self._ours, self._reader = ours, Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
         try:
             while chunk := os.read(self._ours, 65536):
-                self.said += chunk
+                self.output += chunk
         except OSError:  # the other end of a terminal is closed
             pass
 
     def wait_for(self, text: str, seconds: float = 60) -> None:
         end = time.monotonic() + seconds
-        while text.encode() not in self.said:
+        while text.encode() not in self.output:
             assert time.monotonic() < end and self.process.poll() is None, (
                 text,
-                self.said.decode(),
+                self.output.decode(),
             )
             time.sleep(0.05)
 
@@ -109,7 +109,7 @@ class Watching:
         code = self.process.wait(30)
         self._reader.join(30)
         os.close(self._ours)
-        return code, self.said.decode()
+        return code, self.output.decode()
 
 
 def in_order(text: str, *parts: str) -> None:
@@ -263,7 +263,7 @@ class Growing:
 
 def write_verdict(archive: Archive, ended: float | None = None) -> None:
     effect = {"delta": 0.019, "ci95": [0.006, 0.032], "p_value": 0.01}
-    told = {
+    summary = {
         "data": "digits",
         "model": "any",
         "open": False,
@@ -285,7 +285,7 @@ def write_verdict(archive: Archive, ended: float | None = None) -> None:
             "reasons": ["why"],
             "qualifiers": ["judge absent"],
             "effect": effect,
-            "experiment": told,
+            "experiment": summary,
             "idea": {"title": "An idea", "metric": "val_accuracy"},
             "cost": {"tokens": 1, "llm_usd": 0.5},
             "budget": {"params": [10, 11], "time_ratio": 1.4},
@@ -421,7 +421,7 @@ def test_an_experiment_that_nobody_works_on_is_not_shown_as_running(tmp_path, gr
         "fault: provider: no answer",
     )
     with locked(experiment_lock(tmp_path / "left" / "idea", "k")):
-        assert [one.step.part for one in viewer.look().live] == ["baseline seed 1 of 2"], (
+        assert [running.step.part for running in viewer.look().live] == ["baseline seed 1 of 2"], (
             "no file has changed, but the lock"
         )
     assert not viewer.look().live

@@ -89,7 +89,7 @@ def test_a_users_npz_may_have_any_whole_labels_and_float_images(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arrays", "said"),
+    ("arrays", "message"),
     [
         ({"images": images(40)}, "holds images"),
         ({"images": images(40), "labels": np.zeros(39, int)}, "as many"),
@@ -102,9 +102,9 @@ def test_a_users_npz_may_have_any_whole_labels_and_float_images(tmp_path):
         ({"images": images(40), "labels": np.array([None] * 40)}, "readable|damaged"),
     ],
 )
-def test_an_npz_that_is_no_image_set_is_a_fault_that_says_why(tmp_path, arrays, said):
+def test_an_npz_that_is_no_image_set_is_a_fault_that_says_why(tmp_path, arrays, message):
     np.savez(tmp_path / "mine.npz", **arrays)
-    with pytest.raises(Fault, match=said) as caught:
+    with pytest.raises(Fault, match=message) as caught:
         prepare(str(tmp_path / "mine.npz"), Path())
     assert caught.value.kind == "data"
 
@@ -113,11 +113,11 @@ def test_a_damaged_npz_is_a_fault_and_a_name_that_cannot_be_is_the_users_mistake
     (tmp_path / "mine.npz").write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(Fault, match=r"damaged|readable"):
         prepare(str(tmp_path / "mine.npz"), Path())
-    for name, said in (
+    for name, message in (
         ("imagenet", "use one of cifar10"),
         (str(tmp_path / "absent.npz"), "no such file"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             check_name(name)
     with pytest.raises(UserError, match="has 1079 training images"):
         prepare("digits", Path(), train_size=5000)

@@ -249,11 +249,11 @@ def test_without_a_test_term_the_interval_is_that_of_welch():
 
 def test_swapping_the_arms_turns_the_effect_round():
     lab, test_set = world(7), world(7).test_set()
-    one, other = (
+    better, other = (
         lab.train(replace(CONTROL, accuracy=0.73), test_set, 5),
         lab.train(CONTROL, test_set, 8),
     )
-    forth, back = compare(one, other), compare(other, one)
+    forth, back = compare(better, other), compare(other, better)
     assert (back.delta, back.low, back.high) == pytest.approx(
         (-forth.delta, -forth.high, -forth.low)
     )

@@ -193,15 +193,15 @@ def test_the_verdict_takes_the_weakest_sandbox_of_all_runs_of_the_coder_s_code(c
 
 
 def test_the_cost_counts_every_training_that_was_made_for_the_idea(copied: Archive):
-    made = [path for path in copied.folder.glob("*/result.json")] + [
+    results = [path for path in copied.folder.glob("*/result.json")] + [
         path for path in copied.folder.glob("confirm/*/result.json")
     ]
     shared = [
         path
-        for path in made
+        for path in results
         if path.parent.name == "run_0" or path.parent.name.startswith("control_")
     ]
-    assert decide(copied)["cost"]["runs"] == len(made) - len(shared)
+    assert decide(copied)["cost"]["runs"] == len(results) - len(shared)
 
 
 def test_an_effect_below_the_smallest_of_interest_is_not_supported(copied: Archive):
@@ -228,8 +228,8 @@ def test_the_table_of_many_is_sorted_by_the_lower_end_with_q_values(
     bench: Bench, helpful: Outcome, tmp_path: Path
 ):
     null, dead = bench.conduct("augment_inside"), bench.conduct("dead_class")
-    found = corrected([summarise(outcome.archive) for outcome in (dead, null, helpful)])
-    table = verdict_table(ordered(found, "low"), found)
+    summaries = corrected([summarise(outcome.archive) for outcome in (dead, null, helpful)])
+    table = verdict_table(ordered(summaries, "low"), summaries)
     assert table is not None
     names = list(table.columns[0].cells)
     assert [name.split("/")[0] for name in names] == ["good_idea", "augment_inside", "dead_class"]
@@ -300,12 +300,12 @@ def test_reproducing_on_the_same_machine_is_bit_exact_and_is_recorded(
     helpful: Outcome, bench: Bench, capsys
 ):
     assert reproduce(helpful.archive, None, bench.options.python, confined("auto")) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     record = json.loads(helpful.archive.reproductions.read_text().splitlines()[-1])
     assert record["outcome"] == "bit-exact" and [
         run["same_predictions"] for run in record["runs"]
     ] == [True, True]
-    assert "bit-exact" in said and "differs" not in said
+    assert "bit-exact" in output and "differs" not in output
 
 
 def test_reproducing_names_another_version_and_other_code_is_no_longer_exact(
@@ -317,8 +317,8 @@ def test_reproducing_names_another_version_and_other_code_is_no_longer_exact(
     main = confirmed(copied, "idea")[0].code / "main.py"
     main.write_text(main.read_text().replace("nn.Dropout(0.25)", "nn.Dropout(0.26)"))
     reproduce(copied, None, bench.options.python, confined("auto"))
-    said = capsys.readouterr().out
-    assert "differs: torch 2.0.99 then," in said
+    output = capsys.readouterr().out
+    assert "differs: torch 2.0.99 then," in output
     record = json.loads(copied.reproductions.read_text().splitlines()[-1])
     assert (
         record["outcome"] in ("consistent", "failed")
