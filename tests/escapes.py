@@ -325,13 +325,11 @@ class Scene:
             pass  # a home that is not there, or is not the user's own
 
     def _listen(self) -> None:
-        inet, inet6, unix, stream, datagram = (
-            socket.AF_INET,
-            socket.AF_INET6,
-            socket.AF_UNIX,
-            socket.SOCK_STREAM,
-            socket.SOCK_DGRAM,
-        )
+        inet = socket.AF_INET
+        inet6 = socket.AF_INET6
+        unix = socket.AF_UNIX
+        stream = socket.SOCK_STREAM
+        datagram = socket.SOCK_DGRAM
         wanted: dict[str, tuple[int, int, Any]] = {
             "TCP": (inet, stream, ("127.0.0.1", 0)),
             "TCP over IPv6": (inet6, stream, ("::1", 0)),
@@ -550,7 +548,8 @@ class Scene:
 
     def _ours(self, process: psutil.Process) -> bool:
         try:
-            command, folder = process.cmdline(), process.cwd()
+            command = process.cmdline()
+            folder = process.cwd()
             return process.status() != psutil.STATUS_ZOMBIE and (
                 self.nonce in command or folder.startswith(str(self.work))
             )

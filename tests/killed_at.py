@@ -25,7 +25,10 @@ STEPS = ("fsync", "replace", "rename", "mkdir")
 
 
 def main() -> None:
-    kind, last, counts, script = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
+    kind = sys.argv[1]
+    last = int(sys.argv[2])
+    counts = Path(sys.argv[3])
+    script = sys.argv[4]
     passed = Counter[str]()
 
     def moment(name: str) -> None:
@@ -44,7 +47,8 @@ def main() -> None:
 
     for name in STEPS:
         setattr(os, name, watched(name, getattr(os, name)))
-    sys.argv, sys.path[0] = sys.argv[4:], str(Path(script).parent)
+    sys.argv = sys.argv[4:]
+    sys.path[0] = str(Path(script).parent)
     try:
         runpy.run_path(script, run_name="__main__")
     finally:

@@ -32,7 +32,8 @@ from agent.util.files import read_events
 from tests.conftest import REPOSITORY
 from tests.endpoint import READ, Answer, Endpoint, is_reading
 
-LAUNCH, KILLED_AT = REPOSITORY / "launch.py", REPOSITORY / "tests" / "killed_at.py"
+LAUNCH = REPOSITORY / "launch.py"
+KILLED_AT = REPOSITORY / "tests" / "killed_at.py"
 # Seconds until nothing of a killed command runs any more: a server
 # sees its end when it has imported torch.
 GRACE = 30.0
@@ -77,7 +78,9 @@ class Player(Endpoint):
 
     def __init__(self, states: Callable[[str], str], replies: dict[str, str], delay: float):
         super().__init__()
-        self.states, self.replies, self.delay = states, replies, delay
+        self.states = states
+        self.replies = replies
+        self.delay = delay
         self.prompts: list[str] = []
 
     def answer(self, handler: Any, body: dict[str, Any], answer: Answer) -> None:
@@ -103,7 +106,9 @@ class Campaign:
     seed: int = 20
 
     def run(self, kills: int) -> Table:
-        self.choose, self.table, number = random.Random(self.seed), Table(), 0
+        self.choose = random.Random(self.seed)
+        self.table = Table()
+        number = 0
         self._measure()
         while self.table.kills < kills:
             number += 1
@@ -119,14 +124,13 @@ class Campaign:
         place = self._place(self.folder / "undisturbed")
         started = time.monotonic()
         self._end(place, ("none", 0))
-        self.length, self.steps = (
-            time.monotonic() - started,
-            json.loads((place / "steps").read_text()),
-        )
+        self.length = time.monotonic() - started
+        self.steps = json.loads((place / "steps").read_text())
         self.expected = self.finished(experiments(place / "runs")[0])
 
     def _experiment(self, folder: Path, kills: int) -> None:
-        place, kept = self._place(folder), dict[Path, tuple]()
+        place = self._place(folder)
+        kept = dict[Path, tuple]()
         while self.table.kills < kills and self._killed(place):
             self.table.kills += 1
             if self.choose.random() < 0.5:  # else the next command meets what is still ending
@@ -191,7 +195,8 @@ class Campaign:
         return code == -9
 
     def _after_a_while(self, place: Path) -> subprocess.Popen:
-        process, until = self._start(place), time.monotonic() + self.choose.uniform(0, self.length)
+        process = self._start(place)
+        until = time.monotonic() + self.choose.uniform(0, self.length)
         while process.poll() is None and time.monotonic() < until:
             time.sleep(0.01)
         return process
@@ -206,7 +211,9 @@ class Campaign:
                 lambda: len(self.player.prompts) if self.player else 0,
             ]
         )
-        later, process, before = self.choose.choice((0, 0.01, 0.1)), self._start(place), measure()
+        later = self.choose.choice((0, 0.01, 0.1))
+        process = self._start(place)
+        before = measure()
         times = self.choose.randint(1, 4)
         while process.poll() is None and times:
             if (now := measure()) > before:

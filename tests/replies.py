@@ -20,7 +20,8 @@ def edit(search: str, replace: str, path: str = "main.py") -> str:
 
 def scores(*values: float, start: float = 0.5) -> list[str]:
     """Replies that set SCORE of the quick scaffold to one value after the other."""
-    replies, before = [], start
+    replies = []
+    before = start
     for value in values:
         replies.append(edit(f"SCORE = {before}", f"SCORE = {value}"))
         before = value

@@ -111,7 +111,8 @@ def test_a_line_that_the_disk_cannot_take_whole_is_taken_back(tmp_path, monkeypa
         """A file that takes half of a line, then none."""
 
         def __init__(self, file):
-            self.file, self.taken = file, 0
+            self.file = file
+            self.taken = 0
 
         def __enter__(self):
             return self
@@ -183,7 +184,8 @@ def test_what_was_written_survives_a_power_loss_with_its_name_and_the_folders_ab
     tmp_path, monkeypatch
 ):
     disk = Disk(monkeypatch)
-    whole, lines = tmp_path / "new" / "newer" / "result.json", tmp_path / "lines" / "events.jsonl"
+    whole = tmp_path / "new" / "newer" / "result.json"
+    lines = tmp_path / "lines" / "events.jsonl"
     write_bytes(whole, b"{}")
     lines.parent.mkdir()
     append_line(lines, {"event": "one"})
@@ -202,7 +204,8 @@ def test_what_was_written_survives_a_power_loss_with_its_name_and_the_folders_ab
 
 
 def test_a_run_gets_its_final_name_when_its_evidence_is_on_the_disk(tmp_path, monkeypatch):
-    pending, run = RunFolder(tmp_path / "run_1.pending"), RunFolder(tmp_path / "run_1")
+    pending = RunFolder(tmp_path / "run_1.pending")
+    run = RunFolder(tmp_path / "run_1")
     for path in (
         pending.code / "main.py",
         pending.code / "deep" / "data.py",
@@ -288,7 +291,9 @@ def test_a_folder_that_cannot_be_copied_whole_is_told_with_one_reason(tmp_path):
 
 
 def test_what_a_run_left_is_read_only_as_a_regular_file_and_only_so_far(tmp_path):
-    secret, link, pipe = tmp_path / "secret", tmp_path / "link", tmp_path / "pipe"
+    secret = tmp_path / "secret"
+    link = tmp_path / "link"
+    pipe = tmp_path / "pipe"
     secret.write_text("0123456789")
     link.symlink_to(secret)
     os.mkfifo(pipe)
@@ -371,7 +376,8 @@ def test_two_commands_that_begin_in_the_same_second_get_folders_of_their_own(tmp
 
 
 def test_an_interrupted_making_is_no_experiment_and_one_that_lost_its_config_still_is(tmp_path):
-    interrupted, damaged = new_experiment(tmp_path, "idea"), new_experiment(tmp_path, "idea")
+    interrupted = new_experiment(tmp_path, "idea")
+    damaged = new_experiment(tmp_path, "idea")
     append_event(interrupted.events, "workspace", files={})
     append_event(damaged.session, "reply")
     (tmp_path / "_baselines" / "key" / "run_0").mkdir(parents=True)
@@ -387,7 +393,8 @@ def _hold(path, held, go):
 def test_a_lock_is_held_by_a_living_process_only(tmp_path):
     path = tmp_path / "lock"
     context = multiprocessing.get_context("spawn")
-    held, go = context.Event(), context.Event()
+    held = context.Event()
+    go = context.Event()
     process = context.Process(target=_hold, args=(path, held, go))
     process.start()
     assert held.wait(30)
@@ -417,7 +424,8 @@ def _append(path: Path, who: int) -> None:
 
 
 def test_two_processes_that_append_at_once_lose_no_line(tmp_path):
-    path, context = tmp_path / "lines.jsonl", multiprocessing.get_context("spawn")
+    path = tmp_path / "lines.jsonl"
+    context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_append, args=(path, who)) for who in range(3)]
     for worker in workers:
         worker.start()

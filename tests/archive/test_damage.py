@@ -207,7 +207,8 @@ def test_a_verdict_that_is_gone_is_decided_again_by_the_same_command_without_the
 ):
     first = launch(*command)
     (archive,) = first.archives
-    verdict, replies = archive.verdict.read_bytes(), archive.session.read_bytes()
+    verdict = archive.verdict.read_bytes()
+    replies = archive.session.read_bytes()
     archive.verdict.unlink()
     again = launch(*command)
     assert again.code == 0 and len(again.archives) == 1

@@ -112,10 +112,8 @@ def test_a_disk_that_fills_up_at_any_point_is_told_and_the_same_command_goes_on_
         "success",
     ]
     for level in range(LEVELS):
-        size, disk = (
-            8 + 4 * ((level * (used - 8) // LEVELS + used // LEVELS // 2) // 4),
-            tmp_path / "disk",
-        )
+        size = 8 + 4 * ((level * (used - 8) // LEVELS + used // LEVELS // 2) // 4)
+        disk = tmp_path / "disk"
         with mounted(disk, "-t", "tmpfs", "-o", f"size={size}k", "tmpfs"):
             environment = {}
             if temporary == "on the same disk":
@@ -131,7 +129,8 @@ def test_a_disk_that_fills_up_at_any_point_is_told_and_the_same_command_goes_on_
 
 
 def test_a_disk_without_free_inodes_is_told_and_the_same_command_goes_on_later(run, tmp_path):
-    whole, disk = tmp_path / "whole", tmp_path / "disk"
+    whole = tmp_path / "whole"
+    disk = tmp_path / "disk"
     expected = outcome(run(whole), whole)
     inodes = sum(1 for _ in whole.rglob("*"))
     for share in (0.2, 0.5, 0.9):
@@ -152,7 +151,9 @@ def test_a_read_only_folder_is_told_and_the_same_command_goes_on_later(
 
     An experiment that a kill interrupted, and one that was never begun.
     """
-    whole, runs, store = tmp_path / "whole", tmp_path / "runs", tmp_path / "store"
+    whole = tmp_path / "whole"
+    runs = tmp_path / "runs"
+    store = tmp_path / "store"
     expected = outcome(run(whole), whole)
     store.mkdir()
     with mounted(runs, "--bind", store):

@@ -20,7 +20,8 @@ from tests.replies import edit, scores
 
 
 def test_wrong_usage_is_one_clear_line_and_exit_code_2_before_anything_is_spent(launch, tmp_path):
-    good, bad = tmp_path / "good.md", tmp_path / "bad.md"
+    good = tmp_path / "good.md"
+    bad = tmp_path / "bad.md"
     good.write_text("# Good\n\nText.\n")
     bad.write_text("# Bad\n")
     replay = tmp_path / "s.jsonl"
@@ -220,11 +221,9 @@ def test_review_is_plain_in_a_pipe_and_shows_tables_gate_and_diffs(quick_launch,
         *scores(0.7, start=0.6),
     ]
     done = quick_launch("--model", f"replay:{session(*replies)}", "--runs", "2")
-    overview, experiment, folder = (
-        launch("review"),
-        launch("review", "higher"),
-        launch("review", done.archives[-1].folder),
-    )
+    overview = launch("review")
+    experiment = launch("review", "higher")
+    folder = launch("review", done.archives[-1].folder)
     assert (
         overview.code == experiment.code == folder.code == 0
         and experiment.out.splitlines()[:-1] == folder.out.splitlines()[:-1]

@@ -353,10 +353,8 @@ def test_names_and_texts_with_control_characters_or_markup_are_shown_as_text(
     experiment.folder.parent.rename(odd)
     archive = Archive(odd / experiment.folder.name)
     stored = read_json(archive.verdict)
-    stored["reasons"], stored["qualifiers"] = (
-        ["\x1b]0;title\x07[red]why[/red]\r\n\x00"],
-        ["[link=x]with[/link]\x1b[2J"],
-    )
+    stored["reasons"] = ["\x1b]0;title\x07[red]why[/red]\r\n\x00"]
+    stored["qualifiers"] = ["[link=x]with[/link]\x1b[2J"]
     archive.verdict.write_text(
         json.dumps(stored | {"idea": stored["idea"] | {"title": "=HYPERLINK(1)\x07"}})
     )
@@ -467,7 +465,8 @@ def test_whatever_stands_in_an_archive_it_is_shown_in_every_table_and_row(tmp_pa
         for path in (archive.config, archive.events, archive.session, archive.verdict)
         if path.exists()
     ]
-    kept, rng = {path: path.read_bytes() for path in files}, random.Random(place)
+    kept = {path: path.read_bytes() for path in files}
+    rng = random.Random(place)
     for _ in range(150):
         path = rng.choice(files)
         edit_by_hand(path, rng)
@@ -497,7 +496,9 @@ def test_whatever_stands_in_an_archive_review_shows_the_rest_and_names_the_damag
         experiment.run(1).gate,
         experiment.run(0).result,
     ]
-    kept, rng, codes = {path: path.read_bytes() for path in files}, random.Random(5), list[int]()
+    kept = {path: path.read_bytes() for path in files}
+    rng = random.Random(5)
+    codes = list[int]()
     for _ in range(120):
         path = rng.choice(files)
         edit_by_hand(path, rng)

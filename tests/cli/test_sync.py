@@ -120,7 +120,8 @@ refused = set[str]()
 def test_what_was_not_uploaded_is_uploaded_once_and_remembered_outside_the_run_s_own_folder(
     archive, server, tmp_path, capsys
 ):
-    runs, python = tmp_path / "runs", Path(sys.executable)
+    runs = tmp_path / "runs"
+    python = Path(sys.executable)
     refused.add("offline-run-run_1")
     before = sorted((archive.folder / "run_1").rglob("*"))
     assert sync(None, runs, None, python) == 1 and server == ["offline-run-run_1.failed_1"]
@@ -287,7 +288,8 @@ def test_metrics_csv_opens_in_pandas_with_numbers_in_every_column(bench):
     """
 
     def logs(workspace: Path) -> None:
-        main, opening = workspace / "main.py", "    def training_step(self, batch, batch_idx):\n"
+        main = workspace / "main.py"
+        opening = "    def training_step(self, batch, batch_idx):\n"
         text = main.read_text().replace(
             "F.relu(self.conv2(x))", "(F.gelu if IDEA else F.relu)(self.conv2(x))"
         )
@@ -305,7 +307,8 @@ def test_metrics_csv_opens_in_pandas_with_numbers_in_every_column(bench):
 
     crashes = False
     whole = bench.conduct(logs).archive
-    baseline, own = numeric(whole.run(0).metrics), numeric(whole.run(1).metrics)
+    baseline = numeric(whole.run(0).metrics)
+    own = numeric(whole.run(1).metrics)
     assert {"epoch", "train_loss", "val_acc"} <= set(baseline.columns) and len(baseline) == 1
     assert own["gate/depth"].tolist() == [0.5]
     crashes = True

@@ -109,7 +109,8 @@ def test_an_unknown_price_with_a_cap_is_refused_before_a_request(quick_launch, e
 
 
 def test_an_unknown_model_and_a_missing_key_are_refused_before_a_run(quick_launch):
-    unknown, keyless = quick_launch("--model", "nonsense"), quick_launch("--model", "gpt-4o")
+    unknown = quick_launch("--model", "nonsense")
+    keyless = quick_launch("--model", "gpt-4o")
     assert unknown.code == 2 and "unknown model 'nonsense'" in unknown.err
     assert keyless.code == 2 and "export OPENAI_API_KEY=" in keyless.err
     assert unknown.archives == []

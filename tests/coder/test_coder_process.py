@@ -157,10 +157,8 @@ print(coder.ask("judge 1.1", "?").text)
 coder.close()
 """)
     endpoint.script = [Answer("the answer", delay=2)]
-    command, environment = (
-        [sys.executable, str(script), str(archive.folder)],
-        os.environ | provider(endpoint),
-    )
+    command = [sys.executable, str(script), str(archive.folder)]
+    environment = os.environ | provider(endpoint)
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     until(lambda: endpoint.requests)
     process.kill()
@@ -200,7 +198,8 @@ def test_the_deadline_of_a_turn_follows_from_the_limit_on_a_request():
 
 def test_an_alarm_that_something_swallows_rings_again():
     def stubborn() -> dict:
-        end, swallowed = time.monotonic() + 30, 0
+        end = time.monotonic() + 30
+        swallowed = 0
         while time.monotonic() < end:
             try:
                 time.sleep(30)

@@ -30,7 +30,9 @@ from tests.replies import edit, scores
 KEY = "sk-test-0123456789abcdef"
 MODEL = ("--model", "openai/any")
 COMMAND_SECONDS = 60  # what else a command does, on a machine with other work: start, baseline, end
-PATIENT, SHORT = 10.0, 2.0  # --model-timeout
+# --model-timeout
+PATIENT = 10.0
+SHORT = 2.0
 
 
 def provider(endpoint) -> dict[str, str]:
@@ -244,7 +246,8 @@ def whole_file(line: str) -> str:
 
 
 NO_MATCH = edit("SCORE = 77", "SCORE = 78")
-NUL, DEEP = "SCORE = 0  # \0", "SCORE = " + "-" * 3000 + "1"
+NUL = "SCORE = 0  # \0"
+DEEP = "SCORE = " + "-" * 3000 + "1"
 REPLY = {
     "matching": [
         Slip(
@@ -389,7 +392,8 @@ def test_a_reply_s_fault_ends_by_name_within_its_bound_and_the_experiment_goes_o
         == sum(reply_counts) + len(reply_counts)
         == len(read_events(done.archives[-1].session)) - len(endpoint.readings)
     )
-    edits, attempts = done.events("edit")[::2], done.events("attempt")
+    edits = done.events("edit")[::2]
+    attempts = done.events("attempt")
     begun = [started, *(event["time"] for event in attempts[1::2])]
     prompts = [json.dumps(body["messages"]) for body in endpoint.requests]
     for slip, requests, event, attempt, start in zip(

@@ -346,7 +346,8 @@ def index() -> Iterator[Callable[[int], str]]:
 
             def log_message(self, *_: object) -> None: ...
 
-        held, server = threading.Event(), ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        held = threading.Event()
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         closing.extend((held.set, server.shutdown, server.server_close))
         return f"http://127.0.0.1:{server.server_port}/simple"
@@ -485,7 +486,8 @@ needs_build = pytest.mark.skipif(
 
 
 def use_einops(workspace: Path, requirement: str = "einops") -> None:
-    main, requirements = workspace / MAIN, workspace / REQUIREMENTS
+    main = workspace / MAIN
+    requirements = workspace / REQUIREMENTS
     requirements.write_text(requirements.read_text() + requirement + "\n")
     text = main.read_text().replace(
         "import torch\n", "import torch\nfrom einops import reduce\n", 1
@@ -507,7 +509,8 @@ def test_an_added_package_serves_every_run_of_its_code_and_is_built_again_to_rep
     The control stays the baseline, exactly.
     """
     outcome = bench.conduct(use_einops, python=None)
-    run, record = outcome.attempts[0], read_json(outcome.archive.run(1).environment)
+    run = outcome.attempts[0]
+    record = read_json(outcome.archive.run(1).environment)
     assert run.status is RunStatus.SUCCESS, run.message
     assert (
         record["added"].keys() == {"einops"}

@@ -38,16 +38,12 @@ class Scene:
     """
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch):
-        self.finished, self.moments, self.last, self.status = (
-            Counter[str](),
-            0,
-            0,
-            RunStatus.SUCCESS,
-        )
-        self.baseline, self.archive = (
-            ControlSeeds(folder / "runs", {}, (0, 1)),
-            new_experiment(folder / "runs", "idea"),
-        )
+        self.finished = Counter[str]()
+        self.moments = 0
+        self.last = 0
+        self.status = RunStatus.SUCCESS
+        self.baseline = ControlSeeds(folder / "runs", {}, (0, 1))
+        self.archive = new_experiment(folder / "runs", "idea")
         ensure_trained(self.baseline, self._scaffold)
         for number in (0, 1):
             copy_seed(self.baseline, 0, self.archive.run(number), scored=False)
@@ -65,7 +61,8 @@ class Scene:
 
     def conduct(self, last: int = 0) -> None:
         """Killed at the last-th moment beside a step; 0: not at all."""
-        self.moments, self.last = 0, last
+        self.moments = 0
+        self.last = last
         workbench = SimpleNamespace(metric=Metric())
         Confirmation(
             workbench, self.archive, self.baseline, 3, SilentObserver(), lambda run: None

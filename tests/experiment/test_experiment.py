@@ -193,10 +193,8 @@ def test_a_run_that_never_ends_is_a_timeout(experiment):
 
 
 def test_the_baseline_is_trained_once_for_one_key_and_copied_whole(experiment, quick):
-    first, second = (
-        experiment(GOOD % 0.6, limits=StopLimits(runs=1)),
-        experiment(GOOD % 0.7, limits=StopLimits(runs=1)),
-    )
+    first = experiment(GOOD % 0.6, limits=StopLimits(runs=1))
+    second = experiment(GOOD % 0.7, limits=StopLimits(runs=1))
     first.conduct()
     baseline = quick / "runs" / "_baselines"
     written = [path.stat().st_mtime_ns for path in baseline.rglob("result.json")]
@@ -217,10 +215,8 @@ def test_a_scaffold_that_cannot_run_is_a_fault_and_is_kept(experiment, quick):
 
 def test_the_gate_stops_a_change_outside_the_editable_files(experiment):
     current = experiment(limits=StopLimits(runs=1))
-    helper, main = (
-        current.archive.workspace / "helper.py",
-        current.archive.workspace / "main.py",
-    )
+    helper = current.archive.workspace / "helper.py"
+    main = current.archive.workspace / "main.py"
 
     def sneak() -> str:
         helper.write_text("x = 1\n")

@@ -143,14 +143,10 @@ def test_added_statements_are_those_that_do_something_with_their_lines():
 def test_a_device_that_does_not_repeat_itself_is_given_the_spread_of_its_own_traces():
     changed = BASE.replace("F.relu(self.conv2(x))", "(F.gelu if IDEA else F.relu)(self.conv2(x))")
     again = replace(TRACE, losses=(2.0, 1.9001, 1.8))
-    control, idea = (
-        replace(TRACE, losses=(2.0, 1.90002, 1.8)),
-        replace(TRACE, losses=(2.0, 1.7, 1.6)),
-    )
-    exact, tolerant = (
-        compare(BASE, changed, [TRACE], control, idea),
-        compare(BASE, changed, [TRACE, again], control, idea),
-    )
+    control = replace(TRACE, losses=(2.0, 1.90002, 1.8))
+    idea = replace(TRACE, losses=(2.0, 1.7, 1.6))
+    exact = compare(BASE, changed, [TRACE], control, idea)
+    tolerant = compare(BASE, changed, [TRACE, again], control, idea)
     assert not exact.control_equals_baseline and tolerant.control_equals_baseline
     noise = compare(
         BASE, changed, [TRACE, again], control, replace(TRACE, losses=(2.0, 1.9002, 1.8))

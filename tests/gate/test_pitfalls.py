@@ -404,7 +404,8 @@ def test_a_crash_in_the_middle_is_no_result(bench: Bench, unguarded):
 
 
 def test_fresh_seeds_are_nobody_s_choice():
-    first, other = draw_seeds(5), draw_seeds(5)
+    first = draw_seeds(5)
+    other = draw_seeds(5)
     assert len({*first, *other}) == 10 and min(*first, *other) >= 10_000, (
         "secret, and never those of the baseline"
     )

@@ -52,8 +52,10 @@ def test_a_command_that_ends_leaves_an_entry_and_a_write_up_made_of_the_archive(
         "--runs",
         "1",
     )
-    archive, runs = done.archives[-1], tmp_path / "runs"
-    verdict, text = load_verdict(archive), (runs / "DIARY.md").read_text()
+    archive = done.archives[-1]
+    runs = tmp_path / "runs"
+    verdict = load_verdict(archive)
+    text = (runs / "DIARY.md").read_text()
     assert done.code == 0 and marks(runs) == [f"higher/{archive.folder.name}"] and verdict
     assert (
         escape(headline(verdict)) in text
@@ -104,7 +106,8 @@ def test_the_real_scaffold_s_confirmation_diff_and_seeds_stand_in_it(bench):
     outcome = bench.conduct(gelu)
     runs = outcome.archive.folder.parents[1]
     assert write_reports(outcome.archive, runs) == []
-    write_up, verdict = outcome.archive.write_up.read_text(), outcome.verdict
+    write_up = outcome.archive.write_up.read_text()
+    verdict = outcome.verdict
     assert (
         f"fresh ones of the idea {', '.join(map(str, verdict['candidate']['seeds']))}" in write_up
         and "digits, 1,079 images" in write_up

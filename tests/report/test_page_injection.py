@@ -25,7 +25,8 @@ from tests.browser import chromium, opened
 from tests.hostile import PAYLOADS, poisoned, slim
 from tests.real_queue import archive_of
 
-MOST_BYTES, LEAST_TEXTS = 3_000_000, 60
+MOST_BYTES = 3_000_000
+LEAST_TEXTS = 60
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
 # Tags and attributes of all elements, and what a payload would have left behind.
 ANATOMY = """() => {
@@ -103,7 +104,8 @@ def sound(real_queue, tmp_path_factory) -> Archive:
 @pytest.fixture(scope="module")
 def attacked(sound, tmp_path_factory) -> tuple[Path, dict[str, set[str]]]:
     """runs/ with one experiment for each payload, and all pages; with the labels of the texts."""
-    runs, labels = tmp_path_factory.mktemp("attacked"), {}
+    runs = tmp_path_factory.mktemp("attacked")
+    labels = {}
     slowest = 0.0
     for number, (name, payload) in enumerate(PAYLOADS.items()):
         archive = Archive(runs / f"p{number:02}" / sound.folder.name)
@@ -236,7 +238,9 @@ def test_where_escaping_is_forgotten_the_policy_alone_lets_no_script_run_and_not
     """Not covered, for a policy in a page cannot: <meta
     http-equiv=refresh>, which leads away from it.
     """
-    runs, planted, ran = tmp_path / "runs", set[str](), []
+    runs = tmp_path / "runs"
+    planted = set[str]()
+    ran = []
     for name in (
         "script",
         "image from elsewhere",
@@ -271,10 +275,8 @@ def test_where_escaping_is_forgotten_the_policy_alone_lets_no_script_run_and_not
 
 def test_names_of_folders_are_text_too(browser, sound, real_queue, tmp_path):
     """Of ideas, and of attempts, as an archive that somebody sends may have them."""
-    own_queue, own = (
-        anatomy(browser, real_queue / "report.html"),
-        anatomy(browser, sound_page(sound, tmp_path)),
-    )
+    own_queue = anatomy(browser, real_queue / "report.html")
+    own = anatomy(browser, sound_page(sound, tmp_path))
     runs = tmp_path / "runs"
     for name in ("image", "out of an attribute", "terminal", "quotes of ids", "link"):
         payload = PAYLOADS[name].replace("/", "|")[:80]

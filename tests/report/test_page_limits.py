@@ -21,7 +21,8 @@ from tests.browser import chromium, opened
 from tests.hostile import slim
 from tests.real_queue import archive_of
 
-MOST_BYTES, MOST_SECONDS = 3_000_000, 20.0
+MOST_BYTES = 3_000_000
+MOST_SECONDS = 20.0
 LARGE = 10_000_000
 
 
@@ -218,7 +219,8 @@ def extreme(real_queue, tmp_path_factory):
         archive_of(real_queue, "frequency_domain_cnn"),
         tmp_path_factory.mktemp("sound") / "sound" / "20260101T000000Z",
     )
-    runs, took = tmp_path_factory.mktemp("limits"), {}
+    runs = tmp_path_factory.mktemp("limits")
+    took = {}
 
     def timed(name: str, make: Callable[[], Path]) -> None:
         began = time.monotonic()

@@ -82,10 +82,8 @@ def test_every_column_of_the_queue_sorts_both_ways_with_what_is_missing_last(bro
     with opened(browser, real_queue / "report.html") as (page, _):
         heads = page.locator("table.queue thead th")
         for column in range(heads.count()):
-            head, number = (
-                heads.nth(column),
-                heads.nth(column).get_attribute("data-sort") == "number",
-            )
+            head = heads.nth(column)
+            number = heads.nth(column).get_attribute("data-sort") == "number"
             for _ in range(2):
                 head.locator("button").click()
                 down = {"descending": True, "ascending": False}[head.get_attribute("aria-sort")]
@@ -165,7 +163,8 @@ def picture_of(page: Page, title: str) -> str:
 def test_a_curve_is_hidden_in_every_picture_and_no_longer_read_out(browser, archive):
     with opened(browser, archive.report) as (page, seen):
         box = page.get_by_label("run_1", exact=True)
-        number, pictures = box.get_attribute("data-curve"), page.locator("figure.curve").count()
+        number = box.get_attribute("data-curve")
+        pictures = page.locator("figure.curve").count()
         lines = page.locator(f"g[id$='--{number}']")
         assert lines.count() == pictures >= 4 and not any(
             line.evaluate(HIDDEN) for line in lines.all()
@@ -276,7 +275,8 @@ def _tab_through(page: Page) -> set[str]:
 
     Every one shows that it has the focus.
     """
-    reached, outlines = list[str](), set[str]()
+    reached = list[str]()
+    outlines = set[str]()
     for _ in range(400):
         page.keyboard.press("Tab")
         name, outline = page.evaluate(
@@ -367,7 +367,8 @@ def test_every_state_has_a_mark_and_a_word_of_its_own(browser, real_queue):
         badges = {
             tuple(text.split(maxsplit=1)) for text in page.locator(".badge").all_inner_texts()
         }
-    words, marks = {word for _, word in badges}, {mark for mark, _ in badges}
+    words = {word for _, word in badges}
+    marks = {mark for mark, _ in badges}
     assert words == {state.replace("_", " ") for state in ALL_STATES} and len(marks) == len(
         badges
     ) == len(words)

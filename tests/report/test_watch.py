@@ -82,7 +82,8 @@ class Watching:
         )
         os.close(theirs)
         self.output = b""
-        self._ours, self._reader = ours, Thread(target=self._read, daemon=True)
+        self._ours = ours
+        self._reader = Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
@@ -154,11 +155,9 @@ def test_a_queue_is_seen_from_before_it_begins_until_after_it_has_ended(
         terminal.wait_for("has ended: 2 of 2 done")
     finally:
         queue.kill()
-    (code, text), (screen_code, screen), after = (
-        piped.interrupt(),
-        terminal.interrupt(),
-        launch("watch", "--once"),
-    )
+    (code, text) = piped.interrupt()
+    (screen_code, screen) = terminal.interrupt()
+    after = launch("watch", "--once")
     assert code == screen_code == 130 and during.code == after.code == 0, (
         "interrupted, as every other command"
     )
@@ -303,7 +302,8 @@ def growing(tmp_path):
 
 
 def test_every_step_of_the_baseline_has_its_name(growing):
-    archive, say = growing.archive, growing.say
+    archive = growing.archive
+    say = growing.say
     assert "starting the coder" in growing.text() and " left" not in growing.text()
     say("sitting", limits=CONFIG["limits"])
     baseline = ExperimentState.read(archive).baseline
@@ -323,7 +323,8 @@ def test_every_step_of_the_baseline_has_its_name(growing):
 
 
 def test_every_step_of_a_run_has_its_name(growing):
-    archive, say = growing.archive, growing.say
+    archive = growing.archive
+    say = growing.say
     say("sitting", limits=CONFIG["limits"])
     baseline = ExperimentState.read(archive).baseline
     for folder in (baseline.run(0), baseline.run(1), archive.run(0)):
@@ -361,7 +362,8 @@ def test_every_step_of_a_run_has_its_name(growing):
 
 
 def test_every_step_of_the_confirmation_has_its_name(growing):
-    archive, say = growing.archive, growing.say
+    archive = growing.archive
+    say = growing.say
     say("sitting", limits=CONFIG["limits"])
     for folder in (archive.run(0), archive.run(1)):
         growing.result(folder)
@@ -520,7 +522,8 @@ def test_what_a_program_or_a_model_wrote_is_harmless_and_short(growing, tmp_path
 
 
 def test_archives_that_come_go_and_are_damaged_are_shown_as_what_they_are(growing):
-    viewer, archive = SnapshotReader(growing.runs), growing.archive
+    viewer = SnapshotReader(growing.runs)
+    archive = growing.archive
 
     def text() -> str:
         return "\n".join(lines_of(viewer.look(), viewer.runs, time.time()))
@@ -554,7 +557,8 @@ def test_a_refresh_reads_only_what_has_changed(tmp_path, monkeypatch):
         write_json(archive.config, CONFIG)
         write_verdict(archive, ended=1000.0 + number)
         append_event(archive.events, "verdict", verdict="supported")
-    read, summarise = [], snapshot.summarise
+    read = []
+    summarise = snapshot.summarise
     monkeypatch.setattr(
         snapshot, "summarise", lambda archive: read.append(archive) or summarise(archive)
     )

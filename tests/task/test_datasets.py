@@ -36,7 +36,8 @@ def images(count: int, size: int = 6, channels: int = 3, seed: int = 0) -> np.nd
 
 def test_digits_are_split_in_three_without_overlap_and_the_test_is_not_beside_the_rest():
     dataset = prepare("digits", Path("no-python-is-needed"))
-    arrays, info = load(dataset), dataset.info
+    arrays = load(dataset)
+    info = dataset.info
     assert {path.name for path in dataset.arrays.iterdir()} == {
         "train_images.npy",
         "train_labels.npy",
@@ -58,7 +59,8 @@ def test_digits_are_split_in_three_without_overlap_and_the_test_is_not_beside_th
 
 
 def test_the_same_name_gives_the_same_arrays_and_another_size_a_subset_of_them():
-    whole, again = prepare("digits", Path()), prepare("digits", Path())
+    whole = prepare("digits", Path())
+    again = prepare("digits", Path())
     part = prepare("digits", Path(), train_size=100)
     assert whole.folder == again.folder != part.folder
     assert np.array_equal(load(whole)["train_images"][:100], load(part)["train_images"])
@@ -67,7 +69,8 @@ def test_the_same_name_gives_the_same_arrays_and_another_size_a_subset_of_them()
 
 
 def test_planted_duplicates_across_splits_are_dropped_and_counted(tmp_path):
-    train, test = images(200), images(50, seed=1)
+    train = images(200)
+    test = images(50, seed=1)
     train[:5] = test[:5]
     labels = np.arange(200) % 4
     np.savez(tmp_path / "mine.npz", x_train=train, y_train=labels, x_test=test, y_test=labels[:50])

@@ -171,10 +171,8 @@ def test_a_number_that_is_not_in_the_archive_is_refused_asked_about_once_and_the
 
 
 def test_a_second_answer_is_taken_where_the_first_was_refused_and_the_model_was_told_why(quick):
-    archive, prompts = (
-        conduct(quick, 0.6, readings=("It gained 12.3 points.", "It rose to 0.6.")),
-        list[str](),
-    )
+    archive = conduct(quick, 0.6, readings=("It gained 12.3 points.", "It rose to 0.6."))
+    prompts = list[str]()
     assert load_commentary(archive) == Commentary("It rose to 0.6.", "scripted")
 
     def ask(purpose: str, prompt: str) -> Answer:
@@ -220,7 +218,8 @@ def test_the_verdict_is_on_disk_before_the_question_is_asked_and_is_the_same_wha
     quick,
 ):
     archive = conduct(quick, 0.6)
-    expected, seen = archive.verdict.read_bytes(), list[bytes]()
+    expected = archive.verdict.read_bytes()
+    seen = list[bytes]()
     assert (
         load_commentary(archive) == Commentary(absent=NO_MODEL)
         and load_commentary(archive).note == ""
@@ -254,7 +253,8 @@ def test_a_model_is_asked_once_marked_and_paid_and_a_replay_has_its_words_only_f
     quick_launch, launch, endpoint
 ):
     text = "The one run gave 0.6, 0.1 above the baseline of 0.5. Nothing was confirmed."
-    endpoint.script, endpoint.reading = scores(0.6), [text]
+    endpoint.script = scores(0.6)
+    endpoint.reading = [text]
     model = {"OPENAI_API_BASE": endpoint.url, "OPENAI_API_KEY": "sk-test-0123456789abcdef"}
     done = quick_launch("--model", "openai/any", "--runs", "1", "--price", "3,15", **model)
     archive = done.archives[-1]
@@ -286,7 +286,8 @@ def test_a_provider_that_refuses_the_question_and_a_cap_that_is_reached_leave_it
     quick_launch, endpoint
 ):
     model = {"OPENAI_API_BASE": endpoint.url, "OPENAI_API_KEY": "sk-test-0123456789abcdef"}
-    endpoint.script, endpoint.reading = scores(0.6), [Reply(status=401)]
+    endpoint.script = scores(0.6)
+    endpoint.reading = [Reply(status=401)]
     done = quick_launch("--model", "openai/any", "--runs", "1", **model)
     assert (
         done.code == 0

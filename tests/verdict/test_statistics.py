@@ -18,7 +18,9 @@ from scipy import stats
 from agent.verdict.chance import benjamini_hochberg, expected_false_wins
 from agent.verdict.statistics import Effect, compare, detectable, futile, seeds_to_decide
 
-CONTROL_SEEDS, FIRST, ALL = 8, 2, 5
+CONTROL_SEEDS = 8
+FIRST = 2
+ALL = 5
 CAMPAIGNS = 2000
 # Standard deviation of b, in standard deviations of the noise: some examples are always right.
 DIFFICULTY = 1.5
@@ -63,7 +65,8 @@ class World:
         are no better than the eight of the control.
         """
         test_set = self.test_set()
-        runs, cached = self.train(code, test_set, ALL), self.train(control, test_set, CONTROL_SEEDS)
+        runs = self.train(code, test_set, ALL)
+        cached = self.train(control, test_set, CONTROL_SEEDS)
         return compare(runs[:FIRST] if futile(runs[:FIRST], cached) else runs, cached)
 
     def _normal(self, sd: float, shape: tuple[int, ...]) -> np.ndarray:
@@ -115,10 +118,15 @@ def test_an_idea_without_an_effect_is_rarely_supported_and_one_of_two_deviations
 
 
 def test_choosing_the_best_of_three_wins_by_luck_and_does_not_survive_fresh_seeds():
-    lab, campaigns = world(2), 1000
-    sd, naive, luck, confirmed = lab.baseline_sd(CONTROL), [], [], []
+    lab = world(2)
+    campaigns = 1000
+    sd = lab.baseline_sd(CONTROL)
+    naive = []
+    luck = []
+    confirmed = []
     for _ in range(campaigns):
-        dev_set, codes = lab.test_set(), [CONTROL, CONTROL, CONTROL]
+        dev_set = lab.test_set()
+        codes = [CONTROL, CONTROL, CONTROL]
         explored = [float(lab.train(code, dev_set, 1).mean()) for code in codes]
         baseline = float(lab.train(CONTROL, dev_set, 1).mean())
         naive.append(max(explored) > baseline)
@@ -134,7 +142,8 @@ def test_choosing_the_best_of_three_wins_by_luck_and_does_not_survive_fresh_seed
 
 
 def test_a_candidate_three_times_as_noisy_is_hardly_more_often_supported_by_mistake():
-    lab, noisy = world(3), replace(CONTROL, shift=3.4 * CONTROL.shift)
+    lab = world(3)
+    noisy = replace(CONTROL, shift=3.4 * CONTROL.shift)
     ratio = lab.baseline_sd(noisy, sets=300) / lab.baseline_sd(CONTROL)
     effects = [lab.campaign(noisy, CONTROL) for _ in range(CAMPAIGNS)]
     pooled = np.mean([_pooled_low(effect) > 0 for effect in effects])
@@ -148,7 +157,8 @@ def test_a_candidate_three_times_as_noisy_is_hardly_more_often_supported_by_mist
 
 
 def _pooled_low(effect: Effect) -> float:
-    n1, n0 = effect.n_candidate, effect.n_control
+    n1 = effect.n_candidate
+    n0 = effect.n_control
     variance = ((n1 - 1) * effect.sd_candidate**2 + (n0 - 1) * effect.sd_control**2) / (n1 + n0 - 2)
     return effect.delta - stats.t.ppf(0.975, n1 + n0 - 2) * math.sqrt(
         variance * (1 / n1 + 1 / n0) + effect.se_test**2
@@ -156,7 +166,8 @@ def _pooled_low(effect: Effect) -> float:
 
 
 def test_an_idea_that_helps_as_many_examples_as_it_hurts_is_not_supported_because_of_its_test_set():
-    lab, control = world(4), replace(CONTROL, shift=0.05)
+    lab = world(4)
+    control = replace(CONTROL, shift=0.05)
     mixed = replace(control, by_example=0.8)
     effects = [lab.campaign(mixed, control) for _ in range(CAMPAIGNS)]
     seeds_only = np.mean(
@@ -172,8 +183,10 @@ def test_an_idea_that_helps_as_many_examples_as_it_hurts_is_not_supported_becaus
 
 @pytest.mark.parametrize("by_example", [0.0, 0.8])
 def test_the_standard_error_is_the_spread_of_repeated_campaigns(by_example):
-    lab, control = world(5), replace(CONTROL, shift=0.05)
-    mixed, effects = replace(control, by_example=by_example), []
+    lab = world(5)
+    control = replace(CONTROL, shift=0.05)
+    mixed = replace(control, by_example=by_example)
+    effects = []
     for _ in range(1000):
         test_set = lab.test_set()
         effects.append(
@@ -188,10 +201,8 @@ def test_the_standard_error_is_the_spread_of_repeated_campaigns(by_example):
 def test_the_detectable_difference_is_detected_with_the_power_that_was_asked_for():
     lab = world(6)
     sd = lab.baseline_sd(CONTROL, sets=300)
-    better, effects = (
-        replace(CONTROL, accuracy=CONTROL.accuracy + detectable(sd, ALL, CONTROL_SEEDS)),
-        [],
-    )
+    better = replace(CONTROL, accuracy=CONTROL.accuracy + detectable(sd, ALL, CONTROL_SEEDS))
+    effects = []
     for _ in range(CAMPAIGNS):
         test_set = lab.test_set()
         effects.append(
@@ -233,7 +244,8 @@ def test_more_seeds_less_noise_and_less_power_make_smaller_differences_detectabl
 
 
 def test_without_a_test_term_the_interval_is_that_of_welch():
-    candidate, control = arm(70, 74, 71, 78, 75), arm(68, 66, 69, 71, 65, 70, 66, 69)
+    candidate = arm(70, 74, 71, 78, 75)
+    control = arm(68, 66, 69, 71, 65, 70, 66, 69)
     expected = stats.ttest_ind(accuracies(candidate), accuracies(control), equal_var=False)
     effect = replace(compare(candidate, control), se_test=0.0)
     half = stats.t.ppf(0.975, effect.df) * effect.se_seed
@@ -248,12 +260,12 @@ def test_without_a_test_term_the_interval_is_that_of_welch():
 
 
 def test_swapping_the_arms_turns_the_effect_round():
-    lab, test_set = world(7), world(7).test_set()
-    better, other = (
-        lab.train(replace(CONTROL, accuracy=0.73), test_set, 5),
-        lab.train(CONTROL, test_set, 8),
-    )
-    forth, back = compare(better, other), compare(other, better)
+    lab = world(7)
+    test_set = world(7).test_set()
+    better = lab.train(replace(CONTROL, accuracy=0.73), test_set, 5)
+    other = lab.train(CONTROL, test_set, 8)
+    forth = compare(better, other)
+    back = compare(other, better)
     assert (back.delta, back.low, back.high) == pytest.approx(
         (-forth.delta, -forth.high, -forth.low)
     )
@@ -263,9 +275,11 @@ def test_swapping_the_arms_turns_the_effect_round():
 
 
 def test_the_p_value_and_the_interval_agree():
-    rng, effects = np.random.default_rng(8), []
+    rng = np.random.default_rng(8)
+    effects = []
     for _ in range(1500):
-        lab, control = World(rng, examples=100), Code(shift=rng.uniform(0, 0.1))
+        lab = World(rng, examples=100)
+        control = Code(shift=rng.uniform(0, 0.1))
         candidate = Code(
             accuracy=rng.uniform(0.65, 0.85),
             shift=rng.uniform(0, 0.2),
@@ -299,8 +313,10 @@ def test_so_many_more_seeds_decide_and_one_fewer_does_not(candidate, smallest, d
 
 
 def _decision(effect: Effect, more: int, smallest: float) -> str | None:
-    n1, n0 = effect.n_candidate + more, effect.n_control + more
-    v1, v0 = effect.sd_candidate**2 / n1, effect.sd_control**2 / n0
+    n1 = effect.n_candidate + more
+    n0 = effect.n_control + more
+    v1 = effect.sd_candidate**2 / n1
+    v0 = effect.sd_control**2 / n0
     df = (v1 + v0) ** 2 / (v1**2 / (n1 - 1) + v0**2 / (n0 - 1))
     half = stats.t.ppf(0.975, df) * math.sqrt(v1 + v0 + effect.se_test**2)
     if effect.delta - half > 0:
@@ -351,7 +367,8 @@ def test_without_variance_between_seeds_the_test_set_alone_gives_the_width():
 
 
 def test_every_example_turned_round_is_certain_in_both_directions():
-    right, wrong = arm(100, 100), arm(0, 0)
+    right = arm(100, 100)
+    wrong = arm(0, 0)
     assert (
         compare(right, wrong).low,
         compare(right, wrong).p_value,

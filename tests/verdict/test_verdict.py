@@ -227,7 +227,8 @@ def test_a_damaged_archive_is_a_fault_that_names_the_file(copied: Archive):
 def test_the_table_of_many_is_sorted_by_the_lower_end_with_q_values(
     bench: Bench, helpful: Outcome, tmp_path: Path
 ):
-    null, dead = bench.conduct("augment_inside"), bench.conduct("dead_class")
+    null = bench.conduct("augment_inside")
+    dead = bench.conduct("dead_class")
     summaries = corrected([summarise(outcome.archive) for outcome in (dead, null, helpful)])
     table = verdict_table(ordered(summaries, "low"), summaries)
     assert table is not None
