@@ -399,7 +399,8 @@ class Scene:
         self.memory = _LIBC.shmget(self.memory_key, 4096, 0o1600)
         _LIBC.shmat.restype = ctypes.c_void_p
         address = ctypes.c_void_p(_LIBC.shmat(self.memory, None, 0))
-        ctypes.memmove(address, text := self.secret("shared memory").encode(), len(text))
+        text = self.secret("shared memory").encode()
+        ctypes.memmove(address, text, len(text))
         _LIBC.shmdt(address)
         text = self.secret("the keyring").encode()
         _system_call("keyctl", 1, None)  # a session keyring, as a login gives it
@@ -525,8 +526,10 @@ class Scene:
         What was killed may take a moment to be gone.
         """
         until = time.monotonic() + GRACE
-        while (alive := self._alive()) and time.monotonic() < until:
+        alive = self._alive()
+        while alive and time.monotonic() < until:
             time.sleep(0.02)
+            alive = self._alive()
         return alive
 
     def _alive(self) -> bool:

@@ -176,7 +176,8 @@ def poisoned(archive: Archive, payload: str) -> set[str]:
     labels = set[str]()
 
     def marked(text: str = "") -> str:
-        labels.add(label := f"§{next(_PLACES)}§")
+        label = f"§{next(_PLACES)}§"
+        labels.add(label)
         return f"{text}{label}{payload}"
 
     for path in sorted(archive.folder.rglob("*")):

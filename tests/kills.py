@@ -216,7 +216,8 @@ class Campaign:
         before = measure()
         times = self.choose.randint(1, 4)
         while process.poll() is None and times:
-            if (now := measure()) > before:
+            now = measure()
+            if now > before:
                 times -= 1
             before = now
             time.sleep(0.001)

@@ -80,9 +80,8 @@ def archive(tmp_path) -> Archive:
     )
     add(archive, "confirm/control_seed_0", {"event": "confirmed", "arm": "control", "seed": 0})
     for name in ("run_1.failed_1", "run_1"):
-        (folder := RunFolder(archive.folder / name).work / "wandb" / f"offline-run-{name}").mkdir(
-            parents=True
-        )
+        folder = RunFolder(archive.folder / name).work / "wandb" / f"offline-run-{name}"
+        folder.mkdir(parents=True)
         (folder / "run.wandb").write_bytes(b"x")
     return archive
 
@@ -157,14 +156,11 @@ def test_one_damaged_archive_holds_up_no_other(archive, server, tmp_path, capsys
 def test_without_a_key_without_an_environment_and_without_runs_it_says_what_to_do(
     archive, tmp_path, launch, capsys, monkeypatch
 ):
-    assert (
-        (done := launch("sync")).code == 2
-        and "no key is set: export WANDB_API_KEY=..." in done.err
-        and done.err.count("\n") == 1
-    )
-    assert (
-        done := launch("sync", WANDB_API_KEY=KEY)
-    ).code == 1 and "2 runs not uploaded: their environment is not here" in done.out
+    done = launch("sync")
+    assert done.code == 2 and done.err.count("\n") == 1
+    assert "no key is set: export WANDB_API_KEY=..." in done.err
+    done = launch("sync", WANDB_API_KEY=KEY)
+    assert done.code == 1 and "2 runs not uploaded: their environment is not here" in done.out
     assert launch("sync", "absent", WANDB_API_KEY=KEY).code == 2
     empty = launch("sync", "--runs-dir", tmp_path / "none", WANDB_API_KEY=KEY)
     assert empty.code == 2 and "no experiment here yet" in empty.err

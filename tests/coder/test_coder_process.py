@@ -388,7 +388,8 @@ def test_a_request_that_cannot_be_recorded_is_not_made(quick_launch, endpoint):
 def test_a_main_py_that_became_a_link_is_refused_and_its_text_is_restored(
     quick_launch, endpoint, tmp_path
 ):
-    (victim := tmp_path / "victim.py").write_text("SCORE = 0.6\n")
+    victim = tmp_path / "victim.py"
+    victim.write_text("SCORE = 0.6\n")
     endpoint.script = [scores(0.6)[0], Answer(status=401)]
     main = quick_launch(*MODEL, **provider(endpoint)).archives[-1].workspace / "main.py"
     main.unlink()

@@ -246,7 +246,8 @@ def test_what_was_added_is_there_for_the_run_that_asked_and_for_no_other(base, s
         "from importlib.metadata import version\n"
         "print(einops.__version__, version('einops'))\n"
     )
-    done, output = start(program, environment := add(base, "einops==0.8.1"), warm)
+    environment = add(base, "einops==0.8.1")
+    done, output = start(program, environment, warm)
     assert (
         done.ok
         and output == "0.8.1 0.8.1\n"

@@ -190,7 +190,8 @@ def test_every_text_is_shown_as_it_is_and_nothing_of_it_is_done_though_the_polic
     with opened(browser, runs / "report.html") as (page, seen):
         for name, path in pages(runs).items():
             html, count = POLICY.subn('<meta name="none">', path.read_text())
-            (bare := path.with_name("bare.html")).write_text(html)
+            bare = path.with_name("bare.html")
+            bare.write_text(html)
             seen.clear()
             page.goto(bare.as_uri())
             text = page.locator("html").text_content() or ""

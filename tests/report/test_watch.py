@@ -120,27 +120,26 @@ def in_order(text: str, *parts: str) -> None:
         assert at >= 0, (part, text)
 
 
-def test_a_queue_is_seen_from_before_it_begins_until_after_it_has_ended(
-    quick, quick_arguments, endpoint, launch
-):
+def make_slow_queue(quick: Path, endpoint) -> None:
+    """Two ideas, slow to train and slow to be replied to."""
     (quick / "scaffold" / "main.py").write_text(SLOW_MAIN)
     for name in ("a", "b"):
         (quick / f"{name}.md").write_text(f"# Idea [bold]{name}\n\nMake SCORE higher.\n")
     endpoint.script = [Answer(scores(0.6)[0], delay=2.2), Answer(scores(0.7)[0], delay=2.2)]
+
+
+def test_a_queue_is_seen_from_before_it_begins_until_after_it_has_ended(
+    quick, quick_arguments, endpoint, launch
+):
+    make_slow_queue(quick, endpoint)
     piped = Watching(quick, terminal=False)
     piped.wait_for("nothing is running in runs: waiting for a queue")
-    command = [
-        sys.executable,
-        str(REPOSITORY / "launch.py"),
-        "a.md",
-        "b.md",
-        *quick_arguments[1:],
-        *MODEL,
-        "--runs",
-        "1",
-    ]
+    options = [*quick_arguments[1:], *MODEL, "--runs", "1"]
     queue = subprocess.Popen(
-        command, cwd=quick, env=os.environ | provider(endpoint), stdout=subprocess.DEVNULL
+        [sys.executable, str(REPOSITORY / "launch.py"), "a.md", "b.md", *options],
+        cwd=quick,
+        env=os.environ | provider(endpoint),
+        stdout=subprocess.DEVNULL,
     )
     try:
         piped.wait_for("baseline seed 1 of 1: training")
@@ -155,8 +154,8 @@ def test_a_queue_is_seen_from_before_it_begins_until_after_it_has_ended(
         terminal.wait_for("has ended: 2 of 2 done")
     finally:
         queue.kill()
-    (code, text) = piped.interrupt()
-    (screen_code, screen) = terminal.interrupt()
+    code, text = piped.interrupt()
+    screen_code, screen = terminal.interrupt()
     after = launch("watch", "--once")
     assert code == screen_code == 130 and during.code == after.code == 0, (
         "interrupted, as every other command"
@@ -188,11 +187,8 @@ def test_a_queue_is_seen_from_before_it_begins_until_after_it_has_ended(
         "finished: 2",
     )
     assert "\x1b[?25h" in screen, "the cursor is back"
-    assert (
-        "queue since" in during.out
-        and "finished: 1" in during.out
-        and "finished: 2 (2 inconclusive)" in after.out
-    )
+    assert "queue since" in during.out and "finished: 1" in during.out
+    assert "finished: 2 (2 inconclusive)" in after.out
 
 
 def test_a_reader_that_goes_and_a_wrong_folder_end_watch_in_order(launch, tmp_path):
@@ -601,7 +597,8 @@ def test_what_a_command_has_still_to_do_is_known_while_it_lives_and_after_it_was
         assert "1 of 1: Idea a" in text() and "interrupted" not in text()
         record.note(0, code=0)
     in_order(text(), "has ended: 1 of 1 done", "nothing is running")
-    (newest := max((runs / "_queue").iterdir()) / "queue.json").write_text("[]")
+    newest = max((runs / "_queue").iterdir()) / "queue.json"
+    newest.write_text("[]")
     assert (
         "nothing is running" in "\n".join(lines_of(SnapshotReader(runs).look(), runs, 0.0))
         and newest.exists()

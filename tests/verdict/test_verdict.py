@@ -159,10 +159,8 @@ def test_a_price_is_in_the_headline(copied: Archive):
 
 def test_on_a_gpu_the_price_is_the_seconds_for_which_a_run_held_it(copied: Archive):
     for folder in confirmed(copied, "idea"):
-        write_json(
-            folder.result,
-            (result := read_json(folder.result)) | {"seconds": 100 * result["seconds"]},
-        )
+        result = read_json(folder.result)
+        write_json(folder.result, result | {"seconds": 100 * result["seconds"]})
     assert decide(copied)["budget"]["time_ratio"] < 20 and decide(copied)["cost"]["gpu_s"] == 0
     scaffold = read_json(copied.run(0).result)
     scaffold["metrics"]["device"] = "cuda:0"
