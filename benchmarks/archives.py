@@ -1,6 +1,9 @@
-"""Archives as experiments leave them, made up quickly: for benchmarks and for tests of what is read from many.
+"""Archives as experiments leave them, made up quickly.
 
-Names, sizes and shapes are those of real archives; numbers are drawn at random, the same for the same count. Nothing was trained.
+For benchmarks and for tests of what is read from many.
+
+Names, sizes and shapes are those of real archives; numbers are drawn at random, the
+same for the same count. Nothing was trained.
 """
 
 from __future__ import annotations
@@ -25,9 +28,11 @@ CODE = {
     if path.is_file()
 }
 SESSION = (REPOSITORY / "ideas/sessions/frequency_domain_cnn.jsonl").read_text(encoding="utf-8")
-REPLIES = [said["reply"] for line in SESSION.splitlines() if "reply" in (said := json.loads(line))]
+ANSWERS = [json.loads(line) for line in SESSION.splitlines()]
+REPLIES = [answer["reply"] for answer in ANSWERS if "reply" in answer]
 PROMPT = (REPOSITORY / "templates/start.md.j2").read_text(encoding="utf-8")
-PACKAGES = dict(sorted((one.metadata["Name"], one.version) for one in distributions())[:100])
+VERSIONS = {package.metadata["Name"]: package.version for package in distributions()}
+PACKAGES = dict(sorted(VERSIONS.items())[:100])
 STATES = (
     "supported",
     "inconclusive",
@@ -48,23 +53,33 @@ STATES = (
 DAMAGES = ("torn verdict", "no config", "events", "types", "folder for a file", "empty verdict")
 BEGAN = 1_790_000_000  # seconds since 1970
 CRASH = (
-    'Traceback (most recent call last):\n  File "main.py", line 61, in forward\n    x = self.pool(F.relu(self.stage2(x)))\n'
-    "RuntimeError: The size of tensor a (3) must match the size of tensor b (2) at non-singleton dimension 3"
+    "Traceback (most recent call last):\n"
+    '  File "main.py", line 61, in forward\n'
+    "    x = self.pool(F.relu(self.stage2(x)))\n"
+    "RuntimeError: The size of tensor a (3) must match the size of tensor b (2) "
+    "at non-singleton dimension 3"
 )
 
 
 def make_archives(runs: Path, count: int, whole: float = 0.1) -> list[Archive]:
-    """`count` experiments under runs/, whose states go round STATES; `whole`: the share of those with all their run folders."""
+    """Make `count` experiments under runs/, whose states go round STATES.
+
+    whole: the share of those with all their run folders.
+    """
     ideas = sorted((REPOSITORY / "ideas").glob("*.md"))
-    every = round(1 / whole) if whole else 0
-    return [
-        _make(runs, index, ideas[index % len(ideas)], bool(every) and index % every == 0)
-        for index in range(count)
-    ]
+    step = round(1 / whole) if whole else count + 1
+    archives = []
+    for index in range(count):
+        idea = ideas[index % len(ideas)]
+        with_runs = bool(whole) and index % step == 0
+        archives.append(_make(runs, index, idea, with_runs))
+    return archives
 
 
 def _make(runs: Path, index: int, idea: Path, whole: bool) -> Archive:
-    rng, state, began = random.Random(index), STATES[index % len(STATES)], BEGAN + 977.0 * index
+    rng = random.Random(index)
+    state = STATES[index % len(STATES)]
+    began = BEGAN + 977.0 * index
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(began))
     slug = idea.stem if index < 8 else f"{idea.stem}_{index // 16}"
     archive = Archive(runs / slug / stamp)
@@ -75,21 +90,19 @@ def _make(runs: Path, index: int, idea: Path, whole: bool) -> Archive:
     events = _events(rng, state, attempts, text, began)
     _write(archive.idea, text)
     _write(archive.config, _config(slug, title, index))
-    _write(
-        archive.session, "".join(json.dumps(line) + "\n" for line in _session(rng, len(attempts)))
-    )
+    _write(archive.session, _as_lines(_session(rng, len(attempts))))
     _write(archive.chat, f"\n# aider chat started\n\n#### {text}\n\n" + "\n\n".join(REPLIES))
     for name, source in CODE.items():
         _write(archive.workspace / name, source)
     if state not in ("fault", "unfinished"):
-        told = {"old_format": "inconclusive", "damaged": "not_supported"}.get(state, state)
-        events.append({"time": began + 900, "event": "verdict", "verdict": told})
-        _write(
-            archive.verdict,
-            _verdict(rng, told, slug, title, attempts, began)
-            | ({"schema": 1} if state == "old_format" else {}),
-        )
-    _write(archive.events, "".join(json.dumps(event) + "\n" for event in events))
+        verdict = {"old_format": "inconclusive", "damaged": "not_supported"}.get(state, state)
+        events.append({"time": began + 900, "event": "verdict", "verdict": verdict})
+        record = _verdict(rng, verdict, slug, title, attempts)
+        record["experiment"] |= {"began": began, "ended": began + 900, "seconds": 880.5}
+        if state == "old_format":
+            record["schema"] = 1
+        _write(archive.verdict, record)
+    _write(archive.events, _as_lines(events))
     if whole:
         _write_runs(rng, archive, attempts)
     if state == "damaged":
@@ -99,24 +112,22 @@ def _make(runs: Path, index: int, idea: Path, whole: bool) -> Archive:
 
 def _attempts(rng: random.Random, state: str) -> list[Run]:
     """What the coder made: up to three runs, some after a failed attempt."""
-    made = list[Run]()
-    for number in range(1, 4 if state != "unfinished" else 2):
+    statuses = {"not_implemented": RunStatus.NOT_LIVE, "invalid": RunStatus.GUARD_FAILED}
+    most = 1 if state == "unfinished" else 3
+    attempts = list[Run]()
+    for number in range(1, most + 1):
         if rng.random() < 0.3 or state in ("no_result", "not_implemented", "invalid"):
-            status = {"not_implemented": RunStatus.NOT_LIVE, "invalid": RunStatus.GUARD_FAILED}.get(
-                state, RunStatus.CRASH
+            failed = Run(
+                number,
+                statuses.get(state, RunStatus.CRASH),
+                f"run_{number}.failed_1",
+                message=CRASH,
+                seconds=round(rng.uniform(0.5, 9), 3),
             )
-            made.append(
-                Run(
-                    number,
-                    status,
-                    f"run_{number}.failed_1",
-                    message=CRASH,
-                    seconds=round(rng.uniform(0.5, 9), 3),
-                )
-            )
+            attempts.append(failed)
         if state not in ("no_result", "not_implemented"):
-            made.append(_success(rng, number))
-    return made
+            attempts.append(_success(rng, number))
+    return attempts
 
 
 def _success(rng: random.Random, number: int) -> Run:
@@ -233,16 +244,14 @@ def _events(
         {"event": "baseline", "value": round(rng.uniform(0.55, 0.85), 16)},
     ]
     for turn, run in enumerate(attempts, 1):
-        said = [
-            {"role": "user", "content": text + PROMPT if turn == 1 else CRASH},
-            {"role": "assistant", "content": rng.choice(REPLIES)},
-        ]
-        said += [
-            {
-                "role": "user",
-                "content": f"# Fix any errors below, if possible.\n\n{CODE['main.py']}",
-            },
-            said[1],
+        prompt = text + PROMPT if turn == 1 else CRASH
+        repair = f"# Fix any errors below, if possible.\n\n{CODE['main.py']}"
+        reply = rng.choice(REPLIES)
+        messages = [
+            {"role": "user", "content": prompt},
+            {"role": "assistant", "content": reply},
+            {"role": "user", "content": repair},
+            {"role": "assistant", "content": reply},
         ]
         events.append(
             {
@@ -252,7 +261,7 @@ def _events(
                 "attempt": True,
                 "changed": True,
                 "completed": False,
-                "text": said[1]["content"],
+                "text": reply,
                 "status": "ok",
                 "unmatched": False,
                 "refused": [],
@@ -262,7 +271,7 @@ def _events(
                 "cost": round(rng.uniform(0.005, 0.06), 6),
                 "seconds": 7.5,
                 "files": files,
-                "messages": said,
+                "messages": messages,
             }
         )
         events.append(
@@ -283,21 +292,23 @@ def _events(
             }
         )
     elif state != "unfinished":
-        events.append(
-            {"event": "stopped", "reason": "run_limit" if state != "no_result" else "failure_limit"}
-        )
+        reason = "failure_limit" if state == "no_result" else "run_limit"
+        events.append({"event": "stopped", "reason": reason})
     step = 800 / len(events)
-    return [{"time": round(began + step * place, 3), **event} for place, event in enumerate(events)]
+    times = [round(began + step * place, 3) for place in range(len(events))]
+    return [{"time": when, **event} for when, event in zip(times, events, strict=True)]
 
 
 def _verdict(
-    rng: random.Random, verdict: str, slug: str, title: str, attempts: list[Run], began: float
+    rng: random.Random, verdict: str, slug: str, title: str, attempts: list[Run]
 ) -> dict[str, Any]:
+    """Return a record of this verdict, but for the times of the experiment."""
     effect = _effect(rng, verdict) if verdict in CLASSES[:3] else None
     values = [run.value for run in attempts if run.value is not None]
-    ratio, params = round(rng.uniform(0.8, 3), 3), [128266.0, float(rng.randint(120_000, 300_000))]
+    ratio = round(rng.uniform(0.8, 3), 3)
+    params = [128266.0, float(rng.randint(120_000, 300_000))]
     costs = [round(rng.uniform(0.005, 0.3), 6), None]
-    told = {
+    experiment = {
         "data": "cifar100",
         "model": "anthropic/claude-sonnet",
         "open": False,
@@ -307,10 +318,10 @@ def _verdict(
         "runs": len(values),
         "failed": len(attempts) - len(values),
         "stopped": "run_limit",
-        "began": began,
-        "ended": began + 900,
-        "seconds": 880.5,
     }
+    qualifiers = ["judge = coder's model"]
+    if ratio > 1.5:
+        qualifiers.insert(0, f"at {ratio:.1f}x time")
     return {
         "schema": SCHEMA,
         "idea": {
@@ -324,8 +335,7 @@ def _verdict(
         },
         "verdict": verdict,
         "reasons": [f"made up for a benchmark: {verdict}"],
-        "qualifiers": ([f"at {ratio:.1f}x time"] if ratio > 1.5 else [])
-        + ["judge = coder's model"],
+        "qualifiers": qualifiers,
         "effect": effect,
         "against_scaffold": None,
         "baseline": _arm(rng, "control", 8) | {"key": {"packages": PACKAGES}},
@@ -348,10 +358,11 @@ def _verdict(
             "coder_model": "anthropic/x",
         },
         "budget": {
-            **{
-                name: [2109.0, 2109.0]
-                for name in ("epochs", "samples", "updates", "backwards", "images")
-            },
+            "epochs": [2109.0, 2109.0],
+            "samples": [2109.0, 2109.0],
+            "updates": [2109.0, 2109.0],
+            "backwards": [2109.0, 2109.0],
+            "images": [2109.0, 2109.0],
             "params": params,
             "cpu_s": [100.0, 100 * ratio],
             "wall_s": [60.0, 60 * ratio],
@@ -395,7 +406,7 @@ def _verdict(
             "llm_usd": rng.choice(costs),
             "tokens": rng.randint(9000, 80000),
         },
-        "experiment": told,
+        "experiment": experiment,
     }
 
 
@@ -442,7 +453,8 @@ def _write_runs(rng: random.Random, archive: Archive, attempts: list[Run]) -> No
         source = source.replace(
             "    def forward(self, x):\n", f"{added}\n    def forward(self, x):\n", 1
         )
-        _write_run(rng, folder := RunFolder(archive.folder / run.folder), run, source, before)
+        folder = RunFolder(archive.folder / run.folder)
+        _write_run(rng, folder, run, source, before)
         before = folder
 
 
@@ -457,28 +469,30 @@ def _write_run(
         _write(folder.diff, diff(before.code, folder.code))
         _write(folder.prompt, CRASH)
         _write(folder.reply, rng.choice(REPLIES))
-        _write(
-            folder.gate,
-            {
-                "checks": [
-                    {"name": name, "status": None, "message": "", "seconds": 0.7}
-                    for name in ("guard", "smoke")
-                ],
-                "facts": None,
-            },
-        )
+        passed = {"status": None, "message": "", "seconds": 0.7}
+        checks = [{"name": name, **passed} for name in ("guard", "smoke")]
+        _write(folder.gate, {"checks": checks, "facts": None})
     if run.ok:
-        rows = [
-            f"{epoch},{2 / epoch},{0.2 * epoch},{2.2 / epoch},{0.19 * epoch},0.001,2608.8,0.4,{703 * epoch},{45000 * epoch}\n"
-            for epoch in (1, 2, 3)
-        ]
-        _write(
-            folder.metrics,
-            "epoch,val_loss,val_acc,train_loss,train_acc,lr,images_per_second,seconds,steps,samples\n"
-            + "".join(rows),
-        )
+        _write(folder.metrics, _metrics())
     _write(folder.stdout, "epoch 1\nepoch 2\nepoch 3\n" if run.ok else "")
     _write(folder.stderr, run.message)
+
+
+def _metrics() -> str:
+    columns = {
+        "epoch": [1, 2, 3],
+        "val_loss": [2 / epoch for epoch in (1, 2, 3)],
+        "val_acc": [0.2 * epoch for epoch in (1, 2, 3)],
+        "train_loss": [2.2 / epoch for epoch in (1, 2, 3)],
+        "train_acc": [0.19 * epoch for epoch in (1, 2, 3)],
+        "lr": [0.001] * 3,
+        "images_per_second": [2608.8] * 3,
+        "seconds": [0.4] * 3,
+        "steps": [703, 1406, 2109],
+        "samples": [45000, 90000, 135000],
+    }
+    rows = [columns.keys(), *zip(*columns.values(), strict=True)]
+    return "".join(",".join(map(str, row)) + "\n" for row in rows)
 
 
 def _damage(archive: Archive, how: str) -> None:
@@ -486,32 +500,31 @@ def _damage(archive: Archive, how: str) -> None:
         archive.config.unlink()
         archive.verdict.unlink()
     elif how == "events":
-        _write(
-            archive.events,
-            archive.events.read_text(encoding="utf-8")
-            .replace("\n", "\n{damaged\n", 1)
-            .rpartition('{"time"')[0],
-        )
+        text = archive.events.read_text(encoding="utf-8").replace("\n", "\n{damaged\n", 1)
+        _write(archive.events, text.rpartition('{"time"')[0])
     elif how == "types":
-        _write(
-            archive.verdict,
-            json.loads(archive.verdict.read_text(encoding="utf-8")) | {"effect": "x", "reasons": 3},
-        )
+        record = json.loads(archive.verdict.read_text(encoding="utf-8"))
+        _write(archive.verdict, record | {"effect": "x", "reasons": 3})
     elif how == "folder for a file":
         archive.verdict.unlink()
         archive.config.unlink()
         archive.config.mkdir()
         _write(archive.events, '{"event": "sitting"}\n')
+    elif how == "empty verdict":
+        _write(archive.verdict, "")
     else:
-        _write(
-            archive.verdict,
-            "" if how == "empty verdict" else archive.verdict.read_text(encoding="utf-8")[:900],
-        )
+        _write(archive.verdict, archive.verdict.read_text(encoding="utf-8")[:900])
+
+
+def _as_lines(records: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)
 
 
 def _write(path: Path, content: str | dict[str, Any]) -> None:
-    """Without bringing it to the disk, as an experiment would: a thousand archives are made in seconds."""
+    """Write a file, but do not bring it to the disk as an experiment would.
+
+    A thousand archives are made in seconds.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        content if isinstance(content, str) else json.dumps(content, indent=2), encoding="utf-8"
-    )
+    text = content if isinstance(content, str) else json.dumps(content, indent=2)
+    path.write_text(text, encoding="utf-8")

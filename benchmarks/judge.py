@@ -1,12 +1,17 @@
-"""How often does a judge err? Programs of which it is known what they do, judged by the harness's own questions.
+"""How often a judge errs about programs of which it is known what they do.
 
-    python benchmarks/judge.py --model MODEL        ask a model, three votes a program; keys from the environment
-    python benchmarks/judge.py --write FOLDER       the questions as files, for a reader without an API
+It is asked the harness's own questions.
+
+    python benchmarks/judge.py --model MODEL        ask a model, three votes a program;
+                                                    keys from the environment
+    python benchmarks/judge.py --write FOLDER       the questions as files,
+                                                    for a reader without an API
     python benchmarks/judge.py --read FOLDER        what <number>.vote_<k>.md in it say
 
-A program is right (what the shipped sessions make of their ideas), has one criterion broken, or is something else altogether.
-Printed: right programs that are doubted, broken and foreign ones that are not, and the same criterion by criterion.
-Every program passes the gate on the digits first, as it would in an experiment; what the gate stops is no work for a judge.
+A program is right (what the shipped sessions make of their ideas), has one criterion broken, or is
+something else altogether. Printed: right programs that are doubted, broken and foreign ones that
+are not, and the same criterion by criterion. Every program passes the gate on the digits first, as
+it would in an experiment; what the gate stops is no work for a judge.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import permutations
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -89,16 +95,15 @@ BROKEN = {
         ),
     ],
 }
-FOREIGN = (
-    "augment_inside",
-    "judge_injection",
-    "other_start",
-)  # of tests/cases.py, live and not the idea
+# Cases of tests/cases.py that are live and not the idea.
+FOREIGN = ("augment_inside", "judge_injection", "other_start")
 
 
 @dataclass(frozen=True)
 class Item:
-    """A program, the idea whose criteria it is held to, and the one that it does not meet: '' for none, or ALL."""
+    """A program, the idea whose criteria it is held to, and the one
+    that it does not meet: '' for none, or ALL.
+    """
 
     name: str
     idea: str
@@ -131,47 +136,37 @@ def main() -> int:
         if options.write:
             write(Path(options.write), passed, gate.base)
             return 0
-        asker = (
-            read_files(Path(options.read))
-            if options.read
-            else ask_model(options.model, gate.archive)
-        )
-        report(
-            [
-                Judged(item, judged(item, facts, gate.base, asker(number)))
-                for number, (item, facts) in enumerate(passed)
-            ]
-        )
+        if options.read:
+            asker = read_files(Path(options.read))
+        else:
+            asker = ask_model(options.model, gate.archive)
+        results = []
+        for number, (item, facts) in enumerate(passed):
+            judgement = judged(item, facts, gate.base, asker(number))
+            results.append(Judged(item, judgement))
+        report(results)
     return 0
 
 
 def items(base: str) -> list[Item]:
     """base: the scaffold's main.py."""
-    found, last = list[Item](), dict[str, str]()
+    programs = list[Item]()
+    last = dict[str, str]()
     for idea in IDEAS:
         for number, source in enumerate(versions(base, idea)):
-            found.append(Item(f"{idea}, reply {number + 1}", idea, source, ""))
+            programs.append(Item(f"{idea}, reply {number + 1}", idea, source, ""))
             last[idea] = source
     for idea, edits in BROKEN.items():
         for broken, *texts in edits:
-            found.append(
-                Item(
-                    f"{idea}, not {broken}",
-                    idea,
-                    cases.edited(last[idea], list(zip(texts[::2], texts[1::2], strict=True))),
-                    broken,
-                )
-            )
-    found += [
-        Item(f"{other} as {idea}", idea, last[other], ALL)
-        for idea in IDEAS
-        for other in IDEAS
-        if other != idea
-    ]
-    found += [
-        Item(f"{case} as {IDEAS[0]}", IDEAS[0], cases.apply(case, base), ALL) for case in FOREIGN
-    ]
-    return found
+            changes = list(zip(texts[::2], texts[1::2], strict=True))
+            source = cases.edited(last[idea], changes)
+            programs.append(Item(f"{idea}, not {broken}", idea, source, broken))
+    for idea, other in permutations(IDEAS, 2):
+        programs.append(Item(f"{other} as {idea}", idea, last[other], ALL))
+    for case in FOREIGN:
+        source = cases.apply(case, base)
+        programs.append(Item(f"{case} as {IDEAS[0]}", IDEAS[0], source, ALL))
+    return programs
 
 
 def versions(base: str, idea: str) -> Iterator[str]:
@@ -194,14 +189,16 @@ class Gate:
         self.server = ForkServer(workbench.environment.python, workbench.budget.threads)
         self.workbench = replace(workbench, server=self.server)
         self.archive: Archive = create(settings, self.workbench)
-        self.workspace, self.run_0 = Workspace(self.archive.workspace), self.archive.run(0)
+        self.workspace = Workspace(self.archive.workspace)
+        self.run_0 = self.archive.run(0)
         copy_files(self.archive.workspace, self.run_0.code)
         self.base = (self.run_0.code / MAIN).read_text()
         self.number = 0
 
     def facts(self, source: str) -> Facts | None:
         """None where the gate stops the program."""
-        if not self.number and (problem := smoke_baseline(self.workbench, self.run_0)):
+        problem = smoke_baseline(self.workbench, self.run_0) if not self.number else None
+        if problem:
             raise RuntimeError(problem)
         self.number += 1
         (self.archive.workspace / MAIN).write_text(source)
@@ -219,9 +216,8 @@ def judged(item: Item, facts: Facts, base: str, ask: Ask) -> Judgement:
 
 
 def criteria(item: Item) -> Criteria:
-    return criteria_of(
-        load_idea(REPOSITORY / "ideas" / f"{item.idea}.md"), lambda purpose, prompt: Answer(None)
-    )
+    idea = load_idea(REPOSITORY / "ideas" / f"{item.idea}.md")
+    return criteria_of(idea, lambda purpose, prompt: Answer(None))
 
 
 def write(folder: Path, passed: list[tuple[Item, Facts]], base: str) -> None:
@@ -240,10 +236,10 @@ def write(folder: Path, passed: list[tuple[Item, Facts]], base: str) -> None:
 def read_files(folder: Path) -> Callable[[int], Ask]:
     def asker(number: int) -> Ask:
         def ask(purpose: str, prompt: str) -> Answer:
-            file = folder / f"{number}.vote_{purpose.rpartition(' ')[2]}.md"
-            return Answer(
-                file.read_text() if file.is_file() else None, f"there is no {file.name}", "reader"
-            )
+            vote = purpose.rpartition(" ")[2]
+            file = folder / f"{number}.vote_{vote}.md"
+            text = file.read_text() if file.is_file() else None
+            return Answer(text, f"there is no {file.name}", "reader")
 
         return ask
 
@@ -256,51 +252,42 @@ def ask_model(model: str, archive: Archive) -> Callable[[int], Ask]:
     return lambda number: lambda purpose, prompt: coder.ask(f"{purpose} of {number}", prompt)
 
 
-def report(found: list[Judged]) -> None:
-    right, wrong = (
-        [one for one in found if bool(one.item.broken) is broken] for broken in (False, True)
-    )
-    for one in sorted(found, key=lambda one: (one.item.broken, one.item.name)):
-        said = one.judgement.absent or f"doubts {', '.join(one.judgement.doubts) or 'nothing'}"
-        print(f"  {one.item.name}: {said}")
-        for finding in one.judgement.findings:
-            expected = not one.item.broken or (
-                one.item.broken != ALL and one.item.broken != finding.id
-            )
-            if finding.passed != expected and one.item.broken != ALL:
-                print(
-                    f"      {finding.id} {'passes' if finding.passed else 'fails'}: {finding.reason[:200]}"
-                )
-    share("right programs that it doubts", [bool(one.judgement.doubts) for one in right])
-    share("wrong programs that it doubts", [bool(one.judgement.doubts) for one in wrong])
-    held = [
-        (one, finding)
-        for one in found
-        if one.item.broken != ALL
-        for finding in one.judgement.findings
-    ]
-    share(
-        "criteria met that it passes",
-        [finding.passed for one, finding in held if finding.id != one.item.broken],
-    )
-    share(
-        "criteria broken that it passes",
-        [finding.passed for one, finding in held if finding.id == one.item.broken],
-    )
-    share(
-        "votes that pass without evidence",
-        [
-            number < finding.void
-            for one in found
-            for finding in one.judgement.findings
-            for number in range(VOTES)
-        ],
-    )
-    print(
-        json.dumps(
-            {"programs": len(found), "absent": sum(bool(one.judgement.absent) for one in found)}
-        )
-    )
+def report(results: list[Judged]) -> None:
+    for result in sorted(results, key=lambda result: (result.item.broken, result.item.name)):
+        doubts = ", ".join(result.judgement.doubts) or "nothing"
+        print(f"  {result.item.name}: {result.judgement.absent or f'doubts {doubts}'}")
+        if result.item.broken != ALL:
+            print_errors(result)
+    for word in ("right", "wrong"):
+        doubted = [
+            bool(result.judgement.doubts)
+            for result in results
+            if bool(result.item.broken) is (word == "wrong")
+        ]
+        share(f"{word} programs that it doubts", doubted)
+    met = list[bool]()
+    broken = list[bool]()
+    unfounded = list[bool]()
+    for result in results:
+        for finding in result.judgement.findings:
+            unfounded += [number < finding.void for number in range(VOTES)]
+            if result.item.broken == finding.id:
+                broken.append(finding.passed)
+            elif result.item.broken != ALL:
+                met.append(finding.passed)
+    share("criteria met that it passes", met)
+    share("criteria broken that it passes", broken)
+    share("votes that pass without evidence", unfounded)
+    absent = sum(bool(result.judgement.absent) for result in results)
+    print(json.dumps({"programs": len(results), "absent": absent}))
+
+
+def print_errors(result: Judged) -> None:
+    """Print the criteria of which the judge says the opposite of what is known."""
+    for finding in result.judgement.findings:
+        if finding.passed == (finding.id == result.item.broken):
+            word = "passes" if finding.passed else "fails"
+            print(f"      {finding.id} {word}: {finding.reason[:200]}")
 
 
 def share(what: str, values: list[bool]) -> None:

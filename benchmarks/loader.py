@@ -1,10 +1,13 @@
-"""The default loader against PIL transforms in worker processes: images per second, as a ratio in one process.
+"""The default loader against PIL transforms in worker processes.
+
+Images per second, as a ratio in one process.
 
     python benchmarks/loader.py [--data-dir DIR] [--python PATH]
 
-Both give the same augmentation (a shift of up to 4 pixels, a mirror image) and normalised float batches of 64. The two
-take turns, five rounds; a round of the fast one is a whole epoch, of the slow one as many images as ten seconds give. The
-workers are started before the clock. Without CIFAR-100 random images of its shape stand in: neither loader looks at them.
+Both give the same augmentation (a shift of up to 4 pixels, a mirror image) and normalised float
+batches of 64. The two take turns, five rounds; a round of the fast one is a whole epoch, of the
+slow one as many images as ten seconds give. The workers are started before the clock. Without
+CIFAR-100 random images of its shape stand in: neither loader looks at them.
 """
 
 from __future__ import annotations
@@ -30,28 +33,40 @@ import loading, protocol
 class Pil(torch.utils.data.Dataset):
     """What most training scripts do: an image at a time, through PIL."""
     def __init__(self, data):
-        self.images, self.labels = data.images.numpy(), data.labels
-        mean, deviation = loading.INFO["mean"], loading.INFO["deviation"]
-        self.transform = transforms.Compose([transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip(),
-                                             transforms.ToTensor(), transforms.Normalize(mean, deviation)])
-    def __len__(self): return len(self.labels)
-    def __getitem__(self, i): return self.transform(Image.fromarray(self.images[i])), self.labels[i]
+        self.images = data.images.numpy()
+        self.labels = data.labels
+        self.transform = transforms.Compose([
+            transforms.RandomCrop(32, padding=4),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(loading.INFO["mean"], loading.INFO["deviation"]),
+        ])
+    def __len__(self):
+        return len(self.labels)
+    def __getitem__(self, i):
+        return self.transform(Image.fromarray(self.images[i])), self.labels[i]
 
 def rate(batches, seconds):
     iterator = iter(batches)
     next(iterator)                        # workers are up, caches are warm
-    count, started = 0, time.perf_counter()
+    count = 0
+    started = time.perf_counter()
     for images, labels in iterator:
         count += len(labels)
-        if time.perf_counter() - started > seconds: break
+        if time.perf_counter() - started > seconds:
+            break
     return count / (time.perf_counter() - started)
 
 data = protocol.train_data()
 fast = protocol.Batches(data, 64, shuffle=True, augment=True)
 slow = torch.utils.data.DataLoader(Pil(data), 64, shuffle=True, num_workers=4)
-rounds = [(rate(fast, 60), rate(slow, 10)) for _ in range(5)]
-for one, other in rounds: print(f"{one:10,.0f} images/s   {other:8,.0f} images/s   {one / other:6.1f} times")
-ratios = sorted(one / other for one, other in rounds)
+ratios = []
+for _ in range(5):
+    ours = rate(fast, 60)
+    theirs = rate(slow, 10)
+    ratios.append(ours / theirs)
+    print(f"{ours:10,.0f} images/s   {theirs:8,.0f} images/s   {ratios[-1]:6.1f} times")
+ratios.sort()
 print(f"ratio: median {statistics.median(ratios):.1f}, from {ratios[0]:.1f} to {ratios[-1]:.1f}")
 '''
 
@@ -68,17 +83,15 @@ def main() -> int:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--python", type=Path)
     given = parser.parse_args()
-    python = (
-        existing(given.python)
-        if given.python
-        else ensure(DEFAULT_SCAFFOLD / "requirements.txt", print)
-    ).python
+    if given.python:
+        python = existing(given.python).python
+    else:
+        python = ensure(DEFAULT_SCAFFOLD / "requirements.txt", print).python
     with tempfile.TemporaryDirectory() as folder:
-        arrays = (
-            prepare("cifar100", python, given.data_dir).arrays
-            if given.data_dir
-            else _random(Path(folder))
-        )
+        if given.data_dir:
+            arrays = prepare("cifar100", python, given.data_dir).arrays
+        else:
+            arrays = _random(Path(folder))
         environment = clean_environment(
             HOME=folder,
             ASSAY_ARRAYS=str(arrays),

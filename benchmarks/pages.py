@@ -1,9 +1,12 @@
-"""Sizes of the HTML pages, how long each takes to make, and to open in Chromium: medians, as the browser's own clock says.
+"""Sizes of the HTML pages, how long each takes to make, and to open in Chromium.
+
+Medians, as the browser's own clock says.
 
     python benchmarks/pages.py [--counts 50,1000] [--times N]
 
-The archives are made up (benchmarks/archives.py), in a temporary folder; one in ten has all its run folders, and of those the page of an
-experiment is made. Opened from the disk, in a new context each time, with Chromium's caches as warm as they are.
+The archives are made up (benchmarks/archives.py), in a temporary folder; one in ten has all its run
+folders, and of those the page of an experiment is made. Opened from the disk, in a new context each
+time, with Chromium's caches as warm as they are.
 """
 
 from __future__ import annotations
@@ -25,13 +28,14 @@ from benchmarks.archives import make_archives  # noqa: E402
 from tests.browser import chromium, opened  # noqa: E402
 
 TIMES = """() => new Promise(done => requestAnimationFrame(() => setTimeout(() => {
-  const [page] = performance.getEntriesByType('navigation'), [paint] = performance.getEntriesByType('paint');
+  const [page] = performance.getEntriesByType('navigation');
+  const [paint] = performance.getEntriesByType('paint');
   done([page.domContentLoadedEventEnd, page.loadEventEnd, paint ? paint.startTime : NaN]);
 }, 50)))"""
 
 
 def loading(browser: Browser, path: Path, times: int) -> list[float]:
-    """Milliseconds from the begin of the navigation to: the document is read, all is loaded, something is painted."""
+    """Return milliseconds since the navigation began: document read, all loaded, first painted."""
     rounds = []
     for _ in range(times + 1):
         with opened(browser, path) as (page, _):
@@ -43,11 +47,11 @@ def measure(browser: Browser, count: int, times: int) -> list[str]:
     """Rows of a table: the queue's page, and the largest of an experiment."""
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(folder) / "runs"
-        whole = [
-            archive for archive in make_archives(runs, count) if archive.run(1).folder.is_dir()
-        ][:10]
-        pages, took = list[Path](), list[float]()
-        for archive in whole:
+        archives = make_archives(runs, count)
+        whole = [archive for archive in archives if archive.run(1).folder.is_dir()]
+        pages = list[Path]()
+        took = list[float]()
+        for archive in whole[:10]:
             began = time.perf_counter()
             pages.append(write_page(archive))
             took.append(time.perf_counter() - began)
@@ -55,20 +59,18 @@ def measure(browser: Browser, count: int, times: int) -> list[str]:
         queue = write_queue_page(runs)
         queue_took = time.perf_counter() - began
         largest = max(pages, key=lambda path: path.stat().st_size)
+        queue_loads = loading(browser, queue, times)
+        largest_loads = loading(browser, largest, times)
         return [
-            _row(f"all of {count}", queue, queue_took, loading(browser, queue, times)),
-            _row(
-                f"largest of {len(pages)}", largest, median(took), loading(browser, largest, times)
-            ),
+            _row(f"all of {count}", queue, queue_took, queue_loads),
+            _row(f"largest of {len(pages)}", largest, median(took), largest_loads),
         ]
 
 
 def _row(name: str, path: Path, took: float, loaded: list[float]) -> str:
-    return (
-        f"| {name:<14} | {path.stat().st_size / 1000:>9,.0f} | {took:>6.2f} | "
-        + " | ".join(f"{value:>6.0f}" for value in loaded)
-        + " |"
-    )
+    size = path.stat().st_size / 1000
+    times = " | ".join(f"{value:>6.0f}" for value in loaded)
+    return f"| {name:<14} | {size:>9,.0f} | {took:>6.2f} | {times} |"
 
 
 def main() -> None:
@@ -80,9 +82,8 @@ def main() -> None:
         "--times", type=int, default=7, help="how often each page is opened (default: 7)"
     )
     given = parser.parse_args()
-    print(
-        "| page           |        kB | made, s | document, ms | load, ms | first paint, ms |\n|---|---:|---:|---:|---:|---:|"
-    )
+    print("| page           |        kB | made, s | document, ms | load, ms | first paint, ms |")
+    print("|---|---:|---:|---:|---:|---:|")
     with chromium() as browser:
         for count in map(int, given.counts.split(",")):
             print(*measure(browser, count, given.times), sep="\n", flush=True)

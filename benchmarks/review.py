@@ -1,10 +1,13 @@
-"""How long `launch.py review` takes over many archives: medians, cold and warm, of the whole process, the start of Python included.
+"""How long `launch.py review` takes over many archives.
+
+Medians, cold and warm, of the whole process, the start of Python included.
 
     python benchmarks/review.py [--count N] [--times N] [--markdown]
 
-cold: what the disk holds of the archives is not in memory. As root all caches of the kernel are dropped, names of files and Python
-itself among them; else only the contents of the archives' files. `python -c pass` in the same turns says what of it is Python alone.
-The archives are made up (benchmarks/archives.py), in a temporary folder, and written to the disk before the first turn.
+cold: what the disk holds of the archives is not in memory. As root all caches of the kernel are
+dropped, names of files and Python itself among them; else only the contents of the archives' files.
+`python -c pass` in the same turns says what of it is Python alone. The archives are made up
+(benchmarks/archives.py), in a temporary folder, and written to the disk before the first turn.
 """
 
 from __future__ import annotations
@@ -52,7 +55,8 @@ def seconds(command: list[str], terminal: bool) -> float:
             pass
     except OSError:  # the other end of a terminal is closed
         pass
-    code, took = process.wait(), time.perf_counter() - started
+    code = process.wait()
+    took = time.perf_counter() - started
     os.close(ours)
     if code:
         raise SystemExit(f"{' '.join(command)}: exit code {code}")
@@ -73,7 +77,9 @@ def forget(runs: Path) -> str:
 
 
 def measure(runs: Path, times: int, before: Callable[[Path], object]) -> dict[str, float]:
-    """The median of each command, which take turns, so that a load on the machine falls on all alike."""
+    """The median of each command, which take turns, so that
+    a load on the machine falls on all alike.
+    """
     took: dict[str, list[float]] = {name: [] for name in commands(runs)}
     for _ in range(times):
         for name, (command, terminal) in commands(runs).items():
@@ -93,17 +99,13 @@ def main() -> None:
         make_archives(runs, given.count)
         os.sync()  # what is not on disk cannot be dropped
         how = forget(runs)
-        cold, warm = (
-            measure(runs, given.times, forget),
-            measure(runs, given.times, lambda runs: None),
-        )
+        cold = measure(runs, given.times, forget)
+        warm = measure(runs, given.times, lambda runs: None)
     print(f"{given.count} archives, medians of {given.times}, seconds; cold: {how}\n")
-    line, rule = (
-        ("| {:<24} | {:>6} | {:>6} |", "|---|---:|---:|")
-        if given.markdown
-        else ("{:<24}  {:>6}  {:>6}", "")
-    )
-    print(line.format("command", "cold", "warm"), *([rule] if rule else []), sep="\n")
+    line = "| {:<24} | {:>6} | {:>6} |" if given.markdown else "{:<24}  {:>6}  {:>6}"
+    print(line.format("command", "cold", "warm"))
+    if given.markdown:
+        print("|---|---:|---:|")
     for name in cold:
         print(line.format(name, f"{cold[name]:.3f}", f"{warm[name]:.3f}"))
 

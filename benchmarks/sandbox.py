@@ -2,8 +2,9 @@
 
     python benchmarks/sandbox.py [--times N] [--python PYTHON] [--markdown]
 
-start: an empty main.py, by an interpreter that has imported nothing. digits: the scaffold trained for one epoch on the digits,
-forked from a warm interpreter as an experiment's runs are. The kinds take turns, so that a load on the machine falls on all alike.
+start: an empty main.py, by an interpreter that has imported nothing. digits: the scaffold trained
+for one epoch on the digits, forked from a warm interpreter as an experiment's runs are. The kinds
+take turns, so that a load on the machine falls on all alike.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from agent.execution.environment.base import REQUIRED, ensure, existing
 from agent.execution.local import execute
 from agent.execution.request import Request
 from agent.execution.sandbox.detect import find_sandbox
-from agent.execution.sandbox.policy import Limits
+from agent.execution.sandbox.policy import ResourceLimits
 from agent.execution.sandbox.warm_server import PRELOADED, ForkServer
 from agent.execution.training import train_baseline
 from agent.experiment.idea import Idea
@@ -30,6 +31,7 @@ from agent.experiment.prepare import make_workbench
 from agent.experiment.settings import Options, decide
 from agent.task.contract import REQUIREMENTS
 from agent.task.scaffold import DEFAULT_SCAFFOLD
+from agent.util.observer import SilentObserver
 
 KINDS = ("none", "bwrap", "landlock")
 
@@ -47,7 +49,7 @@ def starts(times: int, folder: Path) -> dict[str, list[float]]:
                     folder / "out",
                     folder / "err",
                     60,
-                    find_sandbox(kind, False, Limits()),
+                    find_sandbox(kind, False, ResourceLimits()),
                     server=server,
                 )
                 done = execute(request)
@@ -59,18 +61,15 @@ def starts(times: int, folder: Path) -> dict[str, list[float]]:
 def trainings(times: int, folder: Path, python: Path) -> dict[str, list[float]]:
     """Seconds of one training and its prediction on the digits."""
     options = Options(dataset="digits", epochs=1, python=python, runs_dir=folder, dry_run=True)
-    workbench = make_workbench(
-        decide(Idea(Path("cost.md"), "Cost", "The scaffold as it is."), options)
-    )
+    idea = Idea(Path("cost.md"), "Cost", "The scaffold as it is.")
+    workbench = make_workbench(decide(idea, options), SilentObserver())
     seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    with ForkServer(
-        python, workbench.budget.threads, tuple(name for name in PRELOADED if "wandb" not in name)
-    ) as server:
+    modules = tuple(name for name in PRELOADED if "wandb" not in name)
+    with ForkServer(python, workbench.budget.threads, modules) as server:
         for number in range(times):
             for kind in KINDS:
-                here = replace(
-                    workbench, sandbox=find_sandbox(kind, False, Limits()), server=server
-                )
+                sandbox = find_sandbox(kind, False, ResourceLimits())
+                here = replace(workbench, sandbox=sandbox, server=server)
                 run = train_baseline(here, RunFolder(folder / f"{kind}_{number}"), seed=number)
                 assert run.ok, run.message
                 seconds[kind].append(run.seconds)
@@ -88,27 +87,31 @@ def main() -> None:
         help="of experiments (default: the one that is built for the scaffold)",
     )
     given = parser.parse_args()
-    python = (
-        existing(given.python, REQUIRED)
-        if given.python
-        else ensure(DEFAULT_SCAFFOLD / REQUIREMENTS)
-    ).python
+    if given.python:
+        python = existing(given.python, REQUIRED).python
+    else:
+        python = ensure(DEFAULT_SCAFFOLD / REQUIREMENTS).python
     with tempfile.TemporaryDirectory(dir=Path.home()) as folder:
         measured = {
             "start": starts(given.times, Path(folder)),
             "digits": trainings(given.times, Path(folder), python),
         }
-    print(
-        "| what | sandbox | median | smallest | largest | more than none | ratio |\n|---|---|---|---|---|---|---|"
-    )
+    print("| what | sandbox | median | smallest | largest | more than none | ratio |")
+    print("|---|---|---|---|---|---|---|")
     for what, seconds in measured.items():
         plain = median(seconds["none"])
         for kind, values in seconds.items():
             middle = median(values)
-            print(
-                f"| {what} | {kind} | {1000 * middle:.0f} ms | {1000 * min(values):.0f} | {1000 * max(values):.0f} | "
-                f"{1000 * (middle - plain):+.0f} ms | {middle / plain:.2f} |"
-            )
+            cells = [
+                what,
+                kind,
+                f"{1000 * middle:.0f} ms",
+                f"{1000 * min(values):.0f}",
+                f"{1000 * max(values):.0f}",
+                f"{1000 * (middle - plain):+.0f} ms",
+                f"{middle / plain:.2f}",
+            ]
+            print(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
     python benchmarks/screenshots.py RUNS [--experiment NAME] [--out docs]
 
-RUNS is a folder of archives whose pages were made (`python launch.py report`). Writes OUT/queue_1400.png,
-queue_390.png and queue_1400_dark.png, and the same of one experiment: by default of the best that was compared with its control.
-The first HIGH pixels of each, in few colours.
+RUNS is a folder of archives whose pages were made (`python launch.py report`).
+Writes OUT/queue_1400.png, queue_390.png and queue_1400_dark.png, and the same of
+one experiment: by default of the best that was compared with its control. The
+first HIGH pixels of each, in few colours.
 """
 
 from __future__ import annotations
@@ -30,38 +31,30 @@ MOST_BYTES = 250_000
 
 def picture(browser: Browser, path: Path, width: int, scheme: str) -> bytes:
     """An optimised PNG of at most MOST_BYTES."""
-    with opened(browser, path, viewport={"width": width, "height": 900}, color_scheme=scheme) as (
-        page,
-        _,
-    ):
+    viewport = {"width": width, "height": 900}
+    with opened(browser, path, viewport=viewport, color_scheme=scheme) as (page, _):
         high = min(HIGH[width], page.evaluate("document.documentElement.scrollHeight"))
-        shot = Image.open(
-            io.BytesIO(
-                page.screenshot(
-                    full_page=True, clip={"x": 0, "y": 0, "width": width, "height": high}
-                )
-            )
-        )
+        clip = {"x": 0, "y": 0, "width": width, "height": high}
+        png = page.screenshot(full_page=True, clip=clip)
+    shot = Image.open(io.BytesIO(png)).convert("RGB")
     for colours in (256, 128, 64, 32):
-        shot.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(
-            out := io.BytesIO(), "PNG", optimize=True
-        )
+        out = io.BytesIO()
+        shot.quantize(colours, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
         if out.tell() <= MOST_BYTES:
             break
     return out.getvalue()
 
 
 def page_of(runs: Path, name: str | None) -> Path:
-    """Of the experiment of this name (slug, or slug/stamp); without one, of the best that was compared with its control."""
-    found = sorted(summaries(runs), key=lambda one: one.low, reverse=True)
-    chosen = [
-        one
-        for one in found
-        if (name in (one.name, one.name.partition("/")[0]) if name else one.effect)
-    ]
-    if not chosen:
-        raise SystemExit(f"{runs}: no experiment {name or 'that was compared with its control'}")
-    return chosen[0].archive.report
+    """Return the page of the experiment of this name (slug, or slug/stamp).
+
+    Without a name, of the best that was compared with its control.
+    """
+    for summary in sorted(summaries(runs), key=lambda summary: summary.low, reverse=True):
+        names = (summary.name, summary.name.partition("/")[0])
+        if name in names or (summary.effect and not name):
+            return summary.archive.report
+    raise SystemExit(f"{runs}: no experiment {name or 'that was compared with its control'}")
 
 
 def main() -> None:
@@ -84,10 +77,11 @@ def main() -> None:
     with chromium() as browser:
         for name, path in pages.items():
             for look, (width, scheme) in LOOKS.items():
-                made = picture(browser, path.resolve(), width, scheme)
+                png = picture(browser, path.resolve(), width, scheme)
                 given.out.mkdir(parents=True, exist_ok=True)
-                (given.out / f"{name}_{look}.png").write_bytes(made)
-                print(f"{given.out / f'{name}_{look}.png'}  {len(made) / 1000:.0f} kB")
+                file = given.out / f"{name}_{look}.png"
+                file.write_bytes(png)
+                print(f"{file}  {len(png) / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

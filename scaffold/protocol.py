@@ -1,16 +1,20 @@
-"""What makes runs comparable: data, budget, seeds, logging, prediction. Nobody edits this file.
+"""The protocol, which makes runs comparable: data, budget, seeds, logging, prediction.
 
-The harness decides through the environment, so that `python main.py` needs no argument:
+Nobody edits this file. The harness decides through the environment, so that `python main.py` needs
+no argument:
 
-    ASSAY_ARRAYS   folder with {train,val}_{images,labels}.npy and info.json        (default ./data)
-    ASSAY_ARM      idea or control: what IDEA says                                  (default idea)
-    ASSAY_STAGE    train, smoke (a few steps of each epoch, no loggers), predict    (default train)
+    ASSAY_ARRAYS   folder with {train,val}_{images,labels}.npy and info.json      (default ./data)
+    ASSAY_ARM      idea or control: what IDEA says                                (default idea)
+    ASSAY_STAGE    train, smoke (a few steps of each epoch, no loggers), predict  (default train)
     ASSAY_SEED, ASSAY_EPOCHS, ASSAY_DEVICE (auto, cpu, cuda, ...), ASSAY_THREADS
 
-Written into the working folder: final_info.json (last), metrics.csv (a row an epoch), model.pt, progress.json, wandb/;
-by smoke: trace.json (see probe.py); by predict: predictions.npy, float32 scores [n, CLASSES] for the images in predict_images.npy.
+Written into the working folder:
 
-Everything measured in here runs in one process with main.py, so a number from here is evidence, not proof.
+    by train      metrics.csv (a row an epoch), progress.json, model.pt, wandb/, final_info.json
+    by smoke      trace.json (see probe.py)
+    by predict    predictions.npy: float32 scores [n, CLASSES] for the images in predict_images.npy
+
+Everything here runs in one process with main.py: its numbers are evidence, not proof.
 """
 
 from __future__ import annotations
@@ -19,8 +23,6 @@ import csv
 import json
 import logging
 import os
-import resource
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -64,17 +66,17 @@ IDEA = os.environ.get("ASSAY_ARM", "idea") == "idea"
 EPOCHS = int(os.environ.get("ASSAY_EPOCHS", "3"))
 _STAGE = os.environ.get("ASSAY_STAGE", "train")
 
-EXPECTED = (
-    "train_loss",
-    "train_acc",
-    "val_loss",
-    "val_acc",
-)  # what main.py logs; the rest is the coder's own
-SMOKE_EPOCHS, SMOKE_STEPS = 3, 3  # epochs at most, steps in each
+# The metrics that main.py logs as it ships; any other is the coder's own.
+EXPECTED = ("train_loss", "train_acc", "val_loss", "val_acc")
+SMOKE_EPOCHS = 3  # at most
+SMOKE_STEPS = 3  # in each epoch
 
 
 def run(model_class: type[pl.LightningModule]) -> None:
-    """Train model_class() for EPOCHS, score it on the validation split, leave the results in the working folder."""
+    """Do what the stage asks with a model_class(), and leave the results in the working folder.
+
+    The stage train trains it for EPOCHS and scores it on the validation split.
+    """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch.utils")
     if threads := int(os.environ.get("ASSAY_THREADS", "0")):
@@ -82,75 +84,66 @@ def run(model_class: type[pl.LightningModule]) -> None:
     torch.set_float32_matmul_precision("high")
     pl.seed_everything(SEED, workers=True, verbose=False)
     model = model_class()
-    # A model that drew more random numbers to initialise itself must not get other dropout masks for it.
+    # A model that drew more random numbers for its first weights must not get other dropout masks.
     pl.seed_everything(SEED + 1, workers=True, verbose=False)
     model = model.to(device())
-    built = _parameters(model)
     probe.meters.watch(model)
     for module in model.modules():
-        if isinstance(module, torch.nn.Conv2d) and not any(
-            map(is_lazy, module.parameters())
-        ):  # faster; other parameters keep the layout that main.py gave them
+        if isinstance(module, torch.nn.Conv2d) and not any(map(is_lazy, module.parameters())):
+            # Faster. Other parameters keep the layout that main.py gave them.
             module.to(memory_format=torch.channels_last)
     if _STAGE == "predict":
-        return _predict(model)
-    record = Record()
-    if _STAGE == "smoke":
-        return _smoke(model, record)
-    _trainer(record).fit(model)
-    model.to(device())
-    torch.save(model.state_dict(), "model.pt")
-    _write_json(
-        "final_info.json",
-        {**_validate(model), **record.totals(), "parameters": max(built, _parameters(model))},
-    )
+        _predict(model)
+    elif _STAGE == "smoke":
+        _smoke(model)
+    else:
+        _train(model)
 
 
 def predict(model: torch.nn.Module, images: torch.Tensor, batch_size: int = 512) -> torch.Tensor:
-    """Scores [n, CLASSES] of model for stored images [n, SIZE, SIZE, CHANNELS], without labels, without gradients.
+    """Return the model's scores [n, CLASSES] for stored images [n, SIZE, SIZE, CHANNELS].
 
-    Every batch is whole: a smaller one may be computed by another kernel, and round differently.
+    It gets no labels and computes no gradients. Every batch is whole: a smaller one may be computed
+    by another kernel, and round differently. Raises ValueError for scores of another shape.
     """
     model.eval()
     padded = torch.arange(-(-len(images) // batch_size) * batch_size) % len(images)
+    batches = []
     with torch.no_grad():
-        scores = torch.cat(
-            [
-                model(normalise(images[part].to(device()))).float()
-                for part in padded.split(batch_size)
-            ]
-        )[: len(images)]
-    if scores.shape != (len(images), CLASSES):
-        raise ValueError(
-            f"the model gives scores of shape {tuple(scores.shape)}, not {(len(images), CLASSES)}"
-        )
+        for indices in padded.split(batch_size):
+            batch = normalise(images[indices].to(device()))
+            batches.append(model(batch).float())
+    scores = torch.cat(batches)[: len(images)]
+    expected = (len(images), CLASSES)
+    if scores.shape != expected:
+        raise ValueError(f"the model gives scores of shape {tuple(scores.shape)}, not {expected}")
     return scores
 
 
 class Record(pl.Callback):
-    """Counts steps and samples, times the training part of each epoch, writes metrics.csv and progress.json."""
+    """The record of a training: its steps, samples, training time, losses and logged metrics.
+
+    It writes metrics.csv after every epoch, and progress.json in between.
+    """
 
     def __init__(self):
         self.rows: list[dict] = []
-        self.own: dict[str, float] = {}
-        self.losses: list[float] = []
+        self.own: dict[str, float] = {}  # what main.py logs beyond EXPECTED, as it was last
+        self.losses: list[float] = []  # of every step of the smoke stage
         self.recipes: list[dict] = []  # of every step of the smoke stage
-        self.recipe: dict[
-            str, dict[str, None]
-        ] = {}  # of the whole training: the values that each part took, in order
-        self.steps = self.samples = self.epoch_samples = 0
-        self.seconds = self.epoch_seconds = self._since = self._told = 0.0
+        self.recipe = probe.Recipe()
+        self.pace = probe.Pace()
+        self._progress_time = 0.0  # when progress.json was written
 
     def on_train_epoch_start(self, trainer, module):
-        self.epoch_samples, self.epoch_seconds, self._since = 0, 0.0, time.monotonic()
+        """Begin to count the samples and the seconds of an epoch."""
+        self.pace.start_epoch()
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
-        self.steps += 1
-        self.epoch_samples += probe.rows(batch)
-        self.epoch_seconds = time.monotonic() - self._since
+        """Count a step, and keep its recipe; in smoke also its loss."""
+        self.pace.end_step(batch)
         step = probe.recipe(trainer, batch)
-        for name, value in step.items():
-            self.recipe.setdefault(name, {})[str(value)] = None
+        self.recipe.add(step)
         if _STAGE == "smoke":
             if not isinstance(outputs, dict) or "loss" not in outputs:
                 raise ValueError(
@@ -158,59 +151,51 @@ class Record(pl.Callback):
                 )
             self.losses.append(float(outputs["loss"]))
             self.recipes.append(step)
-        elif time.monotonic() - self._told > 0.5:
-            self._told = time.monotonic()
-            done = trainer.current_epoch + (batch_idx + 1) / max(1, trainer.num_training_batches)
-            _write_json("progress.json", {"done": done / EPOCHS})
+        elif time.monotonic() - self._progress_time > 0.5:
+            self._progress_time = time.monotonic()
+            share = (batch_idx + 1) / max(1, trainer.num_training_batches)
+            _write_json("progress.json", {"done": (trainer.current_epoch + share) / EPOCHS})
 
     def on_train_epoch_end(self, trainer, module):
-        self.samples += self.epoch_samples
-        self.seconds += self.epoch_seconds
+        """Add the epoch to the totals and to metrics.csv."""
+        self.pace.end_epoch()
         logged = {name: value.item() for name, value in trainer.callback_metrics.items()}
-        self.own = {
-            f"logged/{name}": value for name, value in logged.items() if name not in EXPECTED
-        }
+        own_names = [name for name in logged if name not in EXPECTED]
+        self.own = {f"logged/{name}": logged[name] for name in own_names}
         optimizers = trainer.optimizers
         row = {
             "epoch": trainer.current_epoch + 1,
             **logged,
             "lr": optimizers[0].param_groups[0]["lr"] if optimizers else "",
-            "images_per_second": round(self.epoch_samples / max(self.epoch_seconds, 1e-9), 1),
-            "seconds": round(self.epoch_seconds, 3),
-            "steps": self.steps,
-            "samples": self.samples,
+            "images_per_second": probe.rate(self.pace.epoch_samples, self.pace.epoch_seconds),
+            "seconds": round(self.pace.epoch_seconds, 3),
+            "steps": self.pace.steps,
+            "samples": self.pace.samples,
         }
         self.rows.append(row)
         if _STAGE == "train":
             _write_csv("metrics.csv", self.rows)
+            shown = ("lr", "images_per_second", "samples")
             for logger in trainer.loggers:
-                logger.log_metrics(
-                    {
-                        f"protocol/{name}": row[name]
-                        for name in ("lr", "images_per_second", "samples")
-                    }
-                )
+                logger.log_metrics({f"protocol/{name}": row[name] for name in shown})
 
     def totals(self) -> dict:
+        """Return what final_info.json says of the training."""
         last = self.rows[-1] if self.rows else {}
-        # An epoch's last batch may be smaller, or left out: the largest is what was asked for.
-        recipe = self.recipe | {"batch_size": [max(self.recipe.get("batch_size", ["0"]), key=int)]}
-        return (
-            {
-                "train_loss": last.get("train_loss"),
-                "train_accuracy": last.get("train_acc"),
-                "epochs": len(self.rows),
-                "steps": self.steps,
-                "samples": self.samples,
-                **{name: getattr(probe.meters, name) for name in probe.METERS},
-                "train_seconds": round(self.seconds, 3),
-                "images_per_second": round(self.samples / max(self.seconds, 1e-9), 1),
-                "peak_memory_mb": _peak_memory_mb(),
-                "device": str(device()),
-            }
-            | {f"recipe/{name}": _bounded([*values]) for name, values in recipe.items()}
-            | self.own
-        )
+        totals = {
+            "train_loss": last.get("train_loss"),
+            "train_accuracy": last.get("train_acc"),
+            "epochs": len(self.rows),
+            "steps": self.pace.steps,
+            "samples": self.pace.samples,
+            **probe.meters.totals(),
+            "train_seconds": round(self.pace.seconds, 3),
+            "images_per_second": probe.rate(self.pace.samples, self.pace.seconds),
+            "peak_memory_mb": probe.peak_memory_mb(device()),
+            "device": str(device()),
+        }
+        recipe = {f"recipe/{name}": text for name, text in self.recipe.summary().items()}
+        return totals | recipe | self.own
 
 
 def _trainer(record: Record) -> pl.Trainer:
@@ -232,46 +217,60 @@ def _trainer(record: Record) -> pl.Trainer:
 
 
 def _wandb_logger():
-    """W&B, offline: a key never reaches this process. Its files stay in ./wandb, from where they can be synced."""
+    """Return W&B's logger, or False where there is none.
+
+    It is offline: a key never reaches this process. Its files stay in ./wandb, from where they can
+    be synced.
+    """
     if os.environ.get("WANDB_MODE") == "disabled":
         return False
     try:
         from pytorch_lightning.loggers import WandbLogger
     except ImportError:
         return False
-    names = {"project": "WANDB_PROJECT", "name": "WANDB_NAME", "group": "WANDB_RUN_GROUP"}
     return WandbLogger(
-        save_dir=".", offline=True, **{key: os.environ.get(name) for key, name in names.items()}
+        save_dir=".",
+        offline=True,
+        project=os.environ.get("WANDB_PROJECT"),
+        name=os.environ.get("WANDB_NAME"),
+        group=os.environ.get("WANDB_RUN_GROUP"),
     )
 
 
-def _validate(model) -> dict:
+def _train(model) -> None:
+    parameters = probe.count_parameters(model)
+    record = Record()
+    _trainer(record).fit(model)
+    model.to(device())
+    torch.save(model.state_dict(), "model.pt")
     data = val_data()
     scores = predict(model, data.images)
-    return {
+    info = {
         "val_accuracy": (scores.argmax(1) == data.labels).float().mean().item(),
         "val_loss": F.cross_entropy(scores, data.labels).item(),
+        **record.totals(),
+        "parameters": max(parameters, probe.count_parameters(model)),
     }
+    _write_json("final_info.json", info)
 
 
-def _smoke(model, record: Record) -> None:
+def _smoke(model) -> None:
+    record = Record()
     with probe.Operators() as operators:
         _trainer(record).fit(model)
         scores = predict(model.to(device()), val_data().images[:8], batch_size=8)
-    _write_json(
-        "trace.json",
-        {
-            "losses": record.losses,
-            "scores": scores.flatten().tolist(),
-            "recipes": record.recipes,
-            "parameters": _parameters(model),
-            "operators": operators.counts,
-            "lines": sorted(probe.lines),
-            "order": probe.order,
-            "samples": record.samples,
-            "device": str(device()),
-        },
-    )
+    trace = {
+        "losses": record.losses,
+        "scores": scores.flatten().tolist(),
+        "recipes": record.recipes,
+        "parameters": probe.count_parameters(model),
+        "operators": operators.counts,
+        "lines": sorted(probe.lines),
+        "order": probe.order,
+        "samples": record.pace.samples,
+        "device": str(device()),
+    }
+    _write_json("trace.json", trace)
 
 
 def _predict(model) -> None:
@@ -283,29 +282,6 @@ def _predict(model) -> None:
     np.save("predictions.npy", scores)
 
 
-def _bounded(values: list[str]) -> str:
-    """The values as one short text; a schedule's many by number, first and last."""
-    return (
-        ", ".join(values)
-        if len(values) <= 3
-        else f"{len(values)} values, {values[0]} to {values[-1]}"
-    )
-
-
-def _peak_memory_mb() -> float:
-    if device().type == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    unit = (
-        2**20 if sys.platform == "darwin" else 2**10
-    )  # ru_maxrss is in bytes there, in KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
-def _parameters(model) -> int:
-    """All of them: one that is frozen in the end was learned before, or takes part."""
-    return sum(parameter.numel() for parameter in model.parameters() if not is_lazy(parameter))
-
-
 def _write_json(name: str, value: dict) -> None:
     aside = Path(f"{name}.part")
     aside.write_text(json.dumps(value))
@@ -313,10 +289,12 @@ def _write_json(name: str, value: dict) -> None:
 
 
 def _write_csv(name: str, rows: list[dict]) -> None:
-    columns = list(dict.fromkeys(column for row in rows for column in row))
+    columns = {}
+    for row in rows:
+        columns.update(dict.fromkeys(row))
     aside = Path(f"{name}.part")
     with aside.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
+        writer = csv.DictWriter(file, list(columns))
         writer.writeheader()
         writer.writerows(rows)
     aside.replace(name)

@@ -1,4 +1,7 @@
-"""Whole experiments on the digits in this process: real gate, real training and grading, a coder that plays canned edits."""
+"""Whole experiments on the digits in this process.
+
+Real gate, real training and grading, a coder that plays canned edits.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +76,10 @@ class Outcome:
 
 
 class Bench:
-    """One set-up with its trained control seeds; `conduct` carries one edit of main.py to a verdict."""
+    """One set-up with its trained control seeds.
+
+    `conduct` carries one edit of main.py to a verdict.
+    """
 
     def __init__(self, folder: Path, environment: Environment, **options: Any):
         self.folder = folder
@@ -97,7 +103,10 @@ class Bench:
         answers: Any = None,
         **options: Any,
     ) -> Outcome:
-        """case: of tests/cases.py, or a function that is given the workspace; ALL_COMPLETED ends the conversation."""
+        """case: of tests/cases.py, or a function that is given the workspace.
+
+        ALL_COMPLETED ends the conversation.
+        """
         path = self.folder / f"{case if isinstance(case, str) else case.__name__}.md"
         path.write_text(idea)
         settings = decide(load_idea(path), replace(self.options, **options))
@@ -115,7 +124,8 @@ class Bench:
             return "edited"
 
         coder = ScriptedCoder([step], answers)
-        # A test must end the same way each time, so its fresh seeds are drawn from the case and from how often it was conducted.
+        # A test must end the same way each time, so its fresh seeds are drawn from the
+        # case and from how often it was conducted.
         self.conducted[path.stem] += 1
         draw = random.Random(f"{path.stem} {self.conducted[path.stem]}")
         started = time.monotonic()

@@ -25,9 +25,8 @@ class Seen:
     console: list[str] = field(default_factory=list)  # every message, whatever its kind
     errors: list[str] = field(default_factory=list)
     dialogs: list[str] = field(default_factory=list)
-    requests: list[str] = field(
-        default_factory=list
-    )  # begun, but for data: of the page itself; a policy may have stopped them
+    # Begun, but for data: of the page itself; a policy may have stopped them.
+    requests: list[str] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)  # of these, what nothing stopped
     opened: list[str] = field(default_factory=list)  # new windows
     visited: list[str] = field(default_factory=list)  # where the main frame, or any frame, went
@@ -54,7 +53,10 @@ class Seen:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Module-scoped where a fixture holds it: while Playwright is on, nothing else may run an event loop in this thread."""
+    """Module-scoped where a fixture holds it.
+
+    While Playwright is on, nothing else may run an event loop in this thread.
+    """
     if not CHROMIUM:
         pytest.skip("no chromium, chromium-browser or google-chrome here")
     with sync_playwright() as playwright:
@@ -67,7 +69,10 @@ def chromium() -> Iterator[Browser]:
 def opened(
     browser: Browser, path: Path, *, before: str = "", **options: Any
 ) -> Iterator[tuple[Page, Seen]]:
-    """The file, offline. before: a script that runs before any of the page's. options: of the browser's context."""
+    """The file, offline.
+
+    before: a script that runs before any of the page's. options: of the browser's context.
+    """
     context = browser.new_context(**{"viewport": {"width": WIDE, "height": 900}} | options)
     context.set_offline(True)
     seen = Seen()

@@ -1,4 +1,6 @@
-"""Fixtures: a scaffold that trains in milliseconds, the real one, an endpoint that plays a model, the command line."""
+"""Fixtures: a scaffold that trains in milliseconds, the real one, an
+endpoint that plays a model, the command line.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,10 @@ def confined(kind: str, limits: ResourceLimits | None = None) -> Sandbox:
 
 @pytest.fixture(scope="session")
 def experiments_environment() -> Environment:
-    """The real environment of experiments: built on first need, as a user's is; or $ASSAY_TEST_PYTHON."""
+    """The real environment of experiments.
+
+    Built on first need, as a user's is; or $ASSAY_TEST_PYTHON.
+    """
     if python := os.environ.get("ASSAY_TEST_PYTHON"):
         return existing(Path(python))
     return ensure(DEFAULT_SCAFFOLD / REQUIREMENTS)
@@ -76,7 +81,9 @@ def bench(
 def real_queue(
     tmp_path_factory: pytest.TempPathFactory, experiments_environment: Environment
 ) -> Path:
-    """runs/ with nine experiments and their pages (tests/real_queue.py), made once for all processes of the tests. Not to be changed."""
+    """runs/ with nine experiments and their pages (tests/real_queue.py), made once for all
+    processes of the tests. Not to be changed.
+    """
     from tests.real_queue import make_queue
 
     base = tmp_path_factory.getbasetemp()

@@ -34,14 +34,16 @@ class Answer:
 
 
 class Endpoint:
-    """`with Endpoint() as endpoint: endpoint.script = [...]`; what was asked stands in endpoint.requests."""
+    """`with Endpoint() as endpoint: endpoint.script = [...]`.
+
+    What was asked stands in endpoint.requests.
+    """
 
     def __init__(self) -> None:
         self.script: list[Answer | str] = []
         self.requests: list[dict[str, Any]] = []
-        self.reading: list[
-            Answer | str
-        ] = []  # the script for what is asked when the verdict stands, which comes beside the other
+        # The script for what is asked when the verdict stands, which comes beside the other.
+        self.reading: list[Answer | str] = []
         self.readings: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.closing = threading.Event()

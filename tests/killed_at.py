@@ -1,7 +1,12 @@
-"""python killed_at.py STEP K COUNTS launch.py ARGUMENTS...: run launch.py, and kill -9 it at the K-th moment beside a step of this
-kind that changes the disk: before it, or just after. K 0: never. COUNTS: a file for how many moments of each kind there were.
+"""Run launch.py, and kill -9 it at the K-th moment beside a step of a kind that changes the disk.
 
-The narrow windows between two steps, which a kill after a random delay does not hit. Not covered: the coder's process.
+    python killed_at.py STEP K COUNTS launch.py ARGUMENTS...
+
+A moment is before a step of the kind STEP, or just after. K 0: never. COUNTS: a file for how many
+moments of each kind there were.
+
+The narrow windows between two steps, which a kill after a random delay does
+not hit. Not covered: the coder's process.
 """
 
 from __future__ import annotations
@@ -20,7 +25,10 @@ STEPS = ("fsync", "replace", "rename", "mkdir")
 
 
 def main() -> None:
-    kind, last, counts, script = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
+    kind = sys.argv[1]
+    last = int(sys.argv[2])
+    counts = Path(sys.argv[3])
+    script = sys.argv[4]
     passed = Counter[str]()
 
     def moment(name: str) -> None:
@@ -39,12 +47,13 @@ def main() -> None:
 
     for name in STEPS:
         setattr(os, name, watched(name, getattr(os, name)))
-    sys.argv, sys.path[0] = sys.argv[4:], str(Path(script).parent)
+    sys.argv = sys.argv[4:]
+    sys.path[0] = str(Path(script).parent)
     try:
         runpy.run_path(script, run_name="__main__")
     finally:
-        told = json.dumps(passed)
-        counts.write_text(told)
+        counted = json.dumps(passed)
+        counts.write_text(counted)
 
 
 if __name__ == "__main__":

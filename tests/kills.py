@@ -1,8 +1,11 @@
-"""Whole experiments under kill -9: a command is killed at a random moment and given again, until it ends; then a new one begins.
+"""Whole experiments under kill -9.
 
-Moments: after a random part of the time that an undisturbed command takes; as soon as something happens (an event, a reply, a
-run that begins, a request); beside a step that changes the disk (see killed_at.py). After each kill the archive is read as
-whole, what was finished must be what it was, and every other time nothing of the killed command may still run.
+A command is killed at a random moment and given again, until it ends; then a new one begins.
+
+Moments: after a random part of the time that an undisturbed command takes; as soon as something
+happens (an event, a reply, a run that begins, a request); beside a step that changes the disk (see
+killed_at.py). After each kill the archive is read as whole, what was finished must be what it was,
+and every other time nothing of the killed command may still run.
 """
 
 from __future__ import annotations
@@ -29,8 +32,11 @@ from agent.util.files import read_events
 from tests.conftest import REPOSITORY
 from tests.endpoint import READ, Answer, Endpoint, is_reading
 
-LAUNCH, KILLED_AT = REPOSITORY / "launch.py", REPOSITORY / "tests" / "killed_at.py"
-GRACE = 30.0  # seconds until nothing of a killed command runs any more: a server sees its end when it has imported torch
+LAUNCH = REPOSITORY / "launch.py"
+KILLED_AT = REPOSITORY / "tests" / "killed_at.py"
+# Seconds until nothing of a killed command runs any more: a server
+# sees its end when it has imported torch.
+GRACE = 30.0
 LONGEST = 600.0  # seconds that one command may take
 MARK = "ASSAY_KILL_TEST"  # in the environment of every command, for the processes that inherit it
 
@@ -55,23 +61,27 @@ class Table:
 
     @property
     def faultless(self) -> bool:
-        return not any(getattr(self, one.name) for one in fields(self)[3:-1])
+        return not any(getattr(self, column.name) for column in fields(self)[3:-1])
 
     def __str__(self) -> str:
         rows = [
-            f"{one.name.replace('_', ' '):32}{getattr(self, one.name):6}"
-            for one in fields(self)[:-1]
+            f"{column.name.replace('_', ' '):32}{getattr(self, column.name):6}"
+            for column in fields(self)[:-1]
         ]
         return "\n".join(["", *rows, *self.notes[:20]])
 
 
 class Player(Endpoint):
-    """A model whose reply depends on the file that it is shown, so that a request that comes again gets the same reply."""
+    """A model whose reply depends on the file that it is shown, so that a
+    request that comes again gets the same reply.
+    """
 
     def __init__(self, states: Callable[[str], str], replies: dict[str, str], delay: float):
         super().__init__()
-        self.states, self.replies, self.delay = states, replies, delay
-        self.asked: list[str] = []
+        self.states = states
+        self.replies = replies
+        self.delay = delay
+        self.prompts: list[str] = []
 
     def answer(self, handler: Any, body: dict[str, Any], answer: Answer) -> None:
         state = (
@@ -79,7 +89,7 @@ class Player(Endpoint):
             if is_reading(body)
             else self.states("\n".join(message["content"] for message in body["messages"]))
         )
-        self.asked.append(state)
+        self.prompts.append(state)
         super().answer(handler, body, Answer(self.replies.get(state, READ), delay=self.delay))
 
 
@@ -88,16 +98,17 @@ class Campaign:
     """Experiments in folders of their own, one after the other, until there were enough kills."""
 
     folder: Path
-    begin: Callable[
-        [Path], list[str]
-    ]  # what launch.py is given, for a new experiment in this new folder
+    # What launch.py is given, for a new experiment in this new folder.
+    begin: Callable[[Path], list[str]]
     finished: Callable[[Archive], Any]  # what must be the same as without any kill
     environment: dict[str, str] = field(default_factory=dict)
     player: Player | None = None
     seed: int = 20
 
     def run(self, kills: int) -> Table:
-        self.choose, self.table, number = random.Random(self.seed), Table(), 0
+        self.choose = random.Random(self.seed)
+        self.table = Table()
+        number = 0
         self._measure()
         while self.table.kills < kills:
             number += 1
@@ -106,18 +117,20 @@ class Campaign:
         return self.table
 
     def _measure(self) -> None:
-        """An undisturbed experiment: how long it takes, how many steps change the disk, and what comes out."""
+        """An undisturbed experiment.
+
+        How long it takes, how many steps change the disk, and what comes out.
+        """
         place = self._place(self.folder / "undisturbed")
         started = time.monotonic()
         self._end(place, ("none", 0))
-        self.length, self.steps = (
-            time.monotonic() - started,
-            json.loads((place / "steps").read_text()),
-        )
+        self.length = time.monotonic() - started
+        self.steps = json.loads((place / "steps").read_text())
         self.expected = self.finished(experiments(place / "runs")[0])
 
     def _experiment(self, folder: Path, kills: int) -> None:
-        place, kept = self._place(folder), dict[Path, tuple]()
+        place = self._place(folder)
+        kept = dict[Path, tuple]()
         while self.table.kills < kills and self._killed(place):
             self.table.kills += 1
             if self.choose.random() < 0.5:  # else the next command meets what is still ending
@@ -134,16 +147,17 @@ class Campaign:
         (folder / "tmp").mkdir(parents=True)
         (folder / "arguments.json").write_text(json.dumps(self.begin(folder)))
         if self.player:
-            self.player.asked.clear()
+            self.player.prompts.clear()
         return folder
 
     def _start(self, place: Path, step: tuple[str, int] | None = None) -> subprocess.Popen:
         arguments = json.loads((place / "arguments.json").read_text())
         driver = [] if step is None else [str(KILLED_AT), *map(str, step), str(place / "steps")]
+        # So every process mentions this folder somewhere.
         own = {
             MARK: str(place),
             "TMPDIR": str(place / "tmp"),
-        }  # so every process mentions this folder somewhere
+        }
         with (place / "output").open("ab") as output:
             return subprocess.Popen(
                 [sys.executable, *driver, str(LAUNCH), *arguments],
@@ -162,12 +176,13 @@ class Campaign:
             f"exit code {code}: {(place / 'output').read_text(errors='replace')[-3000:]}"
         )
 
-    # ---- a kill ------------------------------------------------------------------------------------------------
+    # ---- a kill ----------------------------------------------------------------------------------
 
     def _killed(self, place: Path) -> bool:
         """Start the command and kill it at some moment; False when it ended before that."""
         way = self.choose.choice((self._after_a_while, self._at_an_event, self._at_a_step))
-        process, asked = way(place), len(self.player.asked) if self.player else 0
+        process = way(place)
+        requests = len(self.player.prompts) if self.player else 0
         try:
             if process.poll() is None:
                 process.kill()
@@ -175,12 +190,13 @@ class Campaign:
         finally:
             process.kill()
         self._accept(place, code, 0, -9)
-        if code == -9 and asked > len(replies_of(place)):
+        if code == -9 and requests > len(replies_of(place)):
             self.table.requests_under_way_at_a_kill += 1
         return code == -9
 
     def _after_a_while(self, place: Path) -> subprocess.Popen:
-        process, until = self._start(place), time.monotonic() + self.choose.uniform(0, self.length)
+        process = self._start(place)
+        until = time.monotonic() + self.choose.uniform(0, self.length)
         while process.poll() is None and time.monotonic() < until:
             time.sleep(0.01)
         return process
@@ -192,13 +208,16 @@ class Campaign:
                 lambda: _bytes(place, "events.jsonl"),
                 lambda: _bytes(place, "session.jsonl"),
                 lambda: len(list((place / "runs").rglob("*.pending*"))),
-                lambda: len(self.player.asked) if self.player else 0,
+                lambda: len(self.player.prompts) if self.player else 0,
             ]
         )
-        later, process, before = self.choose.choice((0, 0.01, 0.1)), self._start(place), measure()
+        later = self.choose.choice((0, 0.01, 0.1))
+        process = self._start(place)
+        before = measure()
         times = self.choose.randint(1, 4)
         while process.poll() is None and times:
-            if (now := measure()) > before:
+            now = measure()
+            if now > before:
                 times -= 1
             before = now
             time.sleep(0.001)
@@ -206,17 +225,19 @@ class Campaign:
         return process
 
     def _at_a_step(self, place: Path) -> subprocess.Popen:
-        kind = self.choose.choice(
-            sorted(self.steps)
-        )  # there are few renames, and much depends on them
+        # There are few renames, and much depends on them.
+        kind = self.choose.choice(sorted(self.steps))
         process = self._start(place, (kind, self.choose.randint(1, self.steps[kind])))
         process.wait(LONGEST)
         return process
 
-    # ---- what must be so -----------------------------------------------------------------------------------------
+    # ---- what must be so -------------------------------------------------------------------------
 
     def _check(self, place: Path, kept: dict[Path, tuple]) -> None:
-        """Every file under its final name can be read to its end; what was finished is what it was."""
+        """Every file under its final name can be read to its end.
+
+        What was finished is what it was.
+        """
         for problem in damage(place / "runs"):
             self.table.count("unreadable_archives", problem)
         for path, identity in kept.items():
@@ -231,23 +252,27 @@ class Campaign:
 
     def _note_processes(self, place: Path, when: str) -> None:
         until = time.monotonic() + GRACE
-        while (left := processes(place)) and time.monotonic() < until:
+        left = processes(place)
+        while left and time.monotonic() < until:
             time.sleep(0.05)
-        for one in left:
-            self.table.count("processes_left", f"{when}: {one}")
+            left = processes(place)
+        for text in left:
+            self.table.count("processes_left", f"{when}: {text}")
 
     def _compare(self, place: Path) -> None:
-        """One archive, the same result as without a kill, each run said once, each reply asked for once."""
+        """One archive, the same result as without a kill, each
+        run said once, each reply asked for once.
+        """
         (archive,) = experiments(place / "runs")
-        said = [
+        announced = [
             event.get("folder") or ""
             for event in read_events(archive.events)
             if event["event"] in ("attempt", "confirmed")
         ]
-        for name in {name for name in said if said.count(name) > 1}:
+        for name in {name for name in announced if announced.count(name) > 1}:
             self.table.count(
                 "finished_runs_repeated",
-                f"{archive.folder / name} was said {said.count(name)} times",
+                f"{archive.folder / name} was said {announced.count(name)} times",
             )
         try:
             experiment_table(archive)
@@ -260,11 +285,11 @@ class Campaign:
         )
         if self.player:
             for state in {
-                state for state in self.player.asked if self.player.asked.count(state) > 1
+                state for state in self.player.prompts if self.player.prompts.count(state) > 1
             }:
                 self.table.count(
                     "replies_paid_twice",
-                    f"{archive.folder}: at {state}, {self.player.asked.count(state)} times",
+                    f"{archive.folder}: at {state}, {self.player.prompts.count(state)} times",
                 )
 
 
@@ -279,13 +304,15 @@ def replies_of(place: Path) -> list[str]:
 
 
 def finished_runs(runs: Path) -> list[Path]:
-    """The result of every run that has its final name, the baseline's and the confirming ones included."""
+    """The result of every run that has its final name, the
+    baseline's and the confirming ones included.
+    """
     return [path for path in runs.rglob("result.json") if not _unfinished(path)]
 
 
 def damage(runs: Path) -> list[str]:
     """What cannot be read of that which the harness wrote and gave its final name."""
-    found = []
+    problems = []
     for path in (
         path for path in runs.rglob("*.json*") if path.is_file() and not path.name.endswith(".part")
     ):
@@ -296,8 +323,8 @@ def damage(runs: Path) -> list[str]:
         try:
             read_events(path) if path.suffix == ".jsonl" else json.loads(path.read_bytes())
         except (Fault, ValueError) as error:
-            found.append(f"{path}: {error}")
-    return found
+            problems.append(f"{path}: {error}")
+    return problems
 
 
 def _unfinished(path: Path) -> bool:
@@ -305,18 +332,21 @@ def _unfinished(path: Path) -> bool:
 
 
 def processes(folder: Path) -> list[str]:
-    """Those whose command line, working folder or environment mention the folder; a zombie does nothing any more."""
-    found = []
+    """Those whose command line, working folder or environment mention the folder.
+
+    A zombie does nothing any more.
+    """
+    alive = []
     for process in psutil.process_iter():
         try:
             if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            told = [*process.cmdline(), process.cwd(), *process.environ().values()]
+            texts = [*process.cmdline(), process.cwd(), *process.environ().values()]
         except (psutil.Error, OSError):
             continue
-        if any(f"{folder}/" in f"{text}/" for text in told):
-            found.append(f"{process.pid} {' '.join(process.cmdline())[:200]}")
-    return found
+        if any(f"{folder}/" in f"{text}/" for text in texts):
+            alive.append(f"{process.pid} {' '.join(process.cmdline())[:200]}")
+    return alive
 
 
 def _identity(path: Path) -> tuple:

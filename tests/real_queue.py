@@ -1,4 +1,6 @@
-"""A queue as one finds it in the morning: made by the command line, with its pages; what is under way is under way when they are made.
+"""A queue as one finds it in the morning.
+
+Made by the command line, with its pages; what is under way is under way when they are made.
 
 python -m tests.real_queue FOLDER [--python PATH]      makes FOLDER/runs, to look at
 """
@@ -55,7 +57,10 @@ DIGITS = (
 
 
 def make_queue(folder: Path, environment: Path) -> Path:
-    """folder/runs with nine experiments and the pages of all. environment: the interpreter of experiments."""
+    """folder/runs with nine experiments and the pages of all.
+
+    environment: the interpreter of experiments.
+    """
     _digits(folder, environment)
     _quick(folder)
     _spoilt(folder)
@@ -82,7 +87,10 @@ def _launch(folder: Path, *arguments: object) -> int:
 
 
 def _digits(folder: Path, environment: Path) -> None:
-    """One idea as it ships, and one whose session only tunes the baseline: one command, real training."""
+    """One idea as it ships, and one whose session only tunes the baseline.
+
+    One command, real training.
+    """
     ideas, sessions = folder / "ideas", folder / "ideas" / "sessions"
     sessions.mkdir(parents=True)
     for name in ("frequency_domain_cnn", "curriculum_learning_cnn"):

@@ -1,4 +1,7 @@
-"""Whole experiments on the quick scaffold in this process: real gate and real runs, a coder that plays edits and answers."""
+"""Whole experiments on the quick scaffold in this process.
+
+Real gate and real runs, a coder that plays edits and answers.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,12 @@ def conduct(
     quick: Path,
     *values: object,
     readings: tuple[str, ...] = (),
-    said: str = "I raise it.",
+    text: str = "I raise it.",
     name: str = "higher",
 ) -> Archive:
-    """The idea `name` in the folder that the fixture `quick` made, with an edit that sets SCORE for each value."""
+    """The idea `name` in the folder that the fixture `quick` made,
+    with an edit that sets SCORE for each value.
+    """
     options = Options(
         scaffold=quick / "scaffold",
         python=Path(sys.executable),
@@ -43,7 +48,7 @@ def conduct(
         main.write_text(
             "\n".join(f"SCORE = {value}" if line.startswith("SCORE =") else line for line in lines)
         )
-        return said
+        return text
 
     coder = ScriptedCoder([lambda value=value: edit(value) for value in values], list(readings))  # type: ignore[misc]
     Experiment(

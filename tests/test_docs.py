@@ -35,7 +35,8 @@ def test_the_options_are_those_of_the_program():
         env=os.environ | {"COLUMNS": "100"},
         check=True,
     )
-    # argparse words its headings differently from one Python to the next; the options and their texts must agree
+    # argparse words its headings differently from one Python to the
+    # next; the options and their texts must agree
     assert _options(done.stdout) == _options(README) and len(_options(README)) > 20
 
 

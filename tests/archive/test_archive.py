@@ -1,4 +1,6 @@
-"""The archive: whole files, append-only events, torn lines, what a power loss leaves, order of names, links, locks, secrets."""
+"""The archive: whole files, append-only events, torn lines, what a power loss
+leaves, order of names, links, locks, secrets.
+"""
 
 from __future__ import annotations
 
@@ -49,11 +51,12 @@ def test_a_last_line_cut_off_at_any_byte_is_as_if_it_had_not_been_written(tmp_pa
     append_line(path, {"reply": "zwei \u00e4\u4e8c\n", "turn": 2})
     last = path.read_bytes()[len(whole) :]
     for left in range(len(last)):
+        # Blocks that were given to the file, and whose content never arrived.
         for zeros in (
             0,
             1,
             5000,
-        ):  # blocks that were given to the file, and whose content never arrived
+        ):
             path.write_bytes(whole + last[:left] + bytes(zeros))
             assert read_events(path) == [{"reply": "one"}], (left, zeros)
             append_line(path, {"reply": "three"})
@@ -68,9 +71,8 @@ def test_a_last_line_whose_beginning_never_reached_the_disk_is_torn_though_its_e
     append_line(path, {"event": "three"})
     assert read_events(path) == [{"event": "one"}, {"event": "three"}]
     path.write_bytes(b'{"event": "one"}\n' + bytes(4096) + b'"two"}\n{"event": "three"}\n')
-    with pytest.raises(
-        Fault, match=r"events\.jsonl:2: damaged"
-    ):  # not the last one: no power loss does this
+    # Not the last one: no power loss does this.
+    with pytest.raises(Fault, match=r"events\.jsonl:2: damaged"):
         read_events(path)
 
 
@@ -109,7 +111,8 @@ def test_a_line_that_the_disk_cannot_take_whole_is_taken_back(tmp_path, monkeypa
         """A file that takes half of a line, then none."""
 
         def __init__(self, file):
-            self.file, self.taken = file, 0
+            self.file = file
+            self.taken = 0
 
         def __enter__(self):
             return self
@@ -149,7 +152,7 @@ class Disk:
             self.synced.append(
                 (
                     path,
-                    sorted(one.name for one in path.iterdir())
+                    sorted(entry.name for entry in path.iterdir())
                     if path.is_dir()
                     else path.read_bytes(),
                 )
@@ -159,7 +162,9 @@ class Disk:
         monkeypatch.setattr(os, "fsync", fsync)
 
     def holds(self, path: Path) -> bool:
-        """Whether this file would be there, under this name and with this content, if the power failed now."""
+        """Whether this file would be there, under this name and
+        with this content, if the power failed now.
+        """
         named = any(
             synced == path.parent and path.name in names
             for synced, names in self.synced
@@ -179,7 +184,8 @@ def test_what_was_written_survives_a_power_loss_with_its_name_and_the_folders_ab
     tmp_path, monkeypatch
 ):
     disk = Disk(monkeypatch)
-    whole, lines = tmp_path / "new" / "newer" / "result.json", tmp_path / "lines" / "events.jsonl"
+    whole = tmp_path / "new" / "newer" / "result.json"
+    lines = tmp_path / "lines" / "events.jsonl"
     write_bytes(whole, b"{}")
     lines.parent.mkdir()
     append_line(lines, {"event": "one"})
@@ -198,7 +204,8 @@ def test_what_was_written_survives_a_power_loss_with_its_name_and_the_folders_ab
 
 
 def test_a_run_gets_its_final_name_when_its_evidence_is_on_the_disk(tmp_path, monkeypatch):
-    pending, run = RunFolder(tmp_path / "run_1.pending"), RunFolder(tmp_path / "run_1")
+    pending = RunFolder(tmp_path / "run_1.pending")
+    run = RunFolder(tmp_path / "run_1")
     for path in (
         pending.code / "main.py",
         pending.code / "deep" / "data.py",
@@ -284,7 +291,9 @@ def test_a_folder_that_cannot_be_copied_whole_is_told_with_one_reason(tmp_path):
 
 
 def test_what_a_run_left_is_read_only_as_a_regular_file_and_only_so_far(tmp_path):
-    secret, link, pipe = tmp_path / "secret", tmp_path / "link", tmp_path / "pipe"
+    secret = tmp_path / "secret"
+    link = tmp_path / "link"
+    pipe = tmp_path / "pipe"
     secret.write_text("0123456789")
     link.symlink_to(secret)
     os.mkfifo(pipe)
@@ -330,23 +339,23 @@ def test_a_json_file_that_is_empty_absent_or_no_object_is_a_fault_that_names_it(
 class Clock(datetime):
     """datetime.now() as it is told."""
 
-    told = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
     @classmethod
     def now(cls, tz=None):
-        return cls.told
+        return cls.moment
 
 
 def test_the_order_of_names_is_the_order_of_making_also_when_the_clock_jumps(tmp_path, monkeypatch):
     monkeypatch.setattr(stamped, "datetime", Clock)
-    made = []
+    archives = []
     for jump in [0] * 12 + [60, -3600, 10**9, -(10**9), 0, 1]:
-        monkeypatch.setattr(Clock, "told", Clock.told + timedelta(seconds=jump))
+        monkeypatch.setattr(Clock, "moment", Clock.moment + timedelta(seconds=jump))
         archive = new_experiment(tmp_path, "idea")
         archive.config.write_text("{}")
-        made.append(archive)
-        assert experiments(tmp_path) == made
-    assert all(datetime.strptime(archive.folder.name, STAMP) for archive in made), (
+        archives.append(archive)
+        assert experiments(tmp_path) == archives
+    assert all(datetime.strptime(archive.folder.name, STAMP) for archive in archives), (
         "no suffixes: _10 comes before _2"
     )
 
@@ -367,7 +376,8 @@ def test_two_commands_that_begin_in_the_same_second_get_folders_of_their_own(tmp
 
 
 def test_an_interrupted_making_is_no_experiment_and_one_that_lost_its_config_still_is(tmp_path):
-    interrupted, damaged = new_experiment(tmp_path, "idea"), new_experiment(tmp_path, "idea")
+    interrupted = new_experiment(tmp_path, "idea")
+    damaged = new_experiment(tmp_path, "idea")
     append_event(interrupted.events, "workspace", files={})
     append_event(damaged.session, "reply")
     (tmp_path / "_baselines" / "key" / "run_0").mkdir(parents=True)
@@ -383,7 +393,8 @@ def _hold(path, held, go):
 def test_a_lock_is_held_by_a_living_process_only(tmp_path):
     path = tmp_path / "lock"
     context = multiprocessing.get_context("spawn")
-    held, go = context.Event(), context.Event()
+    held = context.Event()
+    go = context.Event()
     process = context.Process(target=_hold, args=(path, held, go))
     process.start()
     assert held.wait(30)
@@ -413,7 +424,8 @@ def _append(path: Path, who: int) -> None:
 
 
 def test_two_processes_that_append_at_once_lose_no_line(tmp_path):
-    path, context = tmp_path / "lines.jsonl", multiprocessing.get_context("spawn")
+    path = tmp_path / "lines.jsonl"
+    context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_append, args=(path, who)) for who in range(3)]
     for worker in workers:
         worker.start()

@@ -1,6 +1,9 @@
-"""Damage by hand, and by disks that lie: a torn last line is mended by the same command, all other damage is one line that names it.
+"""Damage by hand, and by disks that lie.
 
-Every byte at which a line can be torn is tried in test_archive.py; here a whole experiment goes on from a few of them.
+A torn last line is mended by the same command, all other damage is one line that names it.
+
+Every byte at which a line can be torn is tried in test_archive.py; here a
+whole experiment goes on from a few of them.
 """
 
 from __future__ import annotations
@@ -78,38 +81,34 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("event", "nth", "torn"),
+    ("killed_after", "torn"),
     [
-        ("baseline", 1, ["events.jsonl"]),
-        (
-            "edit",
-            2,
-            ["events.jsonl", "requests.jsonl"],
-        ),  # the turn is taken again from its recorded replies
-        (
-            "edit",
-            2,
-            ["session.jsonl", "requests.jsonl"],
-        ),  # a reply of a finished turn: nothing needs it any more
-        (
-            "edit",
-            2,
-            ["events.jsonl", "session.jsonl", "requests.jsonl"],
-        ),  # the last reply of an open turn: it is asked for again
-        ("attempt", 2, ["events.jsonl"]),
-        ("verdict", 1, ["events.jsonl", "session.jsonl"]),  # nothing is asked to decide again
+        (("baseline", 1), ["events.jsonl"]),
+        # The turn is taken again from its recorded replies.
+        (("edit", 2), ["events.jsonl", "requests.jsonl"]),
+        # A reply of a finished turn: nothing needs it any more.
+        (("edit", 2), ["session.jsonl", "requests.jsonl"]),
+        # The last reply of an open turn: it is asked for again.
+        (("edit", 2), ["events.jsonl", "session.jsonl", "requests.jsonl"]),
+        (("attempt", 2), ["events.jsonl"]),
+        # Nothing is asked to decide again.
+        (("verdict", 1), ["events.jsonl", "session.jsonl"]),
     ],
 )
 def test_a_torn_last_line_is_mended_by_the_same_command(
-    launch, command, tmp_path, event, nth, torn
+    launch, command, tmp_path, killed_after, torn
 ):
+    event, nth = killed_after
     kill_after(event, nth, command, tmp_path)
     (archive,) = experiments(tmp_path / "runs")
     for name in torn:
         tear(archive.folder / name, random.Random(f"{event} {torn}").random())
     done = launch(*command)
     assert done.code == 0, done
-    assert [(one["folder"], one["status"], one["value"]) for one in done.events("attempt")] == [
+    assert [
+        (attempt["folder"], attempt["status"], attempt["value"])
+        for attempt in done.events("attempt")
+    ] == [
         ("run_1", "success", 0.6),
         ("run_2", "success", 0.7),
         ("run_3", "success", 0.8),
@@ -134,7 +133,9 @@ def test_a_damaged_line_in_the_middle_stops_only_that_experiment_and_changes_not
     assert launch(*other).code == 0
     kill_after("attempt", 2, command, tmp_path)
     archive = next(
-        one for one in experiments(tmp_path / "runs") if one.folder.parent.name == "higher"
+        candidate
+        for candidate in experiments(tmp_path / "runs")
+        if candidate.folder.parent.name == "higher"
     )
     for path in (archive.events, archive.session):
         good = path.read_bytes()
@@ -154,8 +155,11 @@ def test_a_damaged_line_in_the_middle_stops_only_that_experiment_and_changes_not
                 and "damaged: events.jsonl:2: damaged line" in " ".join(seen.out.split())
                 and "other/" in seen.out
             ), seen
-            one = launch("review", "higher")
-            assert one.code == 1 and f"{path.relative_to(tmp_path)}:2: damaged line" in one.err, one
+            reviewed = launch("review", "higher")
+            assert (
+                reviewed.code == 1
+                and f"{path.relative_to(tmp_path)}:2: damaged line" in reviewed.err
+            ), reviewed
         path.write_bytes(good)
     assert launch(*command).code == 0
 
@@ -174,26 +178,27 @@ def test_a_file_that_is_gone_or_empty_is_named_in_one_line(launch, command, tmp_
         (archive.config, ["review"], 0),
         (archive.config, ["review", place], 1),
         (archive.config, ["verdict", place], 1),
+        # It cannot be told whose archive this is: a new one is begun, and that is said.
         (
             archive.config,
             command,
             0,
-        ),  # it cannot be told whose archive this is: a new one is begun, and that is said
+        ),
     ]:
         good = path.read_bytes()
         path.unlink() if content is None else path.write_bytes(content)
         done = launch(*arguments)
-        said = " ".join((done.out + done.err).split())
-        assert "Traceback" not in said and "fault of Assay" not in said, (path, arguments, done)
+        output = " ".join((done.out + done.err).split())
+        assert "Traceback" not in output and "fault of Assay" not in output, (path, arguments, done)
         if path == archive.verdict and content is None:
             assert done.code == 0, "it can be computed again"
         else:
-            told = (
+            named = (
                 f"damaged: {path.name}: "
                 if arguments == ["review"]
                 else f"archive: {path.relative_to(tmp_path)}: "
             )
-            assert done.code == expected and told in said, (path, arguments, done)
+            assert done.code == expected and named in output, (path, arguments, done)
         path.write_bytes(good)
 
 
@@ -202,7 +207,8 @@ def test_a_verdict_that_is_gone_is_decided_again_by_the_same_command_without_the
 ):
     first = launch(*command)
     (archive,) = first.archives
-    verdict, replies = archive.verdict.read_bytes(), archive.session.read_bytes()
+    verdict = archive.verdict.read_bytes()
+    replies = archive.session.read_bytes()
     archive.verdict.unlink()
     again = launch(*command)
     assert again.code == 0 and len(again.archives) == 1

@@ -1,7 +1,9 @@
-"""A disk that is full or out of inodes, a folder that is read-only or not ours: one clear line, and the same command goes on once
-that is mended, to the same end as undisturbed.
+"""A disk that is full or out of inodes, a folder that is read-only or not ours.
 
-ASSAY_LEVELS sets how many fill levels of a disk are tried (default: a few). Small disks are mounted, which root alone may do.
+One clear line, and the same command goes on once that is mended, to the same end as undisturbed.
+
+ASSAY_LEVELS sets how many fill levels of a disk are tried (default: a few). Small
+disks are mounted, which root alone may do.
 """
 
 from __future__ import annotations
@@ -29,9 +31,8 @@ REPLIES = [
     scores(0.6)[0],
     "I change nothing.",
     edit("SCORE = 0.6", "SCORE = undefined"),
-    edit(
-        "SCORE = undefined", "SCORE = 0.7" + "".join(f"\nUNUSED_{n} = {n}" for n in range(300))
-    ),  # the repair of lint
+    # The repair of lint.
+    edit("SCORE = undefined", "SCORE = 0.7" + "".join(f"\nUNUSED_{n} = {n}" for n in range(300))),
     scores(0.8, start=0.7)[0],
 ]
 
@@ -72,11 +73,11 @@ def outcome(done: LaunchResult, runs: Path) -> dict:
     }
 
 
-def assert_told(done: LaunchResult, *said: str) -> None:
+def assert_told(done: LaunchResult, *phrases: str) -> None:
     """One clear line about the disk, and nothing that looks like a bug of ours."""
-    told = [line for line in (done.out + done.err).splitlines() if "disk: " in line]
-    assert done.code == 1 and len(told) == 1, done
-    assert any(word in told[0] for word in said), told
+    lines = [line for line in (done.out + done.err).splitlines() if "disk: " in line]
+    assert done.code == 1 and len(lines) == 1, done
+    assert any(word in lines[0] for word in phrases), lines
     assert "Traceback" not in done.out + done.err and "fault of Assay" not in done.out + done.err, (
         done
     )
@@ -111,10 +112,8 @@ def test_a_disk_that_fills_up_at_any_point_is_told_and_the_same_command_goes_on_
         "success",
     ]
     for level in range(LEVELS):
-        size, disk = (
-            8 + 4 * ((level * (used - 8) // LEVELS + used // LEVELS // 2) // 4),
-            tmp_path / "disk",
-        )
+        size = 8 + 4 * ((level * (used - 8) // LEVELS + used // LEVELS // 2) // 4)
+        disk = tmp_path / "disk"
         with mounted(disk, "-t", "tmpfs", "-o", f"size={size}k", "tmpfs"):
             environment = {}
             if temporary == "on the same disk":
@@ -130,7 +129,8 @@ def test_a_disk_that_fills_up_at_any_point_is_told_and_the_same_command_goes_on_
 
 
 def test_a_disk_without_free_inodes_is_told_and_the_same_command_goes_on_later(run, tmp_path):
-    whole, disk = tmp_path / "whole", tmp_path / "disk"
+    whole = tmp_path / "whole"
+    disk = tmp_path / "disk"
     expected = outcome(run(whole), whole)
     inodes = sum(1 for _ in whole.rglob("*"))
     for share in (0.2, 0.5, 0.9):
@@ -147,16 +147,22 @@ def test_a_disk_without_free_inodes_is_told_and_the_same_command_goes_on_later(r
 def test_a_read_only_folder_is_told_and_the_same_command_goes_on_later(
     run, launch, command, tmp_path
 ):
-    """Read-only for root, too: an experiment that a kill interrupted, and one that was never begun."""
-    whole, runs, store = tmp_path / "whole", tmp_path / "runs", tmp_path / "store"
+    """Read-only for root, too.
+
+    An experiment that a kill interrupted, and one that was never begun.
+    """
+    whole = tmp_path / "whole"
+    runs = tmp_path / "runs"
+    store = tmp_path / "store"
     expected = outcome(run(whole), whole)
     store.mkdir()
     with mounted(runs, "--bind", store):
         kill_after("attempt", 2, [*command, "--runs-dir", "runs"], tmp_path)
         until = time.monotonic() + 60
+        # The killed coder still ends.
         while subprocess.run(
             ["mount", "-o", "remount,ro,bind", runs], capture_output=True
-        ).returncode:  # the killed coder still ends
+        ).returncode:
             assert time.monotonic() < until
             time.sleep(0.2)
         before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}

@@ -9,8 +9,8 @@ higher                   an open scaffold: a crash, no edit, no result, two runs
 What no reader opens was left out (working folders, checkpoints, pages, copies of the scaffold),
 and paths and the names of the machine were replaced.
 
-tests/old_archives/expected holds what that version made of them. The verdicts, write-ups and the diary
-that are expected are the archives' own.
+tests/old_archives/expected holds what that version made of them. The verdicts, write-ups and the
+diary that are expected are the archives' own.
 
 python -m tests.archive.test_old_archives      writes expected/ again, for a change that is meant
 """

@@ -8,7 +8,17 @@ from agent.archive.session import load_replies, split_history
 from agent.util.errors import UserError
 from tests.replies import edit, scores
 
-FENCED = "main.py\n```python\n<<<<<<< SEARCH\n#### a heading in code\n> quoted\n=======\nx = 1\n>>>>>>> REPLACE\n```\n"
+FENCED = (
+    "main.py\n"
+    "```python\n"
+    "<<<<<<< SEARCH\n"
+    "#### a heading in code\n"
+    "> quoted\n"
+    "=======\n"
+    "x = 1\n"
+    ">>>>>>> REPLACE\n"
+    "```\n"
+)
 
 HISTORY = f"""
 # aider chat started at 2024-09-20 10:00:00
@@ -75,10 +85,10 @@ def test_a_history_that_our_aider_wrote_replays_to_the_same_code(quick_launch, s
     )
     again = quick_launch("--model", f"replay:{history}", "--fresh")
     assert first.statuses == again.statuses == ["success"] * 3
-    one, other = again.archives
-    assert one.folder != other.folder
+    original, other = again.archives
+    assert original.folder != other.folder
     for number in (1, 2, 3):
-        assert (one.run(number).code / "main.py").read_text() == (
+        assert (original.run(number).code / "main.py").read_text() == (
             other.run(number).code / "main.py"
         ).read_text()
 

@@ -1,4 +1,7 @@
-"""However a command ends, no process of it goes on: Ctrl-C once and twice, a closed terminal, SIGTERM, kill -9."""
+"""However a command ends, no process of it goes on.
+
+Ctrl-C once and twice, a closed terminal, SIGTERM, kill -9.
+"""
 
 from __future__ import annotations
 
@@ -86,21 +89,21 @@ def begin(quick, session):
 
 def left(folder) -> list[str]:
     """What still runs in or for a folder."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         try:
             if process.status() != psutil.STATUS_ZOMBIE and process.pid != os.getpid():
                 about = [process.cwd(), *process.cmdline()]
-                found += [" ".join(about)] if any(str(folder) in text for text in about) else []
+                processes += [" ".join(about)] if any(str(folder) in text for text in about) else []
         except (psutil.Error, OSError):
             continue
-    return found
+    return processes
 
 
 def assert_gone(folder, seconds: float = 10) -> None:
     until = time.monotonic() + seconds
-    while found := left(folder):
-        assert time.monotonic() < until, found
+    while processes := left(folder):
+        assert time.monotonic() < until, processes
         time.sleep(0.05)
 
 

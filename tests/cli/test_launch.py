@@ -20,12 +20,13 @@ from tests.replies import edit, scores
 
 
 def test_wrong_usage_is_one_clear_line_and_exit_code_2_before_anything_is_spent(launch, tmp_path):
-    good, bad = tmp_path / "good.md", tmp_path / "bad.md"
+    good = tmp_path / "good.md"
+    bad = tmp_path / "bad.md"
     good.write_text("# Good\n\nText.\n")
     bad.write_text("# Bad\n")
     replay = tmp_path / "s.jsonl"
     replay.write_text('{"reply": "x"}\n')
-    for arguments, said in [
+    for arguments, message in [
         ([], "IDEA"),
         (["absent.md"], "absent.md: cannot be read"),
         ([good, bad, "--model", f"replay:{replay}"], "bad.md:1: nothing follows the title"),
@@ -48,7 +49,7 @@ def test_wrong_usage_is_one_clear_line_and_exit_code_2_before_anything_is_spent(
     ]:
         done = launch(*arguments)
         assert done.code == 2, (arguments, done)
-        assert said in done.err and "Traceback" not in done.err
+        assert message in done.err and "Traceback" not in done.err
     assert not (tmp_path / "runs").exists()
 
 
@@ -220,23 +221,21 @@ def test_review_is_plain_in_a_pipe_and_shows_tables_gate_and_diffs(quick_launch,
         *scores(0.7, start=0.6),
     ]
     done = quick_launch("--model", f"replay:{session(*replies)}", "--runs", "2")
-    overview, one, folder = (
-        launch("review"),
-        launch("review", "higher"),
-        launch("review", done.archives[-1].folder),
-    )
+    overview = launch("review")
+    experiment = launch("review", "higher")
+    folder = launch("review", done.archives[-1].folder)
     assert (
-        overview.code == one.code == folder.code == 0
-        and one.out.splitlines()[:-1] == folder.out.splitlines()[:-1]
+        overview.code == experiment.code == folder.code == 0
+        and experiment.out.splitlines()[:-1] == folder.out.splitlines()[:-1]
     )
     assert "0.5000" in overview.out and "+0.2000" in overview.out and "run_limit" in overview.out
-    assert "run_1.failed_1: crash" in one.out and "ZeroDivisionError" in one.out
+    assert "run_1.failed_1: crash" in experiment.out and "ZeroDivisionError" in experiment.out
     assert (
-        "-SCORE = 0.5" in one.out
-        and "+SCORE = 0.7" in one.out
-        and "gate: guard passed, requirements passed, lint passed" in one.out
+        "-SCORE = 0.5" in experiment.out
+        and "+SCORE = 0.7" in experiment.out
+        and "gate: guard passed, requirements passed, lint passed" in experiment.out
     )
-    assert "\x1b" not in overview.out + one.out
+    assert "\x1b" not in overview.out + experiment.out
 
 
 def test_dry_run_prints_the_prompt_and_the_plan_and_leaves_nothing(quick_launch, session, tmp_path):
@@ -263,9 +262,9 @@ def test_a_bug_of_ours_leaves_its_traceback_in_a_file_not_on_the_terminal(monkey
 
     monkeypatch.setattr(review, "command", broken)
     assert launch_module.main(["review"]) == 1
-    said = capsys.readouterr().err
-    assert "Traceback" not in said and "report it with" in said
-    assert "KeyError: 'a bug'" in Path(said.split()[-1]).read_text()
+    output = capsys.readouterr().err
+    assert "Traceback" not in output and "report it with" in output
+    assert "KeyError: 'a bug'" in Path(output.split()[-1]).read_text()
 
 
 def test_one_damaged_archive_hides_no_other(quick_launch, launch, session, tmp_path):

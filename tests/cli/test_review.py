@@ -1,4 +1,7 @@
-"""`launch.py review`: tables that fit their terminal, rows for scripts, one attempt close up; and archives that anyone may have edited."""
+"""`launch.py review`: tables that fit their terminal, rows for scripts, one attempt close up.
+
+And archives that anyone may have edited.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def one(tmp_path: Path) -> Archive:
+def experiment(tmp_path: Path) -> Archive:
     """A finished experiment with all its run folders, free to be damaged."""
     return make_archives(tmp_path / "runs", 1, whole=1.0)[0]
 
@@ -83,56 +86,64 @@ def rendered(grid: Grid, width: int = 0) -> list[str]:
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
 
-# ---- many ------------------------------------------------------------------------------------------------------
+# ---- many ----------------------------------------------------------------------------------------
 
 
 def test_every_experiment_is_in_the_tables_and_in_the_rows_whatever_became_of_it(runs, review):
     names = {f"{archive.folder.parent.name}/{archive.folder.name}" for archive in experiments(runs)}
     code, out, _ = review("--runs-dir", runs)
     assert code == 0 and len(names) == COUNT and all(name in out for name in names)
-    found = json.loads(review("--runs-dir", runs, "--json")[1])
-    assert {one["name"] for one in found} == names
-    counts = {state: sum(one["state"] == state for one in found) for state in STATES}
+    rows = json.loads(review("--runs-dir", runs, "--json")[1])
+    assert {row["name"] for row in rows} == names
+    counts = {state: sum(row["state"] == state for row in rows) for state in STATES}
     assert counts == {"running": 0} | {
-        state: sum(made == state for made in MADE) * len(DAMAGES)
-        for state in STATES
-        if state != "running"
+        state: MADE.count(state) * len(DAMAGES) for state in STATES if state != "running"
     }
-    told = {
-        one["note"].rpartition(f"{one['folder']}/")[2][:40]
-        for one in found
-        if one["state"] == "damaged"
+    notes = {
+        row["note"].rpartition(f"{row['folder']}/")[2][:40]
+        for row in rows
+        if row["state"] == "damaged"
     }
-    assert {note.split(":")[0] for note in told} >= {"verdict.json", "config.json", "events.jsonl"}
+    assert {note.split(":")[0] for note in notes} >= {"verdict.json", "config.json", "events.jsonl"}
+
+
+COLUMNS = (
+    "name folder state note title data epochs model metric self_reported baseline best change "
+    "runs failed effect low high p_value q idea_seeds control_seeds time_ratio parameter_ratio "
+    "qualifiers tokens cost stopped began ended seconds"
+)
+
+
+def as_cell(value: object) -> str:
+    """How a value of the JSON stands in the CSV."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "; ".join(value)
+    return str(value)
 
 
 def test_the_rows_for_scripts_have_stable_names_and_numbers_in_them(runs, review):
-    found = json.loads(review("--runs-dir", runs, "--json")[1])
+    rows = json.loads(review("--runs-dir", runs, "--json")[1])
     table = list(csv.DictReader(io.StringIO(review("--runs-dir", runs, "--csv")[1])))
-    names = """name folder state note title data epochs model metric self_reported baseline best change runs failed effect low high p_value
-            q idea_seeds control_seeds time_ratio parameter_ratio qualifiers tokens cost stopped began ended seconds""".split()  # noqa: SIM905
-    assert all(list(one) == names for one in found) and list(table[0]) == names
-    for fields, line in zip(found, table, strict=True):
-        told = {
-            name: "" if value is None else str(value).lower() if isinstance(value, bool) else value
-            for name, value in fields.items()
-        }
-        assert line == {
-            name: "; ".join(value) if isinstance(value, list) else str(value)
-            for name, value in told.items()
-        }
-    first = next(one for one in found if one["state"] == "supported")
+    names = COLUMNS.split()
+    assert all(list(row) == names for row in rows) and list(table[0]) == names
+    for fields, line in zip(rows, table, strict=True):
+        assert line == {name: as_cell(value) for name, value in fields.items()}
+    first = next(row for row in rows if row["state"] == "supported")
     assert (
         first["low"] < first["effect"] < first["high"]
         and first["q"] >= first["p_value"]
         and first["change"] == first["best"] - first["baseline"]
     )
-    damaged = next(one for one in found if one["state"] == "damaged")
+    damaged = next(row for row in rows if row["state"] == "damaged")
     assert damaged["runs"] is damaged["tokens"] is damaged["best"] is None, "0 would be a claim"
 
 
 def test_rows_are_sorted_and_chosen_and_what_stands_in_them_stays(runs, review):
-    every = {one["name"]: one for one in json.loads(review("--runs-dir", runs, "--json")[1])}
+    every = {row["name"]: row for row in json.loads(review("--runs-dir", runs, "--json")[1])}
     some = json.loads(
         review(
             "--runs-dir",
@@ -144,12 +155,12 @@ def test_rows_are_sorted_and_chosen_and_what_stands_in_them_stays(runs, review):
             "Old-Format",
         )[1]
     )
-    assert {one["state"] for one in some} == {"supported", "inconclusive", "old_format"}
-    assert all(one == every[one["name"]] for one in some), (
+    assert {row["state"] for row in some} == {"supported", "inconclusive", "old_format"}
+    assert all(row == every[row["name"]] for row in some), (
         "q is among all that were tried, not among those shown"
     )
     costs = [
-        one["cost"] for one in json.loads(review("--runs-dir", runs, "--json", "--sort", "cost")[1])
+        row["cost"] for row in json.loads(review("--runs-dir", runs, "--json", "--sort", "cost")[1])
     ]
     known = [cost for cost in costs if cost is not None]
     assert (
@@ -158,14 +169,14 @@ def test_rows_are_sorted_and_chosen_and_what_stands_in_them_stays(runs, review):
         and None in costs
     )
     values = [
-        one["q"]
-        for one in json.loads(
+        row["q"]
+        for row in json.loads(
             review("--runs-dir", runs, "--json", "--sort", "q", "--verdict", "supported")[1]
         )
     ]
     assert values == sorted(values)
     code, out, _ = review("--runs-dir", runs, "--verdict", "supported")
-    compared = sum(one["effect"] is not None for one in every.values())
+    compared = sum(row["effect"] is not None for row in every.values())
     assert (
         code == 0
         and f"ideas compared: {compared};" in out
@@ -180,16 +191,16 @@ def test_rows_are_sorted_and_chosen_and_what_stands_in_them_stays(runs, review):
 
 
 def test_every_column_sorts_archives_of_every_state(runs):
-    found = summaries(runs)
+    rows = summaries(runs)
     for column in (*LARGEST_FIRST, *SMALLEST_FIRST, *HEADINGS):
-        assert sorted(one.name for one in ordered(found, column)) == sorted(
-            one.name for one in found
+        assert sorted(row.name for row in ordered(rows, column)) == sorted(
+            row.name for row in rows
         ), column
 
 
 def test_the_verdicts_are_ranked_by_the_lower_end_of_their_intervals(runs):
-    found = summaries(runs)
-    table = verdict_table(ordered(found, "low"), found)
+    table_rows = summaries(runs)
+    table = verdict_table(ordered(table_rows, "low"), table_rows)
     assert table
     lows = [float(cell[1:].split(",")[0]) for cell in table.columns[3].cells if cell]
     assert lows == sorted(lows, reverse=True) and not any(table.columns[3].cells[len(lows) :])
@@ -197,8 +208,8 @@ def test_the_verdicts_are_ranked_by_the_lower_end_of_their_intervals(runs):
 
 @pytest.mark.parametrize("width", [70, 80, 120, 200])
 def test_on_a_terminal_no_line_is_wider_than_it_and_no_number_is_cut(runs, width):
-    found = summaries(runs)
-    for table in (verdict_table(found, found), overview_table(found, found)):
+    results = summaries(runs)
+    for table in (verdict_table(results, results), overview_table(results, results)):
         assert table
         lines = rendered(table, width)
         assert max(map(len, lines)) <= width
@@ -215,7 +226,7 @@ def test_on_a_terminal_no_line_is_wider_than_it_and_no_number_is_cut(runs, width
         ):
             assert all(cell in line for cell in cells)
     assert width < 80 or {"time", "params"} <= set(
-        rendered(verdict_table(found, found), width)[0].split()
+        rendered(verdict_table(results, results), width)[0].split()
     ), "no win without its price"
 
 
@@ -248,7 +259,7 @@ def test_a_table_leaves_out_what_matters_less_and_shortens_texts_before_names():
 
 def test_what_makes_no_sense_together_is_one_line(runs, review):
     name = next(archive for archive in experiments(runs)).folder
-    for arguments, said in [
+    for arguments, message in [
         (["--json", "--csv"], "--json and --csv: one at a time"),
         (["--diff", name], "--diff is of one experiment: python launch.py review RUN --diff [N]"),
         (["--log"], "--log is of one experiment"),
@@ -268,7 +279,7 @@ def test_what_makes_no_sense_together_is_one_line(runs, review):
         code, out, err = review(
             *(["--runs-dir", runs] if "--runs-dir" not in arguments else []), *arguments
         )
-        assert code == 2 and said in err and err.count("\n") == 1 and out == "", (
+        assert code == 2 and message in err and err.count("\n") == 1 and out == "", (
             arguments,
             out,
             err,
@@ -284,12 +295,12 @@ def test_a_running_experiment_is_said_to_run(tmp_path, review):
     assert summarise(archive).state == "unfinished"
 
 
-def test_a_torn_line_or_a_command_that_did_nothing_after_the_verdict_changes_nothing(one):
-    before = summarise(one)
+def test_a_torn_line_or_a_command_that_did_nothing_after_the_verdict_changes_nothing(experiment):
+    before = summarise(experiment)
     for more in ('{"event": "sitting", "time": 1800000000.0}\n', '{"event": "sit'):
-        with one.events.open("a") as file:
+        with experiment.events.open("a") as file:
             file.write(more)
-        assert summarise(one) == before and before.finished
+        assert summarise(experiment) == before and before.finished
 
 
 def test_many_experiments_are_read_without_the_libraries_that_compute(runs):
@@ -297,7 +308,11 @@ def test_many_experiments_are_read_without_the_libraries_that_compute(runs):
     heavy = "'numpy', 'scipy', 'jinja2', 'yaml', 'psutil', 'asyncio', 'matplotlib'"
     for arguments, more in ([], ""), (["--json"], ", 'rich'"), (["--csv"], ", 'rich'"):
         command = ["review", "--runs-dir", str(runs), *arguments]
-        script = f"import launch, sys; launch.main({command!r}); print(sorted({{{heavy}{more}}} & set(sys.modules)), file=sys.stderr)"
+        script = (
+            "import launch, sys\n"
+            f"launch.main({command!r})\n"
+            f"print(sorted({{{heavy}{more}}} & set(sys.modules)), file=sys.stderr)\n"
+        )
         done = subprocess.run(
             [sys.executable, "-c", script],
             cwd=REPOSITORY,
@@ -308,9 +323,11 @@ def test_many_experiments_are_read_without_the_libraries_that_compute(runs):
         assert done.stderr == "[]\n"
 
 
-def test_a_terminal_without_the_letters_shows_others(one):
-    one.config.write_text(json.dumps(read_json(one.config) | {"idea": "\u00c9t\u00e9"}))
-    command = [sys.executable, "launch.py", "review", one.folder]
+def test_a_terminal_without_the_letters_shows_others(experiment):
+    experiment.config.write_text(
+        json.dumps(read_json(experiment.config) | {"idea": "\u00c9t\u00e9"})
+    )
+    command = [sys.executable, "launch.py", "review", experiment.folder]
     done = subprocess.run(
         command,
         cwd=REPOSITORY,
@@ -326,18 +343,18 @@ def test_a_terminal_without_the_letters_shows_others(one):
     )
 
 
-# ---- text that nobody vouches for ----------------------------------------------------------------------------------
+# ---- text that nobody vouches for ----------------------------------------------------------------
 
 
-def test_names_and_texts_with_control_characters_or_markup_are_shown_as_text(one, review, tmp_path):
-    odd = one.folder.parent.with_name("=x\x1b[31m[bold]\n\u202eé")
-    one.folder.parent.rename(odd)
-    archive = Archive(odd / one.folder.name)
+def test_names_and_texts_with_control_characters_or_markup_are_shown_as_text(
+    experiment, review, tmp_path
+):
+    odd = experiment.folder.parent.with_name("=x\x1b[31m[bold]\n\u202eé")
+    experiment.folder.parent.rename(odd)
+    archive = Archive(odd / experiment.folder.name)
     stored = read_json(archive.verdict)
-    stored["reasons"], stored["qualifiers"] = (
-        ["\x1b]0;title\x07[red]why[/red]\r\n\x00"],
-        ["[link=x]with[/link]\x1b[2J"],
-    )
+    stored["reasons"] = ["\x1b]0;title\x07[red]why[/red]\r\n\x00"]
+    stored["qualifiers"] = ["[link=x]with[/link]\x1b[2J"]
     archive.verdict.write_text(
         json.dumps(stored | {"idea": stored["idea"] | {"title": "=HYPERLINK(1)\x07"}})
     )
@@ -366,12 +383,20 @@ def test_names_and_texts_with_control_characters_or_markup_are_shown_as_text(one
     )
 
 
-def test_a_secret_that_got_into_an_archive_is_shown_nowhere(one, review, tmp_path, monkeypatch):
+def test_a_secret_that_got_into_an_archive_is_shown_nowhere(
+    experiment, review, tmp_path, monkeypatch
+):
     monkeypatch.setenv("SOME_API_KEY", "sk-abcdefgh-1234")
-    one.verdict.write_text(
-        one.verdict.read_text().replace("made up for a benchmark", "sk-abcdefgh-1234")
+    experiment.verdict.write_text(
+        experiment.verdict.read_text().replace("made up for a benchmark", "sk-abcdefgh-1234")
     )
-    for arguments in ([], ["--json"], ["--csv"], [one.folder], [one.folder, "--json"]):
+    for arguments in (
+        [],
+        ["--json"],
+        ["--csv"],
+        [experiment.folder],
+        [experiment.folder, "--json"],
+    ):
         assert "sk-abcdefgh" not in review("--runs-dir", tmp_path / "runs", *arguments)[1]
 
 
@@ -440,54 +465,61 @@ def test_whatever_stands_in_an_archive_it_is_shown_in_every_table_and_row(tmp_pa
         for path in (archive.config, archive.events, archive.session, archive.verdict)
         if path.exists()
     ]
-    kept, rng = {path: path.read_bytes() for path in files}, random.Random(place)
+    kept = {path: path.read_bytes() for path in files}
+    rng = random.Random(place)
     for _ in range(150):
         path = rng.choice(files)
         edit_by_hand(path, rng)
-        found = corrected([summarise(archive)])
+        rows = corrected([summarise(archive)])
         tables = [
-            table for table in (verdict_table(found, found), overview_table(found, found)) if table
+            table for table in (verdict_table(rows, rows), overview_table(rows, rows)) if table
         ]
         shown = [rendered(table, width) for table in tables for width in (0, 80)]
         assert any(archive.folder.name in line for lines in shown for line in lines)
         assert (
-            json.loads(as_json(found))[0]["state"] in STATES
-            and as_csv(found).count("\n") >= 2
-            and set(row(found[0])) == set(json.loads(as_json(found))[0])
+            json.loads(as_json(rows))[0]["state"] in STATES
+            and as_csv(rows).count("\n") >= 2
+            and set(row(rows[0])) == set(json.loads(as_json(rows))[0])
         )
-        json.loads(as_json(found), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+        json.loads(as_json(rows), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
         path.write_bytes(kept[path])
 
 
-def test_whatever_stands_in_an_archive_review_shows_the_rest_and_names_the_damage(one, review):
+def test_whatever_stands_in_an_archive_review_shows_the_rest_and_names_the_damage(
+    experiment, review
+):
     files = [
-        one.config,
-        one.events,
-        one.verdict,
-        one.run(1).result,
-        one.run(1).gate,
-        one.run(0).result,
+        experiment.config,
+        experiment.events,
+        experiment.verdict,
+        experiment.run(1).result,
+        experiment.run(1).gate,
+        experiment.run(0).result,
     ]
-    kept, rng, codes = {path: path.read_bytes() for path in files}, random.Random(5), list[int]()
+    kept = {path: path.read_bytes() for path in files}
+    rng = random.Random(5)
+    codes = list[int]()
     for _ in range(120):
         path = rng.choice(files)
         edit_by_hand(path, rng)
         code, _out, err = review(
-            one.folder, *rng.choice([[], [], [], ["--json"], ["--diff"], ["--log", "1"]])
+            experiment.folder, *rng.choice([[], [], [], ["--json"], ["--diff"], ["--log", "1"]])
         )
         assert code in (0, 1, 2) and "fault of Assay" not in err and "Traceback" not in err, (
             path,
             err,
         )
-        assert code == 0 or (err.startswith("launch.py: ") and one.folder.name in err), err
+        assert code == 0 or (err.startswith("launch.py: ") and experiment.folder.name in err), err
         codes.append(code)
         path.write_bytes(kept[path])
     assert 1 in codes and 0 in codes
 
 
-def test_one_damaged_attempt_hides_no_other(one, review):
-    one.run(2).result.write_text(json.dumps(read_json(one.run(2).result) | {"metrics": "x"}))
-    code, out, err = review(one.folder)
+def test_one_damaged_attempt_hides_no_other(experiment, review):
+    experiment.run(2).result.write_text(
+        json.dumps(read_json(experiment.run(2).result) | {"metrics": "x"})
+    )
+    code, out, err = review(experiment.folder)
     assert (
         code == 1
         and "run_2/result.json: not a result of this version" in err
@@ -501,34 +533,39 @@ def test_one_damaged_attempt_hides_no_other(one, review):
     )
 
 
-def test_an_experiment_without_its_config_can_be_looked_at(one, review, tmp_path):
-    one.config.unlink()
-    code, out, err = review(one.folder)
+def test_an_experiment_without_its_config_can_be_looked_at(experiment, review, tmp_path):
+    experiment.config.unlink()
+    code, out, err = review(experiment.folder)
     assert (
         code == 1
         and "config.json: No such file" in err
         and "run_3: success" in out
         and "VERDICT" in out
     )
-    assert find(Path(one.folder.parent.name), tmp_path / "runs") == one, "by its name too"
+    assert find(Path(experiment.folder.parent.name), tmp_path / "runs") == experiment, (
+        "by its name too"
+    )
     assert "damaged: config.json: No such file" in review("--runs-dir", tmp_path / "runs")[1]
 
 
-# ---- one attempt -----------------------------------------------------------------------------------------------------
+# ---- one attempt ---------------------------------------------------------------------------------
 
 
-def with_attempts(one: Archive, *names: str) -> None:
-    """Give an experiment these attempts: failed ones are copies of run_1, with a program of their own."""
+def with_attempts(experiment: Archive, *names: str) -> None:
+    """Give an experiment these attempts.
+
+    Failed ones are copies of run_1, with a program of their own.
+    """
     events = [
         event
-        for event in read_events(one.events)
+        for event in read_events(experiment.events)
         if event["event"] not in ("edit", "attempt", "verdict")
     ]
-    edit = next(event for event in read_events(one.events) if event["event"] == "edit")
+    edit = next(event for event in read_events(experiment.events) if event["event"] == "edit")
     for place, name in enumerate(names):
-        if not (one.folder / name).exists():
-            shutil.copytree(one.folder / "run_1", one.folder / name)
-        (one.folder / name / "code" / "main.py").write_text(f"ATTEMPT = {place}\n")
+        if not (experiment.folder / name).exists():
+            shutil.copytree(experiment.folder / "run_1", experiment.folder / name)
+        (experiment.folder / name / "code" / "main.py").write_text(f"ATTEMPT = {place}\n")
         value = None if ".failed_" in name else 0.5 + place / 100 * (-1) ** place
         events += [
             edit,
@@ -540,13 +577,13 @@ def with_attempts(one: Archive, *names: str) -> None:
                 "value": value,
             },
         ]
-    one.events.write_text("".join(json.dumps(event) + "\n" for event in events))
+    experiment.events.write_text("".join(json.dumps(event) + "\n" for event in events))
 
 
 @pytest.fixture
-def several(one: Archive) -> Archive:
+def several(experiment: Archive) -> Archive:
     with_attempts(
-        one,
+        experiment,
         "run_1.failed_1",
         "run_1.failed_2",
         "run_1",
@@ -554,28 +591,29 @@ def several(one: Archive) -> Archive:
         "run_3.failed_1",
         "run_3.failed_2",
     )
-    return one
+    return experiment
 
 
 @pytest.mark.parametrize(
-    ("asked", "title", "compared"),
+    ("option", "title", "compared"),
     [
         ([], "run_1, the best of 2 on validation data", ["run_1.failed_2", "run_0, the scaffold"]),
         (["2"], "run_2", ["run_1", "run_0, the scaffold"]),
         (["run_2"], "run_2", ["run_1", "run_0, the scaffold"]),
         (["run_1.failed_2"], "run_1.failed_2", ["run_1.failed_1", "run_0, the scaffold"]),
+        # It never succeeded.
         (
             ["3"],
             "run_3.failed_2",
             ["run_3.failed_1", "run_2", "run_0, the scaffold"],
-        ),  # it never succeeded
+        ),
         (["run_1.failed_1"], "run_1.failed_1", ["run_0, the scaffold"]),
     ],
 )
 def test_a_diff_is_of_the_attempt_that_is_meant_against_those_before_it(
-    several, review, asked, title, compared
+    several, review, option, title, compared
 ):
-    code, out, err = review(several.folder, "--diff", *asked)
+    code, out, err = review(several.folder, "--diff", *option)
     assert code == 0 and out.splitlines()[0] == title, err
     assert re.findall(r"^since (.*):$", out, re.M) == compared and "+ATTEMPT = " in out
 
@@ -608,50 +646,50 @@ def test_a_log_is_of_the_last_attempt_cleaned_and_whole_in_a_pipe(several, revie
     assert review(several.folder, "--log", "0")[1].startswith("run_0\n")
 
 
-def test_the_chat_is_shown_cleaned_and_its_absence_is_said(one, review):
-    one.chat.write_text("#### asked\x1b[2J\n\nanswered [bold]\n")
-    assert review(one.folder, "--chat")[:2] == (0, "#### asked\n\nanswered [bold]\n\n")
-    one.chat.unlink()
-    code, _, err = review(one.folder, "--chat")
+def test_the_chat_is_shown_cleaned_and_its_absence_is_said(experiment, review):
+    experiment.chat.write_text("#### asked\x1b[2J\n\nanswered [bold]\n")
+    assert review(experiment.folder, "--chat")[:2] == (0, "#### asked\n\nanswered [bold]\n\n")
+    experiment.chat.unlink()
+    code, _, err = review(experiment.folder, "--chat")
     assert code == 2 and "no reply was asked for yet" in err
 
 
-def test_an_experiment_before_its_first_attempt_says_so(one, review):
-    one.events.write_text(
+def test_an_experiment_before_its_first_attempt_says_so(experiment, review):
+    experiment.events.write_text(
         "".join(
             json.dumps(event) + "\n"
-            for event in read_events(one.events)
+            for event in read_events(experiment.events)
             if event["event"] == "sitting"
         )
     )
-    one.verdict.unlink()
+    experiment.verdict.unlink()
     for view in ("--diff", "--log"):
-        code, _, err = review(one.folder, view)
+        code, _, err = review(experiment.folder, view)
         assert code == 2 and "nothing was attempted yet" in err
-    assert review(one.folder)[0] == 0
+    assert review(experiment.folder)[0] == 0
 
 
 def test_one_experiment_for_scripts_has_its_attempts_its_verdict_and_what_is_damaged(
     several, review
 ):
-    told = json.loads(review(several.folder, "--json")[1])
-    assert told["attempts"][2] == {
+    fields = json.loads(review(several.folder, "--json")[1])
+    assert fields["attempts"][2] == {
         "folder": "run_1",
         "number": 1,
         "status": "success",
         "value": 0.52,
     }
     assert (
-        told["verdict"] == read_json(several.verdict)
-        and told["problems"] == []
-        and told["name"].startswith("batch_norm_placement/")
+        fields["verdict"] == read_json(several.verdict)
+        and fields["problems"] == []
+        and fields["name"].startswith("batch_norm_placement/")
     )
     several.verdict.write_text("{")
-    told = json.loads(review(several.folder, "--json")[1])
-    assert told["verdict"] is None and "verdict.json" in told["problems"][0]
+    fields = json.loads(review(several.folder, "--json")[1])
+    assert fields["verdict"] is None and "verdict.json" in fields["problems"][0]
 
 
-def test_a_damaged_result_is_a_fault_where_nothing_may_be_hidden(one):
-    one.run(2).result.write_text("{}")
+def test_a_damaged_result_is_a_fault_where_nothing_may_be_hidden(experiment):
+    experiment.run(2).result.write_text("{}")
     with pytest.raises(Fault, match=r"run_2/result\.json"):
-        experiment_table(one)
+        experiment_table(experiment)

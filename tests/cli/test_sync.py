@@ -1,6 +1,8 @@
-"""`launch.py sync`: W&B files once and no more, curves that TensorBoard itself reads, metrics.csv in pandas.
+"""`launch.py sync`: W&B files once and no more, curves that
+TensorBoard itself reads, metrics.csv in pandas.
 
-There is no W&B server here: what would be sent is noted by a `wandb` that stands in for the real one.
+There is no W&B server here: what would be sent is noted by
+a `wandb` that stands in for the real one.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ from agent.util.errors import UserError
 from agent.util.files import append_event, read_events, write_json
 
 KEY = "0123456789" * 4
-ROWS = "epoch,val_loss,val_acc,train_loss,train_acc,lr,seconds,steps\n1,2.5,0.25,2.75,0.125,0.001,0.5,17\n"
+ROWS = (
+    "epoch,val_loss,val_acc,train_loss,train_acc,lr,seconds,steps\n"
+    "1,2.5,0.25,2.75,0.125,0.001,0.5,17\n"
+)
 MORE = "2,1.5,0.5,2.0,0.375,0.001,0.25,34\n"
 
 
@@ -52,7 +57,9 @@ def add(
 
 @pytest.fixture
 def archive(tmp_path) -> Archive:
-    """A baseline, two attempts of which one failed half way, and a fresh seed of each arm; the two attempts left W&B files."""
+    """A baseline, two attempts of which one failed half way, and a fresh seed of
+    each arm; the two attempts left W&B files.
+    """
     archive = Archive(tmp_path / "runs" / "higher" / "20260101T000000Z")
     archive.folder.mkdir(parents=True)
     write_json(archive.config, {"key": "x"})
@@ -73,9 +80,8 @@ def archive(tmp_path) -> Archive:
     )
     add(archive, "confirm/control_seed_0", {"event": "confirmed", "arm": "control", "seed": 0})
     for name in ("run_1.failed_1", "run_1"):
-        (folder := RunFolder(archive.folder / name).work / "wandb" / f"offline-run-{name}").mkdir(
-            parents=True
-        )
+        folder = RunFolder(archive.folder / name).work / "wandb" / f"offline-run-{name}"
+        folder.mkdir(parents=True)
         (folder / "run.wandb").write_bytes(b"x")
     return archive
 
@@ -107,20 +113,21 @@ def server(monkeypatch) -> list[str]:
 refused = set[str]()
 
 
-# ---- W&B -----------------------------------------------------------------------------------------------------
+# ---- W&B -----------------------------------------------------------------------------------------
 
 
 def test_what_was_not_uploaded_is_uploaded_once_and_remembered_outside_the_run_s_own_folder(
     archive, server, tmp_path, capsys
 ):
-    runs, python = tmp_path / "runs", Path(sys.executable)
+    runs = tmp_path / "runs"
+    python = Path(sys.executable)
     refused.add("offline-run-run_1")
     before = sorted((archive.folder / "run_1").rglob("*"))
     assert sync(None, runs, None, python) == 1 and server == ["offline-run-run_1.failed_1"]
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert (
-        "higher/20260101T000000Z: 1 uploaded, 0 uploaded earlier, 1 not" in said
-        and "Error: no such project" in said
+        "higher/20260101T000000Z: 1 uploaded, 0 uploaded earlier, 1 not" in output
+        and "Error: no such project" in output
     )
     refused.clear()
     assert sync(Path("higher"), runs, None, python) == 0 and server == [
@@ -140,21 +147,20 @@ def test_one_damaged_archive_holds_up_no_other(archive, server, tmp_path, capsys
     bad = Archive(shutil.copytree(archive.folder, runs / "bad" / "20260101T000000Z"))
     bad.events.write_text("{\n{}\n")
     assert sync(None, runs, None, Path(sys.executable)) == 1 and len(server) == 2
-    said = capsys.readouterr().out.splitlines()
-    assert len(said) == 2 and said[0].startswith("bad/20260101T000000Z: not uploaded: archive: ")
+    output = capsys.readouterr().out.splitlines()
+    assert len(output) == 2 and output[0].startswith(
+        "bad/20260101T000000Z: not uploaded: archive: "
+    )
 
 
 def test_without_a_key_without_an_environment_and_without_runs_it_says_what_to_do(
     archive, tmp_path, launch, capsys, monkeypatch
 ):
-    assert (
-        (done := launch("sync")).code == 2
-        and "no key is set: export WANDB_API_KEY=..." in done.err
-        and done.err.count("\n") == 1
-    )
-    assert (
-        done := launch("sync", WANDB_API_KEY=KEY)
-    ).code == 1 and "2 runs not uploaded: their environment is not here" in done.out
+    done = launch("sync")
+    assert done.code == 2 and done.err.count("\n") == 1
+    assert "no key is set: export WANDB_API_KEY=..." in done.err
+    done = launch("sync", WANDB_API_KEY=KEY)
+    assert done.code == 1 and "2 runs not uploaded: their environment is not here" in done.out
     assert launch("sync", "absent", WANDB_API_KEY=KEY).code == 2
     empty = launch("sync", "--runs-dir", tmp_path / "none", WANDB_API_KEY=KEY)
     assert empty.code == 2 and "no experiment here yet" in empty.err
@@ -163,7 +169,7 @@ def test_without_a_key_without_an_environment_and_without_runs_it_says_what_to_d
         sync(None, tmp_path / "runs", None, tmp_path / "absent")
 
 
-# ---- TensorBoard ---------------------------------------------------------------------------------------------
+# ---- TensorBoard ---------------------------------------------------------------------------------
 
 
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -263,7 +269,7 @@ def conduct_nothing(tmp_path: Path) -> Archive:
     return other
 
 
-# ---- pandas --------------------------------------------------------------------------------------------------
+# ---- pandas --------------------------------------------------------------------------------------
 
 
 def numeric(path: Path) -> pandas.DataFrame:
@@ -273,15 +279,22 @@ def numeric(path: Path) -> pandas.DataFrame:
 
 
 def test_metrics_csv_opens_in_pandas_with_numbers_in_every_column(bench):
-    """The baseline's, one with a column of the coder's own, and that of a run that crashed after its epoch."""
+    """The baseline's, one with a column of the coder's own, and
+    that of a run that crashed after its epoch.
+    """
 
     def logs(workspace: Path) -> None:
-        main, opening = workspace / "main.py", "    def training_step(self, batch, batch_idx):\n"
+        main = workspace / "main.py"
+        opening = "    def training_step(self, batch, batch_idx):\n"
         text = main.read_text().replace(
             "F.relu(self.conv2(x))", "(F.gelu if IDEA else F.relu)(self.conv2(x))"
         )
         assert opening in text
-        hook = "    def on_train_end(self):\n        if self.trainer.num_training_batches > 9:\n            raise RuntimeError('late')\n\n"
+        hook = (
+            "    def on_train_end(self):\n"
+            "        if self.trainer.num_training_batches > 9:\n"
+            "            raise RuntimeError('late')\n\n"
+        )
         main.write_text(
             text.replace(
                 opening, f"{hook if crashes else ''}{opening}        self.log('gate/depth', 0.5)\n"
@@ -290,7 +303,8 @@ def test_metrics_csv_opens_in_pandas_with_numbers_in_every_column(bench):
 
     crashes = False
     whole = bench.conduct(logs).archive
-    baseline, own = numeric(whole.run(0).metrics), numeric(whole.run(1).metrics)
+    baseline = numeric(whole.run(0).metrics)
+    own = numeric(whole.run(1).metrics)
     assert {"epoch", "train_loss", "val_acc"} <= set(baseline.columns) and len(baseline) == 1
     assert own["gate/depth"].tolist() == [0.5]
     crashes = True

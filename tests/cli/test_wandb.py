@@ -16,7 +16,10 @@ from agent.util.files import append_event
 
 @pytest.fixture
 def run(tmp_path, monkeypatch) -> Path:
-    """The W&B folder of a finished run, and a secret outside; what would be uploaded is noted instead."""
+    """The W&B folder of a finished run, and a secret outside.
+
+    What would be uploaded is noted instead.
+    """
     archive = Archive(tmp_path / "archive")
     folder = archive.run(1).work / "wandb" / "offline-run-1"
     (folder / "files").mkdir(parents=True)

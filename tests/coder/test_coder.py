@@ -1,4 +1,7 @@
-"""The whole line with real Aider against a real HTTP endpoint. What can go wrong with a model: test_model_faults.py."""
+"""The whole line with real Aider against a real HTTP endpoint.
+
+What can go wrong with a model: test_model_faults.py.
+"""
 
 from __future__ import annotations
 
@@ -72,9 +75,8 @@ def test_the_cost_cap_stops_before_the_next_request_and_can_be_lifted(quick_laun
     endpoint.script = scores(0.6, 0.7, 0.8)
     capped = quick_launch(*MODEL, "--price", "1000,0", "--max-cost", "1.5", **provider(endpoint))
     assert capped.code == 0 and "stopped: cost_limit" in capped.out
-    assert (
-        len(endpoint.requests) == 2
-    )  # a dollar each: the second passes the cap, a third is not made
+    # A dollar each: the second passes the cap, a third is not made.
+    assert len(endpoint.requests) == 2
     done = quick_launch(*MODEL, "--price", "1000,0", "--max-cost", "9", **provider(endpoint))
     assert done.statuses == ["success"] * 3 and len(endpoint.requests) == 3
 
@@ -107,7 +109,8 @@ def test_an_unknown_price_with_a_cap_is_refused_before_a_request(quick_launch, e
 
 
 def test_an_unknown_model_and_a_missing_key_are_refused_before_a_run(quick_launch):
-    unknown, keyless = quick_launch("--model", "nonsense"), quick_launch("--model", "gpt-4o")
+    unknown = quick_launch("--model", "nonsense")
+    keyless = quick_launch("--model", "gpt-4o")
     assert unknown.code == 2 and "unknown model 'nonsense'" in unknown.err
     assert keyless.code == 2 and "export OPENAI_API_KEY=" in keyless.err
     assert unknown.archives == []
@@ -130,9 +133,8 @@ def test_edits_outside_the_workspace_are_refused_and_the_model_is_told(
         and not list(tmp_path.rglob("protocol.py"))
     )
     first = done.events("edit")[0]
-    assert (
-        len(first["refused"]) == 3 and first["repairs"] == 1
-    )  # told at once, and repaired in the same turn
+    # Told at once, and repaired in the same turn.
+    assert len(first["refused"]) == 3 and first["repairs"] == 1
     assert done.statuses == ["success"] * 3
 
 

@@ -1,4 +1,7 @@
-"""The process that a conversation lives in: what it knows, how it ends, and that no reply is paid for twice when it is killed."""
+"""The process that a conversation lives in.
+
+What it knows, how it ends, and that no reply is paid for twice when it is killed.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,7 @@ def is_free(archive: Archive) -> bool:
         return mine
 
 
-# ---- kill -9 of the harness ------------------------------------------------------------------------------
+# ---- kill -9 of the harness ----------------------------------------------------------------------
 
 
 def test_a_reply_that_a_killed_harness_had_asked_for_is_kept_and_not_asked_for_again(
@@ -99,9 +102,8 @@ def test_a_reply_that_a_killed_harness_had_asked_for_is_kept_and_not_asked_for_a
     until(lambda: endpoint.requests)
     process.kill()
     process.wait()
-    done = quick_launch(
-        *MODEL, **provider(endpoint)
-    )  # at once: the worker still waits for the reply
+    # At once: the worker still waits for the reply.
+    done = quick_launch(*MODEL, **provider(endpoint))
     assert done.code == 0 and done.statuses == ["success"] * 3, done.out + done.err
     assert len(endpoint.requests) == 3, "each reply was asked for once"
     assert done.replies == scores(0.6, 0.7, 0.8) and len(done.archives) == 1
@@ -148,16 +150,15 @@ from pathlib import Path
 from agent.archive.paths import Archive
 from agent.coder.aider import AiderCoder
 from agent.coder.base import ModelConfig
-coder = AiderCoder(Archive(Path(sys.argv[1])), ["main.py"], ModelConfig("openai/any"), lambda: None)
+archive = Archive(Path(sys.argv[1]))
+coder = AiderCoder(archive, ["main.py"], ModelConfig("openai/any"), lambda: None)
 coder.ready()
 print(coder.ask("judge 1.1", "?").text)
 coder.close()
 """)
     endpoint.script = [Answer("the answer", delay=2)]
-    command, environment = (
-        [sys.executable, str(script), str(archive.folder)],
-        os.environ | provider(endpoint),
-    )
+    command = [sys.executable, str(script), str(archive.folder)]
+    environment = os.environ | provider(endpoint)
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     until(lambda: endpoint.requests)
     process.kill()
@@ -178,12 +179,16 @@ def test_ctrl_c_and_its_like_end_the_worker_at_once(quick, begin, endpoint, numb
 
 
 def test_a_lock_that_is_never_given_back_ends_in_a_fault(tmp_path):
-    said = r"busy: .*: a request of an earlier command did not end within 0 s"
-    with held(tmp_path / "lock", 1), pytest.raises(Fault, match=said), held(tmp_path / "lock", 0.2):
+    message = r"busy: .*: a request of an earlier command did not end within 0 s"
+    with (
+        held(tmp_path / "lock", 1),
+        pytest.raises(Fault, match=message),
+        held(tmp_path / "lock", 0.2),
+    ):
         pass
 
 
-# ---- the clock -------------------------------------------------------------------------------------------
+# ---- the clock -----------------------------------------------------------------------------------
 
 
 def test_the_deadline_of_a_turn_follows_from_the_limit_on_a_request():
@@ -193,7 +198,8 @@ def test_the_deadline_of_a_turn_follows_from_the_limit_on_a_request():
 
 def test_an_alarm_that_something_swallows_rings_again():
     def stubborn() -> dict:
-        end, swallowed = time.monotonic() + 30, 0
+        end = time.monotonic() + 30
+        swallowed = 0
         while time.monotonic() < end:
             try:
                 time.sleep(30)
@@ -213,7 +219,12 @@ def test_an_alarm_that_something_swallows_rings_again():
 
 def test_at_the_deadline_the_whole_group_is_killed(tmp_path):
     """A stand-in for the worker that says nothing and has a child of its own."""
-    code = "import subprocess, sys, time; print(subprocess.Popen(['sleep', '600']).pid, file=sys.stderr, flush=True); time.sleep(600)"
+    code = (
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen(['sleep', '600'])\n"
+        "print(child.pid, file=sys.stderr, flush=True)\n"
+        "time.sleep(600)\n"
+    )
     with held(tmp_path / "lock", 1) as lock:
         worker = Worker(lock, [], (sys.executable, "-c", code))
     log = Path(worker._home.name) / "stderr"
@@ -243,7 +254,7 @@ def test_a_worker_that_somebody_killed_is_a_fault_and_the_same_command_goes_on(
     ] * 3
 
 
-# ---- what it knows ---------------------------------------------------------------------------------------
+# ---- what it knows -------------------------------------------------------------------------------
 
 
 def test_the_worker_s_environment_holds_what_providers_need_and_no_other_secret(monkeypatch):
@@ -320,7 +331,7 @@ def test_a_key_that_a_reply_echoes_reaches_no_file_and_no_prompt(quick_launch, e
     assert KEY not in json.dumps(endpoint.requests) + done.out + done.err
 
 
-# ---- the budget ------------------------------------------------------------------------------------------
+# ---- the budget ----------------------------------------------------------------------------------
 
 CAP = ("--price", "1000,0", "--max-cost")  # a dollar for a request
 
@@ -355,7 +366,7 @@ def test_a_spent_budget_stops_before_a_retry_since_an_empty_reply_is_paid_for(
     assert done.statuses == ["success"] * 3 and len(endpoint.requests) == 5
 
 
-# ---- the disk and the workspace --------------------------------------------------------------------------
+# ---- the disk and the workspace ------------------------------------------------------------------
 
 
 def test_a_request_that_cannot_be_recorded_is_not_made(quick_launch, endpoint):
@@ -377,7 +388,8 @@ def test_a_request_that_cannot_be_recorded_is_not_made(quick_launch, endpoint):
 def test_a_main_py_that_became_a_link_is_refused_and_its_text_is_restored(
     quick_launch, endpoint, tmp_path
 ):
-    (victim := tmp_path / "victim.py").write_text("SCORE = 0.6\n")
+    victim = tmp_path / "victim.py"
+    victim.write_text("SCORE = 0.6\n")
     endpoint.script = [scores(0.6)[0], Answer(status=401)]
     main = quick_launch(*MODEL, **provider(endpoint)).archives[-1].workspace / "main.py"
     main.unlink()

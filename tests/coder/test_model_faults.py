@@ -1,12 +1,15 @@
-"""The table of everything that a provider and its replies can do wrong, through the whole line with real Aider:
+"""The table of everything that a provider and its replies can do wrong.
+
+It is made through the whole line with real Aider:
 
     fault | requests | seconds | bound | status | resumed to the end
 
-Each row asserts how many requests are made, that the time stays within a bound, and a status by name; then the endpoint is
-mended, and the same command goes on to three successful runs (the end of a fault of a reply is reached without a new command).
-Several faults share one experiment, so that each command is also the resumption after the fault before it.
-`pytest -s tests/coder/test_model_faults.py` prints the table.
-Not covered: real providers; their rate limits by the minute.
+Each row asserts how many requests are made, that the time stays within a bound, and a
+status by name; then the endpoint is mended, and the same command goes on to three
+successful runs (the end of a fault of a reply is reached without a new command). Several
+faults share one experiment, so that each command is also the resumption after the fault
+before it. `pytest -s tests/coder/test_model_faults.py` prints the table. Not covered: real
+providers; their rate limits by the minute.
 """
 
 from __future__ import annotations
@@ -20,27 +23,39 @@ import pytest
 
 from agent.coder.worker.gateway import ATTEMPTS, OWN_SECONDS, reply_seconds, waits
 from agent.util.files import read_events
-from tests.conftest import QUICK_MAIN
+from tests.conftest import QUICK_MAIN, LaunchResult
 from tests.endpoint import Answer
 from tests.replies import edit, scores
 
 KEY = "sk-test-0123456789abcdef"
 MODEL = ("--model", "openai/any")
 COMMAND_SECONDS = 60  # what else a command does, on a machine with other work: start, baseline, end
-PATIENT, SHORT = 10.0, 2.0  # --model-timeout
+# --model-timeout
+PATIENT = 10.0
+SHORT = 2.0
 
 
 def provider(endpoint) -> dict[str, str]:
     return {"OPENAI_API_BASE": endpoint.url, "OPENAI_API_KEY": KEY}
 
 
-def show(
-    fault: str, requests: int, seconds: float, bound: float, status: str, resumed: str
-) -> None:
-    print(f"{fault} | {requests} | {seconds:.1f} s | {bound:.0f} s | {status} | {resumed}")
+@dataclass(frozen=True)
+class Line:
+    """A line of the table."""
+
+    fault: str
+    requests: int
+    seconds: float
+    bound: float
+    status: str
+    resumed: str = "yes"
+
+    def show(self) -> None:
+        times = f"{self.seconds:.1f} s | {self.bound:.0f} s"
+        print(f"{self.fault} | {self.requests} | {times} | {self.status} | {self.resumed}")
 
 
-# ---- faults of a provider --------------------------------------------------------------------------------
+# ---- faults of a provider ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -64,8 +79,8 @@ class Row:
     @property
     def bound(self) -> float:
         """The requests, each with its limit, and the waits between them."""
-        asked = self.timeout if self.tries == 1 else reply_seconds(self.timeout)
-        return COMMAND_SECONDS + asked
+        limit = self.timeout if self.tries == 1 else reply_seconds(self.timeout)
+        return COMMAND_SECONDS + limit
 
 
 def refused(fault: str, code: int, status: str, message: str = "scripted fault") -> Row:
@@ -138,11 +153,22 @@ PROVIDER = {
 }
 
 
+def assert_ended_by_name(done: LaunchResult, row: Row) -> None:
+    fault = done.events("fault")[-1]
+    assert done.code == 1 and f"stopped by a fault: provider: {row.status}" in done.out, (
+        done.out + done.err
+    )
+    # A timeout is LiteLLM's or ours.
+    assert fault["kind"] == "provider" and fault["detail"].startswith(row.status)
+    assert KEY not in done.out + done.err and "Traceback" not in done.out + done.err
+
+
 @pytest.mark.parametrize("group", PROVIDER)
 def test_a_provider_s_fault_ends_by_name_within_its_bound_and_the_same_command_goes_on(
     quick_launch, endpoint, group
 ):
-    lines, asked = list[tuple](), None
+    lines = list[Line]()
+    conversation = None
     first = [scores(0.6)[0]]  # so that there is a conversation to restore
     for row in PROVIDER[group]:
         endpoint.requests.clear()
@@ -153,34 +179,22 @@ def test_a_provider_s_fault_ends_by_name_within_its_bound_and_the_same_command_g
         done = quick_launch(*MODEL, *options, **provider(endpoint) | address)
         seconds = time.monotonic() - started
         fault = done.events("fault")[-1]
-        lines.append(
-            (
-                row.fault,
-                row.requests,
-                seconds,
-                row.bound,
-                f"{fault['kind']}: {fault['detail'].split(':')[0]}",
-            )
-        )
-        assert done.code == 1 and f"stopped by a fault: provider: {row.status}" in done.out, (
-            done.out + done.err
-        )
-        assert fault["kind"] == "provider" and fault["detail"].startswith(
-            row.status
-        )  # a timeout is LiteLLM's or ours
-        assert KEY not in done.out + done.err and "Traceback" not in done.out + done.err
+        status = f"{fault['kind']}: {fault['detail'].split(':')[0]}"
+        lines.append(Line(row.fault, row.requests, seconds, row.bound, status))
+        assert_ended_by_name(done, row)
         requests = [body["messages"] for body in endpoint.requests][len(first) :]
         assert len(requests) == row.requests and seconds < row.bound, lines[-1]
         assert done.statuses == ["success"] and len(done.events("fault")) == len(lines)
-        asked, first = asked or requests[0], []
-        assert all(messages == asked for messages in requests), (
+        first = []
+        conversation = conversation or requests[0]
+        assert all(messages == conversation for messages in requests), (
             "the conversation is the same in every request of every command"
         )
     endpoint.requests.clear()
     endpoint.script = scores(0.7, 0.8, start=0.6)
     done = quick_launch(*MODEL, **provider(endpoint))
     assert done.code == 0 and done.statuses == ["success"] * 3 and len(done.archives) == 1
-    assert endpoint.requests[0]["messages"] == asked and len(endpoint.requests) == 2
+    assert endpoint.requests[0]["messages"] == conversation and len(endpoint.requests) == 2
     assert done.replies == scores(0.6, 0.7, 0.8), "no reply is lost or paid twice"
     failed = sum(row.tries for row in PROVIDER[group])
     assert (
@@ -193,7 +207,7 @@ def test_a_provider_s_fault_ends_by_name_within_its_bound_and_the_same_command_g
         if path.is_file() and KEY.encode() in path.read_bytes()
     ] == []
     for line in lines:
-        show(*line, resumed="yes")
+        line.show()
 
 
 def test_the_bounds_follow_from_the_limit_on_a_request():
@@ -201,18 +215,21 @@ def test_the_bounds_follow_from_the_limit_on_a_request():
     assert reply_seconds(300) == 4 * 300 + 14 and reply_seconds(2) == 4 * 2 + 6
 
 
-# ---- faults of a reply -----------------------------------------------------------------------------------
+# ---- faults of a reply ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Slip:
-    """Replies that cannot be used as they are. `line` is the one of main.py that says SCORE, `new` a better score."""
+    """Replies that cannot be used as they are.
+
+    `line` is the one of main.py that says SCORE, `new` a better score.
+    """
 
     fault: str
     replies: Callable[[str, float], list[str | Answer]]
     attempt: str  # the status of what came of them
     left: Callable[[str, float], str] = lambda line, new: line  # that line afterwards
-    told: str = ""  # to the model: in the turn itself, or at the start of the next
+    notice: str = ""  # to the model: in the turn itself, or at the start of the next
     edit: tuple[str, object] = ("status", "ok")  # a field of the edit's event, and its value
 
 
@@ -229,14 +246,15 @@ def whole_file(line: str) -> str:
 
 
 NO_MATCH = edit("SCORE = 77", "SCORE = 78")
-NUL, DEEP = "SCORE = 0  # \0", "SCORE = " + "-" * 3000 + "1"
+NUL = "SCORE = 0  # \0"
+DEEP = "SCORE = " + "-" * 3000 + "1"
 REPLY = {
     "matching": [
         Slip(
             "SEARCH matches nothing, four times",
             lambda line, new: [NO_MATCH] * 4,
             "no_edit",
-            told="No SEARCH block matched",
+            notice="No SEARCH block matched",
             edit=("unmatched", True),
         ),
         Slip(
@@ -251,13 +269,13 @@ REPLY = {
             "SEARCH is REPLACE",
             lambda line, new: [edit(line, line)],
             "no_edit",
-            told="changed no file",
+            notice="changed no file",
         ),
         Slip(
             "a code fence without blocks",
             lambda line, new: [f"```python\n{better(line, new)}\n```\n"],
             "no_edit",
-            told="changed no file",
+            notice="changed no file",
         ),
         Slip(
             "a unified diff",
@@ -265,13 +283,13 @@ REPLY = {
                 f"```diff\n--- main.py\n+++ main.py\n@@ @@\n-{line}\n+{better(line, new)}\n```\n"
             ],
             "no_edit",
-            told="changed no file",
+            notice="changed no file",
         ),
         Slip(
             "cut at its length limit",
             lambda line, new: [Answer(edit(line, better(line, new)), finish_reason="length")],
             "no_edit",
-            told="cut off at the length limit",
+            notice="cut off at the length limit",
             edit=("status", "truncated"),
         ),
     ],
@@ -280,7 +298,7 @@ REPLY = {
             "REPLACE empties the file",
             lambda line, new: [edit(whole_file(line), "")] * 4,
             "no_edit",
-            told="No SEARCH block matched",
+            notice="No SEARCH block matched",
             edit=("unmatched", True),
         ),
         Slip(
@@ -345,11 +363,15 @@ REPLY = {
 def test_a_reply_s_fault_ends_by_name_within_its_bound_and_the_experiment_goes_on(
     quick_launch, endpoint, group
 ):
-    line, new, made = "SCORE = 0.5", 0.5, list[int]()
+    line = "SCORE = 0.5"
+    new = 0.5
+    reply_counts = list[int]()
     for slip in REPLY[group]:
-        replies = slip.replies(line, new := round(new + 0.01, 2))
-        made.append(len(replies))
-        left, new = slip.left(line, new), round(new + 0.01, 2)
+        new = round(new + 0.01, 2)
+        replies = slip.replies(line, new)
+        reply_counts.append(len(replies))
+        left = slip.left(line, new)
+        new = round(new + 0.01, 2)
         line = better(line, new)
         endpoint.script += [*replies, edit(left, line)]
     expected = [status for slip in REPLY[group] for status in (slip.attempt, "success")]
@@ -367,29 +389,24 @@ def test_a_reply_s_fault_ends_by_name_within_its_bound_and_the_experiment_goes_o
     )
     assert (
         len(endpoint.requests)
-        == sum(made) + len(made)
+        == sum(reply_counts) + len(reply_counts)
         == len(read_events(done.archives[-1].session)) - len(endpoint.readings)
     )
-    edits, attempts = done.events("edit")[::2], done.events("attempt")
+    edits = done.events("edit")[::2]
+    attempts = done.events("attempt")
     begun = [started, *(event["time"] for event in attempts[1::2])]
     prompts = [json.dumps(body["messages"]) for body in endpoint.requests]
     for slip, requests, event, attempt, start in zip(
-        REPLY[group], made, edits, attempts[::2], begun, strict=False
+        REPLY[group], reply_counts, edits, attempts[::2], begun, strict=False
     ):
         bound = COMMAND_SECONDS + requests * (PATIENT + OWN_SECONDS)
         name, value = slip.edit
         assert event[name] == value and event["repairs"] == requests - 1, slip.fault
-        assert any(slip.told in prompt for prompt in prompts), slip.fault
+        assert any(slip.notice in prompt for prompt in prompts), slip.fault
         seconds = attempt["time"] - start
         assert seconds < bound, slip.fault
-        show(
-            slip.fault,
-            requests,
-            seconds,
-            bound,
-            f"{attempt['status']}, {name} {value}",
-            "went on by itself",
-        )
+        status = f"{attempt['status']}, {name} {value}"
+        Line(slip.fault, requests, seconds, bound, status, "went on by itself").show()
 
 
 def test_a_model_that_says_it_continues_a_prefix_is_not_asked_to_without_end(
@@ -397,39 +414,38 @@ def test_a_model_that_says_it_continues_a_prefix_is_not_asked_to_without_end(
 ):
     cut = [Answer(edit("SCORE = 0.5", "SCORE = 0.9"), finish_reason="length")] * 2
     endpoint.script = list(cut)
-    key = {
-        "DEEPSEEK_API_BASE": endpoint.url,
-        "DEEPSEEK_API_KEY": KEY,
-    }  # of these models LiteLLM says supports_assistant_prefill
+    # Of these models LiteLLM says supports_assistant_prefill.
+    key = {"DEEPSEEK_API_BASE": endpoint.url, "DEEPSEEK_API_KEY": KEY}
     started = time.monotonic()
     done = quick_launch("--model", "deepseek/deepseek-chat", **key)
     seconds = time.monotonic() - started
     assert done.code == 0 and done.statuses == ["no_edit"] * 2 and len(endpoint.requests) == 2
-    assert [event["status"] for event in done.events("edit")] == [
-        "truncated"
-    ] * 2 and seconds < COMMAND_SECONDS
-    show(
+    statuses = [event["status"] for event in done.events("edit")]
+    assert statuses == ["truncated"] * 2 and seconds < COMMAND_SECONDS
+    Line(
         "cut, and the model continues prefixes",
         2,
         seconds,
         COMMAND_SECONDS,
         "no_edit, status truncated",
         "ends: two replies without an edit",
-    )
+    ).show()
 
 
 def test_a_conversation_that_aider_finds_too_long_is_a_fault_before_any_request(
     quick_launch, quick, endpoint
 ):
-    """It cannot be resumed to the end: what is too long is the idea, and another model or idea is another experiment."""
+    """It cannot be resumed to the end.
+
+    What is too long is the idea, and another model or idea is another experiment.
+    """
     (quick / "higher.md").write_text(
         "# Higher\n\n" + "Make SCORE higher, and higher still. " * 1500
     )
     endpoint.script = scores(0.6, 0.7, 0.8)
     started = time.monotonic()
-    done = quick_launch(
-        "--model", "openai/gpt-4", **provider(endpoint)
-    )  # LiteLLM says: 8192 tokens
+    # LiteLLM says: 8192 tokens.
+    done = quick_launch("--model", "openai/gpt-4", **provider(endpoint))
     seconds = time.monotonic() - started
     assert (
         done.code == 1
@@ -437,13 +453,13 @@ def test_a_conversation_that_aider_finds_too_long_is_a_fault_before_any_request(
         and endpoint.requests == []
     )
     assert done.statuses == [] and seconds < COMMAND_SECONDS
-    show(
+    Line(
         "the idea is longer than the window",
         0,
         seconds,
         COMMAND_SECONDS,
         "provider: ContextWindowExceeded",
         "with another model",
-    )
+    ).show()
     again = quick_launch("--model", "openai/any", **provider(endpoint))
     assert again.statuses == ["success"] * 3

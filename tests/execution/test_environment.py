@@ -1,4 +1,7 @@
-"""What a coder may add to requirements.txt: what is refused, what is installed, what is a fault of something else."""
+"""What a coder may add to requirements.txt.
+
+What is refused, what is installed, what is a fault of something else.
+"""
 
 from __future__ import annotations
 
@@ -54,22 +57,23 @@ RULES = RequirementPolicy(
     addable(False, ("Torch_Wild.Card",)),
     fixed=False,
 )
+# Where another name is imported.
 MODULES = {
     "scikit-learn": "sklearn",
     "pywavelets": "pywt",
     "pot": "ot",
-}  # where another name is imported
+}
 
 
 def added(*lines: str, rules: RequirementPolicy = RULES) -> Additions:
     return read((OWN + "\n".join(lines)).encode(), rules)
 
 
-# ---- requirements.txt, as text -----------------------------------------------------------------------------------
+# ---- requirements.txt, as text -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "reason"),
     [
         ("-r more.txt", "options are not read"),
         ("-e .", "options are not read"),
@@ -95,9 +99,9 @@ def added(*lines: str, rules: RequirementPolicy = RULES) -> Additions:
         ("x" * 300, "longer than 200"),
     ],
 )
-def test_a_line_that_may_not_be_there_is_refused_with_its_number_and_what_to_do(line, said):
+def test_a_line_that_may_not_be_there_is_refused_with_its_number_and_what_to_do(line, reason):
     problem = added("einops", line).problem
-    assert said in problem and problem.startswith("- line 4, `"), problem
+    assert reason in problem and problem.startswith("- line 4, `"), problem
 
 
 def test_names_are_compared_as_an_index_compares_them():
@@ -145,7 +149,7 @@ def test_what_may_be_added_may_be_imported():
     assert not set(FOR_OPEN) & addable(False, ()) and set(FOR_OPEN) < addable(True, ())
 
 
-# ---- installing, on a base of one small package ------------------------------------------------------------------
+# ---- installing, on a base of one small package --------------------------------------------------
 
 
 @pytest.fixture
@@ -237,15 +241,20 @@ def problem_of(base: Environment, *lines: str) -> str:
 
 @pytest.mark.parametrize("warm", [True, False])
 def test_what_was_added_is_there_for_the_run_that_asked_and_for_no_other(base, start, warm):
-    program = "import einops\nfrom importlib.metadata import version\nprint(einops.__version__, version('einops'))\n"
-    done, said = start(program, environment := add(base, "einops==0.8.1"), warm)
+    program = (
+        "import einops\n"
+        "from importlib.metadata import version\n"
+        "print(einops.__version__, version('einops'))\n"
+    )
+    environment = add(base, "einops==0.8.1")
+    done, output = start(program, environment, warm)
     assert (
         done.ok
-        and said == "0.8.1 0.8.1\n"
+        and output == "0.8.1 0.8.1\n"
         and environment.packages == base.packages | {"einops": "0.8.1"}
     )
-    done, said = start(program, base, warm)
-    assert done.exit_code == 1 and "No module named 'einops'" in said
+    done, output = start(program, base, warm)
+    assert done.exit_code == 1 and "No module named 'einops'" in output
 
 
 def test_no_code_of_an_added_package_runs_before_the_run_imports_it_and_it_shadows_nothing(
@@ -277,8 +286,8 @@ def test_no_code_of_an_added_package_runs_before_the_run_imports_it_and_it_shado
         program = (
             "import json, typing_extensions\nprint(json.__file__, typing_extensions.__file__)\n"
         )
-        done, said = start(program, environment)
-        assert server.alive and done.ok and "additions" not in said
+        done, output = start(program, environment)
+        assert server.alive and done.ok and "additions" not in output
     for warm in (True, False):
         assert start("import json, typing_extensions\n", environment, warm)[0].ok
     assert not seen.exists()
@@ -313,7 +322,11 @@ def test_a_package_without_a_wheel_is_refused_and_its_setup_never_runs(base, whe
     wheel(
         "assay_source",
         {},
-        setup=f"open({str(tmp_path / 'mark')!r}, 'w')\nfrom setuptools import setup\nsetup(name='assay_source')\n",
+        setup=(
+            f"open({str(tmp_path / 'mark')!r}, 'w')\n"
+            "from setuptools import setup\n"
+            "setup(name='assay_source')\n"
+        ),
     )
     assert "no usable wheels" in problem_of(base, "assay-source")
     assert not (tmp_path / "mark").exists()
@@ -334,7 +347,8 @@ def index() -> Iterator[Callable[[int], str]]:
 
             def log_message(self, *_: object) -> None: ...
 
-        held, server = threading.Event(), ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        held = threading.Event()
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         closing.extend((held.set, server.shutdown, server.server_close))
         return f"http://127.0.0.1:{server.server_port}/simple"
@@ -418,10 +432,10 @@ def test_half_an_installation_is_never_found_and_is_made_anew(base, monkeypatch)
 def test_two_that_want_the_same_at_once_install_it_once(base):
     announced: list[str] = []
     with ThreadPoolExecutor(2) as pool:
-        found = list(
+        additions_of_both = list(
             pool.map(lambda _: additions.add(base, ("einops",), announced.append), range(2))
         )
-    assert found[0] == found[1] and announced == ["installing einops"]
+    assert additions_of_both[0] == additions_of_both[1] and announced == ["installing einops"]
 
 
 def test_what_is_recorded_is_installed_again_exactly(base):
@@ -437,7 +451,7 @@ def test_what_is_recorded_is_installed_again_exactly(base):
         )
 
 
-# ---- through the line --------------------------------------------------------------------------------------------
+# ---- through the line ----------------------------------------------------------------------------
 
 
 def test_a_refused_line_is_an_attempt_whose_message_the_coder_mends(quick_launch, session):
@@ -473,12 +487,17 @@ needs_build = pytest.mark.skipif(
 
 
 def use_einops(workspace: Path, requirement: str = "einops") -> None:
-    main, requirements = workspace / MAIN, workspace / REQUIREMENTS
+    main = workspace / MAIN
+    requirements = workspace / REQUIREMENTS
     requirements.write_text(requirements.read_text() + requirement + "\n")
     text = main.read_text().replace(
         "import torch\n", "import torch\nfrom einops import reduce\n", 1
     )
-    pooled = "        if IDEA:\n            x = x + reduce(x, 'b c h w -> b c 1 1', 'mean')\n        x = self.dropout("
+    pooled = (
+        "        if IDEA:\n"
+        "            x = x + reduce(x, 'b c h w -> b c 1 1', 'mean')\n"
+        "        x = self.dropout("
+    )
     main.write_text(text.replace("        x = self.dropout(", pooled, 1))
 
 
@@ -486,9 +505,13 @@ def use_einops(workspace: Path, requirement: str = "einops") -> None:
 def test_an_added_package_serves_every_run_of_its_code_and_is_built_again_to_reproduce_it(
     bench: Bench, capsys
 ):
-    """Gate, training, prediction, confirmation, both arms; the control stays the baseline, exactly."""
+    """Gate, training, prediction, confirmation, both arms.
+
+    The control stays the baseline, exactly.
+    """
     outcome = bench.conduct(use_einops, python=None)
-    run, record = outcome.attempts[0], read_json(outcome.archive.run(1).environment)
+    run = outcome.attempts[0]
+    record = read_json(outcome.archive.run(1).environment)
     assert run.status is RunStatus.SUCCESS, run.message
     assert (
         record["added"].keys() == {"einops"}
@@ -502,14 +525,14 @@ def test_an_added_package_serves_every_run_of_its_code_and_is_built_again_to_rep
         read_json(path)
         for path in outcome.archive.folder.glob("confirm/idea_seed_*/environment.json")
     ]
-    assert confirmed and all(one == record for one in confirmed)
+    assert confirmed and all(stored == record for stored in confirmed)
     control = [
         read_json(path)
         for path in outcome.archive.folder.glob("confirm/control_seed_*/environment.json")
     ]
     assert control and all(
-        one["added"] == {} and one["packages"].items() <= record["packages"].items()
-        for one in control
+        stored["added"] == {} and stored["packages"].items() <= record["packages"].items()
+        for stored in control
     )
     assert "einops" not in read_json(outcome.archive.run(0).environment)["packages"]
     shutil.rmtree(
@@ -537,18 +560,18 @@ def test_a_package_that_does_not_exist_is_told_with_uv_s_own_reason(bench: Bench
 
 
 def partial_named(function: Callable, **given: object) -> Callable[[Path], None]:
-    made = partial(function, **given)
-    made.__name__ = f"{function.__name__}_{len(given)}"  # type: ignore[attr-defined]
-    return made
+    bound = partial(function, **given)
+    bound.__name__ = f"{function.__name__}_{len(given)}"  # type: ignore[attr-defined]
+    return bound
 
 
 def test_the_first_prompt_says_what_is_there_and_what_may_be_added(
     bench: Bench, experiments_environment, launch, tmp_path
 ):
     (tmp_path / "idea.md").write_text("# Idea\n\nText.\n")
-    said = launch(
+    output = launch(
         "idea.md", "--dataset", "digits", "--dry-run", "--allow-package", "Some_Thing"
     ).out
-    assert "some-thing" in said and "einops" in said and "pandas" not in said
+    assert "some-thing" in output and "einops" in output and "pandas" not in output
     if "ASSAY_TEST_PYTHON" not in os.environ:
-        assert f"torch {experiments_environment.packages['torch']}" in said
+        assert f"torch {experiments_environment.packages['torch']}" in output

@@ -1,8 +1,10 @@
-"""No program gets out of a sandbox: the attacks of tests/escapes.py under each, as this user and as an ordinary one.
+"""No program gets out of a sandbox.
 
-ASSAY_TEST_SANDBOX=none runs them with the sandbox switched off: then they succeed, and nearly every test fails. With
-"bwrap cold,landlock cold" the programs are executed, not forked from a warm interpreter. With -s a table is printed at the end:
-attack, sandbox, user, what stopped it.
+The attacks of tests/escapes.py under each, as this user and as an ordinary one.
+
+ASSAY_TEST_SANDBOX=none runs them with the sandbox switched off: then they succeed, and nearly every
+test fails. With "bwrap cold,landlock cold" the programs are executed, not forked from a warm
+interpreter. With -s a table is printed at the end: attack, sandbox, user, what stopped it.
 """
 
 from __future__ import annotations
@@ -52,10 +54,10 @@ def _table() -> Iterator[None]:
 
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    made = Scene(tmp_path)
-    made.build(monkeypatch)
-    yield made
-    made.close()
+    surroundings = Scene(tmp_path)
+    surroundings.build(monkeypatch)
+    yield surroundings
+    surroundings.close()
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +65,8 @@ def server() -> Iterator[ForkServer]:
     """One for all attacks, as the runs of an experiment share one: none may harm the next."""
     with ForkServer(
         Path(sys.executable), 1, modules=("json", "multiprocessing", "socket", "tempfile")
-    ) as made:
-        yield made
+    ) as warm:
+        yield warm
 
 
 def unavailable(kind: str) -> str:
@@ -104,14 +106,14 @@ def what_stopped(attack: Attack, scene: Scene, execution: Execution) -> str:
     if execution.limit and execution.limit != "time":
         return f"limit: {execution.limit}"
     lines = scene.stdout.read_text(errors="replace").splitlines()
-    said = lines[-2] if lines[-1:] == ["-- end"] and len(lines) > 1 else ""
-    if attack.anyway or not said:
-        said = attack.anyway or (
+    refusal = lines[-2] if lines[-1:] == ["-- end"] and len(lines) > 1 else ""
+    if attack.anyway or not refusal:
+        refusal = attack.anyway or (
             f"limit: {execution.limit}"
             if execution.limit
             else f"it ended with {execution.exit_code}"
         )
-    return said.replace("|", "/")[-160:]
+    return refusal.replace("|", "/")[-160:]
 
 
 def named_in_security(attack: Attack) -> bool:
@@ -125,9 +127,8 @@ def test_no_attack_succeeds(attack: Attack, kind: str, scene: Scene, server: For
     ran = b"-- end" in scene.output() or execution.limit or execution.exit_code not in (0, 1)
     assert ran, f"the program broke before it was stopped: {errors[-2000:]}"
     evidence = attack.check(scene)
-    ROWS.append(
-        f"| {attack} | {kind} | {USER} | {f'NOTHING: {evidence[:160]}' if evidence else what_stopped(attack, scene, execution)} |"
-    )
+    stopped = f"NOTHING: {evidence[:160]}" if evidence else what_stopped(attack, scene, execution)
+    ROWS.append(f"| {attack} | {kind} | {USER} | {stopped} |")
     if evidence and kind.startswith("landlock") and attack.landlock_cannot:
         assert named_in_security(attack), (
             f"SECURITY.md does not name `{attack}`, which Landlock does not stop"
@@ -155,7 +156,8 @@ def square(number):
 if __name__ == "__main__":
     assert protocol.VALUE == 7
     assert read(ARRAYS + "/train_images.npy") == b"images"
-    with multiprocessing.get_context("fork").Pool(2) as pool:  # through semaphores in /dev/shm, as the workers of a DataLoader
+    # Through semaphores in /dev/shm, as the workers of a DataLoader.
+    with multiprocessing.get_context("fork").Pool(2) as pool:
         assert pool.map(square, [1, 2, 3]) == [1, 4, 9]
     worker = threading.Thread(target=os.getpid)
     worker.start()
@@ -211,18 +213,19 @@ def test_no_path_in_a_reply_leads_out_of_the_workspace(quick_launch, session, tm
     )
     first = done.events("edit")[0]
     assert done.statuses == ["success"] and sorted(first["refused"]) == sorted(paths.values())
-    made = [
+    written = [
         path
         for path in tmp_path.rglob("*")
         if path.is_file() and path.read_bytes().strip() == b"x = 1"
     ]
     assert (
-        made == []
+        written == []
         and not (REPOSITORY / "agent" / "escape.py").exists()
         and not Path("/etc/cron.d/assay").exists()
     )
     ROWS.extend(
-        f"| a reply that edits {name}: `{path}` | any | {USER} | agent/coder/worker/main.py: refused |"
+        f"| a reply that edits {name}: `{path}` | any | {USER} | "
+        "agent/coder/worker/main.py: refused |"
         for name, path in paths.items()
     )
 
@@ -248,11 +251,11 @@ def ordinary_user() -> Iterator[User]:
     ]:
         pytest.skip(f"no {', '.join(missing)} here")
     name = f"assay-{secrets.token_hex(4)}"
-    made = subprocess.run(
+    created = subprocess.run(
         ["useradd", "--system", "--create-home", name], capture_output=True, text=True, check=False
     )
-    if made.returncode:
-        pytest.skip(f"no user can be made: {made.stderr.strip()}")
+    if created.returncode:
+        pytest.skip(f"no user can be made: {created.stderr.strip()}")
     entry = pwd.getpwnam(name)
     yield User(name, entry.pw_uid, entry.pw_gid, Path(entry.pw_dir))
     for process in psutil.process_iter():
@@ -269,7 +272,9 @@ def closed_folder(path: Path) -> Path | None:
 
 
 def opened(stash: Path) -> str:
-    """Shell commands that let every user see this interpreter and this repository, in a mount name space of their own."""
+    """Shell commands that let every user see this interpreter and this
+    repository, in a mount name space of their own.
+    """
     needed = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.base_prefix).resolve(), REPOSITORY}
     lines: dict[Path, list[str]] = {}
     commands = ["set -e"]
@@ -288,12 +293,17 @@ def opened(stash: Path) -> str:
 
 
 def test_no_attack_succeeds_as_an_ordinary_user(ordinary_user: User) -> None:
-    """The same in a process of its own, where the interpreter may lie in a home that others cannot enter."""
+    """The same in a process of its own, where the interpreter
+    may lie in a home that others cannot enter.
+    """
     base = Path(tempfile.mkdtemp(prefix="assay-user-"))
     try:
         shutil.chown(base, ordinary_user.uid, ordinary_user.gid)
         stash = base / "stash"
-        become = f"exec setpriv --reuid={ordinary_user.uid} --regid={ordinary_user.gid} --clear-groups --bounding-set=-all --inh-caps=-all"
+        become = (
+            f"exec setpriv --reuid={ordinary_user.uid} --regid={ordinary_user.gid} --clear-groups "
+            "--bounding-set=-all --inh-caps=-all"
+        )
         environment = {
             name: value
             for name, value in os.environ.items()

@@ -1,4 +1,7 @@
-"""Two processes on one experiment, or on one baseline: who holds the lock, who waits, who is told; a dead owner holds nothing."""
+"""Two processes on one experiment, or on one baseline.
+
+Who holds the lock, who waits, who is told; a dead owner holds nothing.
+"""
 
 from __future__ import annotations
 
@@ -56,15 +59,14 @@ def test_the_lock_of_a_killed_owner_is_free_at_once_and_a_third_command_is_told(
     first.wait()
     second = start(quick, *arguments)
     try:
-        wait_for(
-            quick / "runs", "higher/*/run_1.interrupted_1", second
-        )  # the dead one's run is under the second's hands
+        # The dead one's run is under the second's hands.
+        wait_for(quick / "runs", "higher/*/run_1.interrupted_1", second)
         wait_for(quick / "runs", "higher/*/run_1.pending/work/main.py", second)
         third = start(quick, *arguments)
-        said, _ = third.communicate(timeout=60)
-        assert third.returncode == 1 and "another process is working on this experiment" in said
-        said, _ = second.communicate(timeout=60)
-        assert second.returncode == 0, said
+        output, _ = third.communicate(timeout=60)
+        assert third.returncode == 1 and "another process is working on this experiment" in output
+        output, _ = second.communicate(timeout=60)
+        assert second.returncode == 0, output
     finally:
         second.kill()
     (archive,) = experiments(quick / "runs")
@@ -92,8 +94,8 @@ def test_two_ideas_at_once_train_their_baseline_once(quick, session, killed):
     wait_for(quick / "runs", "other/*/events.jsonl", second)
     if killed:
         os.kill(first.pid, signal.SIGKILL)
-    said = [process.communicate(timeout=120)[0] for process in (first, second)]
-    assert [first.returncode, second.returncode] == [-signal.SIGKILL if killed else 0, 0], said
+    output = [process.communicate(timeout=120)[0] for process in (first, second)]
+    assert [first.returncode, second.returncode] == [-signal.SIGKILL if killed else 0, 0], output
     (key,) = (quick / "runs" / "_baselines").iterdir()
     assert {path.name for path in key.glob("seed_*")} == {"seed_0"} | (
         {"seed_0.pending_1"} if killed else set()
@@ -101,8 +103,8 @@ def test_two_ideas_at_once_train_their_baseline_once(quick, session, killed):
     trained = json.loads((key / "seed_0" / "result.json").read_bytes())
     if killed:
         again = start(quick, quick / "higher.md", "--model", model)
-        said = again.communicate(timeout=120)
-        assert again.returncode == 0, said
+        output = again.communicate(timeout=120)
+        assert again.returncode == 0, output
     shared = {
         archive.folder.parent.name: json.loads(archive.run(0).result.read_bytes())
         for archive in experiments(quick / "runs")

@@ -30,7 +30,10 @@ PYTHON = Path(sys.executable)
 
 @pytest.fixture(params=["bwrap cold", "bwrap warm", "landlock warm", "none cold", "none warm"])
 def run(request):
-    """Run a text as main.py in each sandbox; cold: by an interpreter of its own, warm: by one that was forked."""
+    """Run a text as main.py in each sandbox.
+
+    Cold: by an interpreter of its own, warm: by one that was forked.
+    """
     kind, start_as = request.param.split()
     with ForkServer(PYTHON, 1, modules=("json",) if start_as == "warm" else ()) as server:
 
@@ -86,14 +89,21 @@ def _cwd(process: psutil.Process) -> str:
 def test_a_program_that_ends_leaves_no_child_behind(tmp_path, run):
     execution = run(
         tmp_path,
-        "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n",
+        "import subprocess, sys\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n",
     )
     assert execution.ok
     assert left_in(tmp_path) == []
 
 
 def test_a_gigabyte_of_output_is_kept_short_with_its_head_and_its_tail(tmp_path, run):
-    code = "import sys\nprint('first')\nblock = 'x' * (1 << 20)\nfor _ in range(1024): print(block)\nprint('last')\n"
+    code = (
+        "import sys\n"
+        "print('first')\n"
+        "block = 'x' * (1 << 20)\n"
+        "for _ in range(1024): print(block)\n"
+        "print('last')\n"
+    )
     execution = run(tmp_path, code, timeout=120)
     text = (tmp_path / "out").read_bytes()
     assert execution.ok and execution.dropped_bytes > 1000 * 2**20
@@ -120,7 +130,12 @@ def test_a_traceback_keeps_the_frames_of_main_and_the_exception(tmp_path, run):
 
 def test_a_traceback_loses_the_frames_of_the_protocol(tmp_path, run):
     (tmp_path / "protocol.py").write_text("def run(model):\n    model()\n")
-    code = "from protocol import run\n\n\ndef model():\n    raise ValueError('shape')\n\n\nrun(model)\n"
+    code = (
+        "from protocol import run\n\n\n"
+        "def model():\n"
+        "    raise ValueError('shape')\n\n\n"
+        "run(model)\n"
+    )
     text = explain(run(tmp_path, code), "", (tmp_path / "err").read_text())
     assert (
         text.count('File "main.py"') == 2
@@ -130,25 +145,29 @@ def test_a_traceback_loses_the_frames_of_the_protocol(tmp_path, run):
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "expected"),
     [
         ("import os; os.abort()", "signal 6"),
         ("import sys; print('why'); sys.exit(3)", "exit code 3"),
         ("import time; time.sleep(9)", "longer than 1 s"),
     ],
 )
-def test_an_end_without_a_traceback_is_explained_too(tmp_path, code, said, run):
+def test_an_end_without_a_traceback_is_explained_too(tmp_path, code, expected, run):
     execution = run(tmp_path, code, timeout=1)
-    assert said in explain(
+    assert expected in explain(
         execution, (tmp_path / "out").read_text(), (tmp_path / "err").read_text()
     )
 
 
 @pytest.mark.parametrize(
-    "message, said",
+    "message, expected",
     [
         (
-            'After a few steps:\nTraceback (most recent call last):\n  File "main.py", line 3\n    x\nValueError: no',
+            "After a few steps:\n"
+            "Traceback (most recent call last):\n"
+            '  File "main.py", line 3\n'
+            "    x\n"
+            "ValueError: no",
             "After a few steps: ValueError: no",
         ),
         (
@@ -164,8 +183,8 @@ def test_an_end_without_a_traceback_is_explained_too(tmp_path, code, said, run):
         ("\n- \n", ""),
     ],
 )
-def test_the_gist_of_a_failure_names_what_went_wrong(message, said):
-    assert gist(message) == said
+def test_the_gist_of_a_failure_names_what_went_wrong(message, expected):
+    assert gist(message) == expected
 
 
 def test_output_loses_control_codes_and_overwritten_progress_bars():
@@ -181,7 +200,7 @@ def test_a_fence_cannot_be_closed_by_what_it_holds():
 
 
 @pytest.mark.parametrize(
-    ("info", "status", "said"),
+    ("info", "status", "expected"),
     [
         ('{"val_accuracy": 0.5}', RunStatus.SUCCESS, ""),
         ('{"cifar": {"means": {"val_accuracy": 0.5}, "stderrs": {}}}', RunStatus.SUCCESS, ""),
@@ -194,14 +213,14 @@ def test_a_fence_cannot_be_closed_by_what_it_holds():
         ('{"other": 1}', RunStatus.NO_RESULT, "'val_accuracy'"),
     ],
 )
-def test_a_result_is_read_as_data_whatever_it_holds(tmp_path, info, status, said, run):
+def test_a_result_is_read_as_data_whatever_it_holds(tmp_path, info, status, expected, run):
     folder = RunFolder(tmp_path)
     folder.work.mkdir()
     if info is not None:
         (folder.work / "final_info.json").write_text(info)
     execution = run(folder.work, "pass")
     result = read_run(1, folder, execution, Metric())
-    assert result.status is status and said in result.message
+    assert result.status is status and expected in result.message
     assert (result.value == 0.5) == (status is RunStatus.SUCCESS)
 
 
@@ -222,11 +241,14 @@ def test_the_out_dir_option_of_a_scaffold_is_found(tmp_path):
 
 
 def test_a_forked_program_is_python_main_py(tmp_path):
-    """Its own folder first on the path, its own environment, its exit code, its threads; nothing of another program's."""
+    """Its own folder first on the path, its own environment, its exit code,
+    its threads; nothing of another program's.
+    """
     (tmp_path / "beside.py").write_text("VALUE = 7\n")
     code = """
 import os, sys, beside
-assert __name__ == "__main__" and sys.argv == [os.path.abspath("main.py"), "--x"] and sys.path[0] == os.getcwd()
+assert __name__ == "__main__"
+assert sys.argv == [os.path.abspath("main.py"), "--x"] and sys.path[0] == os.getcwd()
 print(beside.VALUE, os.environ.get("MARK"), "HOME" in os.environ, os.getsid(0) == os.getpid())
 if "left" in globals() or hasattr(sys, "left"):
     sys.exit(9)
@@ -264,7 +286,8 @@ from agent.execution.local import execute
 from agent.execution.request import Request
 from agent.execution.sandbox.policy import Sandbox
 folder = Path({str(tmp_path)!r})
-execute(Request(Path(sys.executable), folder, folder / "out", folder / "err", 600, Sandbox({kind!r})))
+sandbox = Sandbox({kind!r})
+execute(Request(Path(sys.executable), folder, folder / "out", folder / "err", 600, sandbox))
 """
     harness = subprocess.Popen([sys.executable, "-c", code])
     until = time.monotonic() + 30

@@ -1,4 +1,7 @@
-"""What a confined program can still do, where the limits end it, and which sandbox is chosen. Attacks are in test_escapes.py."""
+"""What a confined program can still do, where the limits end it, and which sandbox is chosen.
+
+Attacks are in test_escapes.py.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ import pytest
 from agent.archive.paths import RunFolder
 from agent.archive.run import Metric, RunStatus
 from agent.execution.local import execute
-from agent.execution.request import Request
+from agent.execution.request import Execution, Request
 from agent.execution.result import read_run
 from agent.execution.sandbox.detect import find_sandbox, proofs
 from agent.execution.sandbox.policy import ResourceLimits, Sandbox
@@ -29,22 +32,17 @@ SMALL = ResourceLimits(memory=2**28, processes=60, disk=2**26)
 KINDS = ["bwrap", "landlock", "none"]
 
 
-def run(
-    kind: str,
-    folder: Path,
-    code: str,
-    limits: ResourceLimits = SMALL,
-    python: Path = PYTHON,
-    timeout: float = 60,
-):
+def request(kind: str, folder: Path, code: str, limits: ResourceLimits = SMALL) -> Request:
     (folder / "work").mkdir(exist_ok=True)
     (folder / "work" / "main.py").write_text(code)
     sandbox = confined(kind, limits)
-    return execute(
-        Request(
-            python, folder / "work", folder / "stdout.log", folder / "stderr.log", timeout, sandbox
-        )
+    return Request(
+        PYTHON, folder / "work", folder / "stdout.log", folder / "stderr.log", 60, sandbox
     )
+
+
+def run(kind: str, folder: Path, code: str, timeout: float = 60) -> Execution:
+    return execute(replace(request(kind, folder, code), timeout=timeout))
 
 
 GREEDY = {
@@ -82,7 +80,11 @@ while True:
     ),
     "deep folders": (
         "disk",
-        "import os, time\nfor _ in range(300):\n    os.mkdir('d')\n    os.chdir('d')\ntime.sleep(20)\n",
+        "import os, time\n"
+        "for _ in range(300):\n"
+        "    os.mkdir('d')\n"
+        "    os.chdir('d')\n"
+        "time.sleep(20)\n",
     ),
     "a folder that is closed": (
         "disk",
@@ -124,7 +126,9 @@ def test_the_limit_that_was_passed_is_named_with_what_was_used_and_nothing_is_le
 
 @pytest.mark.parametrize("kind", ["bwrap", "landlock"])
 def test_what_the_kernel_refuses_one_process_is_told_with_its_line(tmp_path, kind):
-    """More memory than allowed in one piece, and a file that is too large, fail where they are asked for."""
+    """More memory than allowed in one piece, and a file that is
+    too large, fail where they are asked for.
+    """
     done = run(kind, tmp_path, "x = 1\nkept = bytearray(1 << 40)\n")
     result = read_run(1, RunFolder(tmp_path), done, Metric())
     assert (
@@ -152,7 +156,8 @@ if __name__ == "__main__":
     with tempfile.NamedTemporaryFile() as file:
         file.write(b"x")
     with multiprocessing.Pool(2) as pool:
-        print(total, pool.map(abs, [-1, -2]), torch.ones(400, 400).mm(torch.ones(400, 400)).sum().item())
+        ones = torch.ones(400, 400)
+        print(total, pool.map(abs, [-1, -2]), ones.mm(ones).sum().item())
 """
 
 
@@ -160,14 +165,8 @@ if __name__ == "__main__":
 def test_worker_processes_shared_memory_and_temporary_files_work_inside(
     tmp_path, kind, experiments_environment
 ):
-    done = run(
-        kind,
-        tmp_path,
-        LOADER,
-        ResourceLimits(memory=4 * 2**30),
-        experiments_environment.python,
-        timeout=120,
-    )
+    program = request(kind, tmp_path, LOADER, ResourceLimits(memory=4 * 2**30))
+    done = execute(replace(program, python=experiments_environment.python, timeout=120))
     assert done.ok, (tmp_path / "stderr.log").read_text()
     assert (tmp_path / "stdout.log").read_text() == "4032.0 [1, 2] 64000000.0\n"
 
@@ -178,10 +177,16 @@ def test_the_code_itself_is_read_only_and_the_rest_of_its_folder_is_not(tmp_path
     code = """
 import os
 open("result", "w").write("fine")
+attempts = (
+    lambda name: open(name, "a"),
+    lambda name: os.unlink(name),
+    lambda name: os.rename("result", name),
+    lambda name: os.chmod(name, 0o777),
+)
 for name in ("main.py", "protocol.py"):
-    for attempt in (lambda: open(name, "a"), lambda: os.unlink(name), lambda: os.rename("result", name), lambda: os.chmod(name, 0o777)):
+    for attempt in attempts:
         try:
-            attempt()
+            attempt(name)
             print("changed", name)
         except OSError:
             pass
@@ -199,13 +204,16 @@ def test_only_what_a_run_needs_is_in_its_environment(tmp_path, monkeypatch):
         tmp_path,
         "import os\nprint(*sorted(os.environ))\nprint(open('/proc/1/environ').read())\n",
     )
-    told, first = (tmp_path / "stdout.log").read_text().splitlines()
-    assert "PRIVATE" not in told and first == "PATH=/usr/bin:/bin\0" and "HOME" in told
+    names, first = (tmp_path / "stdout.log").read_text().splitlines()
+    assert "PRIVATE" not in names and first == "PATH=/usr/bin:/bin\0" and "HOME" in names
 
 
 @pytest.mark.parametrize("kind", ["bwrap", "landlock"])
 def test_devices_of_gpus_are_there_only_for_a_run_that_may_use_them(tmp_path, kind):
-    """With a device that reads as zeros in a GPU's place: what a driver does with it was not tried."""
+    """With a device that reads as zeros in a GPU's place.
+
+    What a driver does with it was not tried.
+    """
     device = Path("/dev/nvidia99")
     try:
         os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 5))
@@ -270,10 +278,10 @@ except UserError as error:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("wanted", "expected"),
     [("auto", "landlock"), ("bwrap", "--sandbox bwrap does not work here: bwrap: ")],
 )
-def test_where_there_are_no_name_spaces_landlock_is_taken_or_the_run_is_refused(asked, said):
+def test_where_there_are_no_name_spaces_landlock_is_taken_or_the_run_is_refused(wanted, expected):
     """Inside another sandbox that forbids to make name spaces, as a cluster or a container may."""
     confined("bwrap")
     confined("landlock")
@@ -290,9 +298,9 @@ def test_where_there_are_no_name_spaces_landlock_is_taken_or_the_run_is_refused(
         "/proc",
     ]
     done = subprocess.run(
-        [*outer, sys.executable, "-c", INSIDE, asked], capture_output=True, text=True, check=True
+        [*outer, sys.executable, "-c", INSIDE, wanted], capture_output=True, text=True, check=True
     )
-    assert done.stdout.startswith(said), done
+    assert done.stdout.startswith(expected), done
 
 
 def test_a_socket_that_would_start_programs_outside_rules_landlock_out(tmp_path, monkeypatch):

@@ -1,4 +1,7 @@
-"""A confirmation killed beside any of its steps, then made again: no run that was finished is trained twice, and all are there."""
+"""A confirmation killed beside any of its steps, then made again.
+
+No run that was finished is trained twice, and all are there.
+"""
 
 from __future__ import annotations
 
@@ -29,19 +32,18 @@ class Killed(BaseException):
 
 
 class Scene:
-    """Confirmations whose trainings take no time; the control is the baseline. A result that is whole is counted."""
+    """Confirmations whose trainings take no time; the control is the baseline.
+
+    A result that is whole is counted.
+    """
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch):
-        self.finished, self.moments, self.last, self.status = (
-            Counter[str](),
-            0,
-            0,
-            RunStatus.SUCCESS,
-        )
-        self.baseline, self.archive = (
-            ControlSeeds(folder / "runs", {}, (0, 1)),
-            new_experiment(folder / "runs", "idea"),
-        )
+        self.finished = Counter[str]()
+        self.moments = 0
+        self.last = 0
+        self.status = RunStatus.SUCCESS
+        self.baseline = ControlSeeds(folder / "runs", {}, (0, 1))
+        self.archive = new_experiment(folder / "runs", "idea")
         ensure_trained(self.baseline, self._scaffold)
         for number in (0, 1):
             copy_seed(self.baseline, 0, self.archive.run(number), scored=False)
@@ -59,7 +61,8 @@ class Scene:
 
     def conduct(self, last: int = 0) -> None:
         """Killed at the last-th moment beside a step; 0: not at all."""
-        self.moments, self.last = 0, last
+        self.moments = 0
+        self.last = last
         workbench = SimpleNamespace(metric=Metric())
         Confirmation(
             workbench, self.archive, self.baseline, 3, SilentObserver(), lambda run: None
@@ -141,7 +144,10 @@ def test_a_scaffold_that_failed_in_the_control_check_is_tried_again(tmp_path, mo
 
 
 def test_another_best_run_gets_another_check(tmp_path, monkeypatch):
-    """A kill during the check, then a command that goes on with the coder: what was checked is no longer what is confirmed."""
+    """A kill during the check, then a command that goes on with the coder.
+
+    What was checked is no longer what is confirmed.
+    """
     for moment in itertools.count(1):
         with monkeypatch.context() as patch, pytest.raises(Killed):
             scene = Scene(tmp_path / str(moment), patch)

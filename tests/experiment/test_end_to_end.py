@@ -1,4 +1,7 @@
-"""The shipped ideas from their recorded sessions: real Aider, real gate, real training, on digits."""
+"""The shipped ideas from their recorded sessions.
+
+Real Aider, real gate, real training, on digits.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +94,10 @@ def test_a_shipped_session_holds_a_lint_repair_a_crash_repair_and_a_change_after
 def test_a_session_that_only_tunes_the_baseline_is_not_implemented_and_costs_no_run(
     name, launch, shipped, experiments_environment
 ):
-    """More epochs, width and augmentation, and not a line of the idea: what the recorded sessions of our ancestor did."""
+    """More epochs, width and augmentation, and not a line of the idea.
+
+    What the recorded sessions of our ancestor did.
+    """
     session = REPOSITORY / "tests" / "sessions" / f"{name}_tuned.jsonl"
     done = launch(
         shipped / f"{name}.md",
@@ -121,7 +127,7 @@ def test_a_session_that_only_tunes_the_baseline_is_not_implemented_and_costs_no_
         json.loads(archive.verdict.read_text())["verdict"] == "not_implemented"
         and "NOT IMPLEMENTED" in done.out
     )
-    told = [archive.attempts()[k].prompt.read_text() for k in range(1, len(archive.attempts()))]
-    assert any("never reads `IDEA`" in prompt for prompt in told), (
+    prompts = [archive.attempts()[k].prompt.read_text() for k in range(1, len(archive.attempts()))]
+    assert any("never reads `IDEA`" in prompt for prompt in prompts), (
         "the coder was told within seconds what is missing"
     )

@@ -1,4 +1,7 @@
-"""The loop on a scaffold that needs no torch, with a scripted coder: what counts, what stops, what is kept."""
+"""The loop on a scaffold that needs no torch, with a scripted coder.
+
+What counts, what stops, what is kept.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,10 @@ GOOD = "import json\njson.dump({'val_accuracy': %s}, open('final_info.json', 'w'
 
 @pytest.fixture
 def experiment(quick):
-    """Make an experiment whose coder writes one text after the other into main.py; None writes nothing."""
+    """Make an experiment whose coder writes one text after the other into main.py.
+
+    None writes nothing.
+    """
 
     def make(
         *mains: str | Reply | None,
@@ -93,10 +99,17 @@ def experiment(quick):
         write_json(archive.config, CONFIG | {"metric": asdict(plan.metric)})
         baseline = ControlSeeds(quick / "runs", KEY, (0,))
         ensure_trained(baseline, lambda folder, seed: train_baseline(workbench, folder, seed))
-        told: list = []
+        notices: list = []
         coder = ScriptedCoder([step(text) for text in mains])
         return Experiment(
-            plan, workbench, archive, baseline, coder, SilentObserver(), lambda: None, told.append
+            plan,
+            workbench,
+            archive,
+            baseline,
+            coder,
+            SilentObserver(),
+            lambda: None,
+            notices.append,
         )
 
     return make
@@ -111,18 +124,18 @@ def outcomes(experiment: Experiment) -> list[tuple[str, str]]:
 
 
 def test_three_runs_and_no_more(experiment):
-    made = experiment(*[GOOD % value for value in (0.6, 0.7, 0.8, 0.9)])
-    assert made.conduct() is StopReason.RUN_LIMIT
-    assert outcomes(made) == [("run_1", "success"), ("run_2", "success"), ("run_3", "success")]
-    assert len(made.coder.prompts) == 3
+    current = experiment(*[GOOD % value for value in (0.6, 0.7, 0.8, 0.9)])
+    assert current.conduct() is StopReason.RUN_LIMIT
+    assert outcomes(current) == [("run_1", "success"), ("run_2", "success"), ("run_3", "success")]
+    assert len(current.coder.prompts) == 3
 
 
 def test_failures_are_kept_do_not_count_and_are_explained_to_the_coder(experiment):
-    made = experiment(
+    current = experiment(
         "raise KeyError('gone')\n", "pass\n", GOOD % 0.6, "x = (\n", GOOD % 0.7, GOOD % 0.8
     )
-    assert made.conduct() is StopReason.RUN_LIMIT
-    assert outcomes(made) == [
+    assert current.conduct() is StopReason.RUN_LIMIT
+    assert outcomes(current) == [
         ("run_1.failed_1", "crash"),
         ("run_1.failed_2", "no_result"),
         ("run_1", "success"),
@@ -131,19 +144,19 @@ def test_failures_are_kept_do_not_count_and_are_explained_to_the_coder(experimen
         ("run_3", "success"),
     ]
     assert (
-        "KeyError: 'gone'" in made.coder.prompts[1]
-        and "wrote no final_info.json" in made.coder.prompts[2]
+        "KeyError: 'gone'" in current.coder.prompts[1]
+        and "wrote no final_info.json" in current.coder.prompts[2]
     )
-    assert "0.6000" in made.coder.prompts[3] and "0.8000" not in "".join(made.coder.prompts)
+    assert "0.6000" in current.coder.prompts[3] and "0.8000" not in "".join(current.coder.prompts)
     assert (
-        (made.archive.folder / "run_1.failed_1" / "code" / "main.py")
+        (current.archive.folder / "run_1.failed_1" / "code" / "main.py")
         .read_text()
         .startswith("raise KeyError")
     )
 
 
 def test_failures_in_a_row_end_it_and_a_success_between_starts_the_count_anew(experiment):
-    made = experiment(
+    current = experiment(
         "1 / 0\n",
         GOOD % 0.6,
         "2 / 0\n",
@@ -151,14 +164,14 @@ def test_failures_in_a_row_end_it_and_a_success_between_starts_the_count_anew(ex
         GOOD % 0.9,
         limits=StopLimits(runs=3, failures=2),
     )
-    assert made.conduct() is StopReason.FAILURE_LIMIT
-    assert [status for _, status in outcomes(made)] == ["crash", "success", "crash", "crash"]
+    assert current.conduct() is StopReason.FAILURE_LIMIT
+    assert [status for _, status in outcomes(current)] == ["crash", "success", "crash", "crash"]
 
 
 def test_all_completed_counts_only_after_a_run_and_needs_a_line_of_its_own(experiment):
-    made = experiment("ALL_COMPLETED", GOOD % 0.6, "ALL_COMPLETED")
-    assert made.conduct() is StopReason.COMPLETED
-    assert outcomes(made) == [("run_1.failed_1", "no_edit"), ("run_1", "success")]
+    current = experiment("ALL_COMPLETED", GOOD % 0.6, "ALL_COMPLETED")
+    assert current.conduct() is StopReason.COMPLETED
+    assert outcomes(current) == [("run_1.failed_1", "no_edit"), ("run_1", "success")]
     assert (
         not Reply("I will say ALL_COMPLETED later").completed
         and Reply("Done.\n**ALL_COMPLETED**\n").completed
@@ -166,24 +179,22 @@ def test_all_completed_counts_only_after_a_run_and_needs_a_line_of_its_own(exper
 
 
 def test_two_replies_in_a_row_that_change_nothing_end_it(experiment):
-    made = experiment(GOOD % 0.6, None, None, GOOD % 0.9)
-    assert made.conduct() is StopReason.NO_EDIT
+    current = experiment(GOOD % 0.6, None, None, GOOD % 0.9)
+    assert current.conduct() is StopReason.NO_EDIT
 
 
 def test_a_run_that_never_ends_is_a_timeout(experiment):
-    made = experiment(
+    current = experiment(
         "import time\ntime.sleep(60)\n", GOOD % 0.6, limits=StopLimits(runs=1), timeout=2
     )
-    made.conduct()
-    assert [status for _, status in outcomes(made)] == ["timeout", "success"]
-    assert "longer than 2 s" in made.coder.prompts[1]
+    current.conduct()
+    assert [status for _, status in outcomes(current)] == ["timeout", "success"]
+    assert "longer than 2 s" in current.coder.prompts[1]
 
 
 def test_the_baseline_is_trained_once_for_one_key_and_copied_whole(experiment, quick):
-    first, second = (
-        experiment(GOOD % 0.6, limits=StopLimits(runs=1)),
-        experiment(GOOD % 0.7, limits=StopLimits(runs=1)),
-    )
+    first = experiment(GOOD % 0.6, limits=StopLimits(runs=1))
+    second = experiment(GOOD % 0.7, limits=StopLimits(runs=1))
     first.conduct()
     baseline = quick / "runs" / "_baselines"
     written = [path.stat().st_mtime_ns for path in baseline.rglob("result.json")]
@@ -203,8 +214,9 @@ def test_a_scaffold_that_cannot_run_is_a_fault_and_is_kept(experiment, quick):
 
 
 def test_the_gate_stops_a_change_outside_the_editable_files(experiment):
-    made = experiment(limits=StopLimits(runs=1))
-    helper, main = made.archive.workspace / "helper.py", made.archive.workspace / "main.py"
+    current = experiment(limits=StopLimits(runs=1))
+    helper = current.archive.workspace / "helper.py"
+    main = current.archive.workspace / "main.py"
 
     def sneak() -> str:
         helper.write_text("x = 1\n")
@@ -216,10 +228,10 @@ def test_the_gate_stops_a_change_outside_the_editable_files(experiment):
         main.write_text(GOOD % 0.7)
         return "edited"
 
-    made.coder.steps += [sneak, tidy]
-    made.conduct()
-    assert [status for _, status in outcomes(made)] == ["guard_failed", "success"]
-    assert "helper.py may not be changed" in made.coder.prompts[1]
+    current.coder.steps += [sneak, tidy]
+    current.conduct()
+    assert [status for _, status in outcomes(current)] == ["guard_failed", "success"]
+    assert "helper.py may not be changed" in current.coder.prompts[1]
 
 
 def test_a_metric_to_be_minimised_is_compared_the_other_way():
@@ -231,23 +243,25 @@ def test_a_metric_to_be_minimised_is_compared_the_other_way():
 
 
 def test_an_unfinished_run_is_kept_as_interrupted_and_made_again_without_the_coder(experiment):
-    made = experiment(GOOD % 0.6, limits=StopLimits(runs=1))
-    edit = made._prepare() or made._edit()
-    pending = made.attempts.set_up(edit)
+    current = experiment(GOOD % 0.6, limits=StopLimits(runs=1))
+    edit = current._prepare() or current._edit()
+    pending = current.attempts.set_up(edit)
     (pending.folder / "half").write_text("what a killed process left")
-    again = experiment(archive=made.archive, limits=StopLimits(runs=1))
+    again = experiment(archive=current.archive, limits=StopLimits(runs=1))
     assert again.conduct() is StopReason.RUN_LIMIT
     assert again.coder.prompts == [] and outcomes(again) == [("run_1", "success")]
-    assert (made.archive.folder / "run_1.interrupted_1" / "half").exists()
+    assert (current.archive.folder / "run_1.interrupted_1" / "half").exists()
 
 
 def test_a_finished_run_that_was_not_yet_said_is_not_repeated(experiment):
-    made = experiment(GOOD % 0.6, limits=StopLimits(runs=1))
-    made._prepare()
-    edit = made._edit()
-    run = made._attempt(edit)
-    write_json(made.archive.pending(1).result, run.save() | {"value": 0.61})  # marks this very run
-    again = experiment(archive=made.archive, limits=StopLimits(runs=1))
+    current = experiment(GOOD % 0.6, limits=StopLimits(runs=1))
+    current._prepare()
+    edit = current._edit()
+    run = current._attempt(edit)
+    write_json(
+        current.archive.pending(1).result, run.save() | {"value": 0.61}
+    )  # marks this very run
+    again = experiment(archive=current.archive, limits=StopLimits(runs=1))
     again.conduct()
     assert [
         event["value"] for event in read_events(again.archive.events) if event["event"] == "attempt"
@@ -255,11 +269,11 @@ def test_a_finished_run_that_was_not_yet_said_is_not_repeated(experiment):
 
 
 def test_diffs_are_against_the_run_before_and_prompts_and_replies_are_kept(experiment):
-    made = experiment(GOOD % 0.6, GOOD % 0.7, limits=StopLimits(runs=2))
-    made.conduct()
-    second = made.archive.run(2)
+    current = experiment(GOOD % 0.6, GOOD % 0.7, limits=StopLimits(runs=2))
+    current.conduct()
+    second = current.archive.run(2)
     assert (
         "-json.dump({'val_accuracy': 0.6}" in second.diff.read_text()
         and "+json.dump({'val_accuracy': 0.7}" in second.diff.read_text()
     )
-    assert "SCORE" in made.archive.run(1).diff.read_text()
+    assert "SCORE" in current.archive.run(1).diff.read_text()

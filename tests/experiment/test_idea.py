@@ -19,7 +19,13 @@ def test_title_text_and_front_matter_are_read(tmp_path):
     idea = load_idea(
         write(
             tmp_path,
-            "---\nepochs: 2\ncriteria: [It is used.]\n---\n\n## A title ##\n\nBuild it.\n\n# Not a title\n",
+            "---\n"
+            "epochs: 2\n"
+            "criteria: [It is used.]\n"
+            "---\n\n"
+            "## A title ##\n\n"
+            "Build it.\n\n"
+            "# Not a title\n",
         )
     )
     assert (idea.title, idea.text, idea.slug) == (
@@ -31,7 +37,7 @@ def test_title_text_and_front_matter_are_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "said"),
+    ("text", "line", "message"),
     [
         ("", 1, "empty"),
         ("\n\n", 1, "no title"),
@@ -49,11 +55,11 @@ def test_title_text_and_front_matter_are_read(tmp_path):
         (b"# Title\n\n\xff\xfe\n", 3, "not UTF-8"),
     ],
 )
-def test_a_mistake_is_named_with_file_and_line(tmp_path, text, line, said):
+def test_a_mistake_is_named_with_file_and_line(tmp_path, text, line, message):
     path = write(tmp_path, text)
     with pytest.raises(UserError) as caught:
         load_idea(path)
-    assert str(caught.value).startswith(f"{path}:{line}: ") and said in str(caught.value)
+    assert str(caught.value).startswith(f"{path}:{line}: ") and message in str(caught.value)
 
 
 def test_a_folder_is_its_markdown_files_in_order_and_two_of_one_name_are_refused(tmp_path):

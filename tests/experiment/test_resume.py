@@ -1,4 +1,6 @@
-"""kill -9 at random moments of whole experiments, then the same command: nothing is lost, repeated, paid twice or left running.
+"""kill -9 at random moments of whole experiments, then the same command.
+
+Nothing is lost, repeated, paid twice or left running.
 
 ASSAY_KILLS sets how many kills each test makes (default: a few).
 """

@@ -30,7 +30,8 @@ def program(code: str) -> str:
 def test_a_result_that_lay_in_the_scaffold_is_not_the_run_s_own(quick, quick_launch, session):
     (quick / "scaffold" / "final_info.json").write_text('{"val_accuracy": 0.99}')
     silent = edit(
-        '    with open("final_info.json", "w") as file:\n        json.dump({"val_accuracy": SCORE}, file)',
+        '    with open("final_info.json", "w") as file:\n'
+        '        json.dump({"val_accuracy": SCORE}, file)',
         "    pass",
     )
     done = quick_launch("--model", f"replay:{session(silent)}", "--runs", "1")
@@ -66,7 +67,11 @@ def test_a_program_that_only_writes_the_protocol_s_files_is_refused(
 
 
 def test_a_run_that_makes_another_run_s_folder_takes_no_place(quick_launch, session):
-    squat = "        import pathlib; pathlib.Path('../../run_1/x').mkdir(parents=True); json.dump({'val_accuracy': SCORE}, file)"
+    squat = (
+        "        import pathlib\n"
+        "        pathlib.Path('../../run_1/x').mkdir(parents=True)\n"
+        "        json.dump({'val_accuracy': SCORE}, file)"
+    )
     done = quick_launch(
         "--model",
         f"replay:{session(program(squat), *scores(0.6))}",
@@ -101,7 +106,8 @@ def test_results_forged_for_later_runs_are_not_adopted_after_a_kill(quick_launch
             pathlib.Path(f'../../run_{{number}}/result.json').write_text({forged!r})
         harness = os.getppid()
         while b'launch.py' not in pathlib.Path(f'/proc/{{harness}}/cmdline').read_bytes():
-            harness = int(pathlib.Path(f'/proc/{{harness}}/stat').read_text().rpartition(')')[2].split()[1])
+            fields = pathlib.Path(f'/proc/{{harness}}/stat').read_text().rpartition(')')[2]
+            harness = int(fields.split()[1])
         if first:
             os.kill(harness, signal.SIGKILL)
         json.dump({{'val_accuracy': SCORE}}, file)"""
@@ -128,6 +134,7 @@ def test_ctrl_c_while_a_model_is_asked_ends_at_once(quick, endpoint):
         "OPENAI_API_BASE": endpoint.url,
         "OPENAI_API_KEY": "sk-test-0123456789",
     }
+    # A background job ignores it.
     process = subprocess.Popen(
         command,
         cwd=quick,
@@ -136,7 +143,7 @@ def test_ctrl_c_while_a_model_is_asked_ends_at_once(quick, endpoint):
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # a background job ignores it
+    )
     while not endpoint.requests:
         time.sleep(0.1)
         assert process.poll() is None

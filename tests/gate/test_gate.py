@@ -1,4 +1,7 @@
-"""The gate's parts by themselves: what is refused and what is not, how traces are read and compared."""
+"""The gate's parts by themselves.
+
+What is refused and what is not, how traces are read and compared.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ TRACE = Trace(
 
 
 def added(text: str) -> str:
-    """The scaffold with a line at the end of training_step's first statement, or at module level."""
+    """The scaffold with a line after training_step's first statement, or at module level."""
     place = (
         "LEARNING_RATE = 1e-3\n" if not text.startswith(" ") else "        images, labels = batch\n"
     )
@@ -74,7 +77,7 @@ def test_what_an_honest_idea_needs_is_not_refused(line):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "reason"),
     [
         ("import os", "files"),
         ("from pathlib import Path", "files"),
@@ -109,10 +112,10 @@ def test_what_an_honest_idea_needs_is_not_refused(line):
         ("        pl.Trainer(max_epochs=9).fit(self)", "a Trainer of its own"),
     ],
 )
-def test_what_belongs_to_the_protocol_is_refused_with_line_and_reason(line, said):
-    found = breaches(BASE, added(line))
-    assert found and said in str(found[0]), found
-    assert str(found[0]).startswith("line ") and "`" in str(found[0])
+def test_what_belongs_to_the_protocol_is_refused_with_line_and_reason(line, reason):
+    breached = breaches(BASE, added(line))
+    assert breached and reason in str(breached[0]), breached
+    assert str(breached[0]).startswith("line ") and "`" in str(breached[0])
 
 
 def test_what_the_scaffold_does_itself_is_allowed_once():
@@ -141,14 +144,10 @@ def test_added_statements_are_those_that_do_something_with_their_lines():
 def test_a_device_that_does_not_repeat_itself_is_given_the_spread_of_its_own_traces():
     changed = BASE.replace("F.relu(self.conv2(x))", "(F.gelu if IDEA else F.relu)(self.conv2(x))")
     again = replace(TRACE, losses=(2.0, 1.9001, 1.8))
-    control, idea = (
-        replace(TRACE, losses=(2.0, 1.90002, 1.8)),
-        replace(TRACE, losses=(2.0, 1.7, 1.6)),
-    )
-    exact, tolerant = (
-        compare(BASE, changed, [TRACE], control, idea),
-        compare(BASE, changed, [TRACE, again], control, idea),
-    )
+    control = replace(TRACE, losses=(2.0, 1.90002, 1.8))
+    idea = replace(TRACE, losses=(2.0, 1.7, 1.6))
+    exact = compare(BASE, changed, [TRACE], control, idea)
+    tolerant = compare(BASE, changed, [TRACE, again], control, idea)
     assert not exact.control_equals_baseline and tolerant.control_equals_baseline
     noise = compare(
         BASE, changed, [TRACE, again], control, replace(TRACE, losses=(2.0, 1.9002, 1.8))
@@ -183,7 +182,7 @@ def test_a_recipe_is_compared_at_every_step_and_only_where_the_idea_does_not_nam
 
 
 @pytest.mark.parametrize(
-    ("stored", "said"),
+    ("stored", "reason"),
     [
         (None, "was not reached"),
         ("{", "was not reached"),
@@ -206,10 +205,10 @@ def test_a_recipe_is_compared_at_every_step_and_only_where_the_idea_does_not_nam
         ),
     ],
 )
-def test_a_trace_is_read_as_data_whatever_it_holds(tmp_path, stored, said):
+def test_a_trace_is_read_as_data_whatever_it_holds(tmp_path, stored, reason):
     if stored is not None:
         (tmp_path / "trace.json").write_text(
             stored if isinstance(stored, str) else json.dumps(stored)
         )
     trace, problem = read_trace(tmp_path / "trace.json")
-    assert trace is None and said in problem
+    assert trace is None and reason in problem

@@ -1,4 +1,7 @@
-"""Questions to a model outside the conversation; the judge, whose word counts only with a quote that the harness finds."""
+"""Questions to a model outside the conversation.
+
+The judge, whose word counts only with a quote that the harness finds.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,7 @@ def start(archive, endpoint, monkeypatch) -> Iterator[Start]:
         coder.close()
 
 
-# ---- asking ----------------------------------------------------------------------------------------------
+# ---- asking --------------------------------------------------------------------------------------
 
 
 def test_a_question_stays_outside_the_conversation_and_is_paid_for_once(start, archive, endpoint):
@@ -103,16 +106,16 @@ FAULTS = {
 def test_a_provider_that_fails_makes_the_judge_absent_and_is_asked_again_later(
     start, archive, endpoint, fault
 ):
-    endpoint.script, cap, requests, said = FAULTS[fault]
+    endpoint.script, cap, requests, reason = FAULTS[fault]
     endpoint.script = list(endpoint.script)
     coder = start(
         replace(MODEL, timeout=1 if fault == "hangs" else 30, price=(1e-6, 1e-6)), cost_left=cap
     )
     judgement = judge(CRITERIA, JudgedCode(BASE, NEW, RAN, {}), coder.ask)
-    assert judgement.findings == () and said in judgement.absent and "0 of 3" in judgement.absent
+    assert judgement.findings == () and reason in judgement.absent and "0 of 3" in judgement.absent
     assert len(endpoint.requests) == requests, "the two other votes are not tried"
     assert any(
-        said in line.get("error", "") and line["purpose"] == "judge 1"
+        reason in line.get("error", "") and line["purpose"] == "judge 1"
         for line in read_events(archive.session)
     )
     endpoint.script = [*scores(0.6)]
@@ -132,9 +135,8 @@ def test_another_model_judges_when_it_is_named_and_a_replayed_coder_can_have_one
     assert coder.ask("judge 2", "?", "openai/third").model == "openai/third"
     assert "unknown model" in coder.ask("judge 3", "?", "nonsense").why
     replayed = [{"reply": text, "finish_reason": "stop"} for text in scores(0.7, start=0.6)]
-    coder = start(
-        ModelConfig("replay:x", replayed * 2, judge="openai/other")
-    )  # one turn is taken: the first is skipped
+    # One turn is taken: the first is skipped.
+    coder = start(ModelConfig("replay:x", replayed * 2, judge="openai/other"))
     assert (
         coder.ask("judge 4", "?").text == "by name"
         and coder.edit(2, "Go on.").text == replayed[0]["reply"]
@@ -191,7 +193,7 @@ def test_a_session_s_recorded_answers_are_played_back_and_are_no_replies(
     )
 
 
-# ---- criteria --------------------------------------------------------------------------------------------
+# ---- criteria ------------------------------------------------------------------------------------
 
 
 def idea(**settings: object) -> Idea:
@@ -259,7 +261,7 @@ def test_without_a_model_or_a_readable_answer_there_are_no_criteria_and_the_reas
     )
 
 
-# ---- the judge -------------------------------------------------------------------------------------------
+# ---- the judge -----------------------------------------------------------------------------------
 
 BASE = '''"""A program."""
 import torch

@@ -1,7 +1,8 @@
 """The 24 ways in which a result deceives, and the layer that stops each. None ends supported.
 
-`pytest -s tests/gate/test_pitfalls.py` prints the table: row, case, class reached, layer, runs spent, seconds. Rows 19 (choice
-after the fact), 20 (duplicates) and 22 (invented evidence) have more tests in test_statistics, test_datasets and test_judge.
+`pytest -s tests/gate/test_pitfalls.py` prints the table: row, case, class reached, layer, runs
+spent, seconds. Rows 19 (choice after the fact), 20 (duplicates) and 22 (invented evidence) have
+more tests in test_statistics, test_datasets and test_judge.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from agent.archive.score import load_score
 from agent.experiment.confirm import draw_seeds
 from agent.experiment.idea import load_idea
 from agent.experiment.settings import Options, decide
-from agent.gate import checks as gate
+from agent.gate import checks
 from agent.report.terminal.verdict_text import headline, verdict_block
 from agent.util.errors import UserError
 from agent.util.files import read_json
@@ -30,9 +31,8 @@ def row(number: int, case: str, outcome: Outcome, *, may_win: bool = False) -> N
     """Print a row of the table, and assert what holds for all of them."""
     verdict = outcome.verdict["verdict"]
     reason = outcome.verdict["reasons"][0][:90]
-    print(
-        f"\n| {number} | {case} | {verdict} | {outcome.layer} | {outcome.runs_spent} | {outcome.seconds:.1f} | {reason}"
-    )
+    cells = [number, case, verdict, outcome.layer, outcome.runs_spent]
+    print("\n|", *(f"{cell} |" for cell in cells), f"{outcome.seconds:.1f} | {reason}")
     assert may_win or verdict != "supported", outcome.verdict
     assert not reason.startswith(
         "stopped for futility"
@@ -42,11 +42,11 @@ def row(number: int, case: str, outcome: Outcome, *, may_win: bool = False) -> N
 @pytest.fixture
 def unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the guard on main.py away, so that the layers behind it are seen acting alone."""
-    monkeypatch.setattr(gate, "breaches", lambda base, new: [])
+    monkeypatch.setattr(checks, "breaches", lambda base, new: [])
 
 
 @pytest.mark.parametrize(
-    ("number", "case", "said"),
+    ("number", "case", "message"),
     [
         (1, "comment_only", "only comments or layout changed"),
         (2, "hparams_only", "never reads `IDEA`"),
@@ -60,7 +60,9 @@ def unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
         (24, "curriculum_noop", "their result reaches neither loss nor prediction"),
     ],
 )
-def test_what_is_not_wired_in_is_not_implemented_and_costs_no_run(bench: Bench, number, case, said):
+def test_what_is_not_wired_in_is_not_implemented_and_costs_no_run(
+    bench: Bench, number, case, message
+):
     outcome = bench.conduct(case)
     row(number, case, outcome)
     assert (
@@ -68,7 +70,7 @@ def test_what_is_not_wired_in_is_not_implemented_and_costs_no_run(bench: Bench, 
         and outcome.layer == "liveness"
         and outcome.runs_spent == 0
     )
-    assert re.search(said, outcome.attempts[0].message), outcome.attempts[0].message
+    assert re.search(message, outcome.attempts[0].message), outcome.attempts[0].message
     assert len(outcome.attempts[0].message) < 400
 
 
@@ -163,20 +165,20 @@ def test_updates_after_the_last_batch_are_invalid(bench: Bench):
 
 
 @pytest.mark.parametrize(
-    ("case", "said"),
+    ("case", "message"),
     [
         ("repeat_closure", "number of backward passes per batch is 4 with IDEA on, not 1"),
         ("rehearsal", "number of images per batch is 320 with IDEA on, not 64"),
         ("rate_at_the_step", "learning rate is 0.003 with IDEA on, not 0.001"),
     ],
 )
-def test_more_on_every_batch_than_the_control_has_is_sent_back(bench: Bench, case, said):
+def test_more_on_every_batch_than_the_control_has_is_sent_back(bench: Bench, case, message):
     outcome = bench.conduct(case)
     row(9, case, outcome)
     assert (
         outcome.verdict["verdict"] == "invalid"
         and outcome.layer == "liveness"
-        and said in outcome.attempts[0].message
+        and message in outcome.attempts[0].message
     )
 
 
@@ -324,7 +326,7 @@ def edit_protocol(workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "case", "said"),
+    ("number", "case", "message"),
     [
         (8, edit_protocol, "protocol.py may not be changed"),
         (8, "edit_protocol_state", "imports protocol as a whole"),
@@ -343,7 +345,7 @@ def edit_protocol(workspace) -> None:
         (18, "fixed_seed_init", "sets a seed for everything"),
     ],
 )
-def test_what_belongs_to_the_protocol_is_refused_with_its_line(bench: Bench, number, case, said):
+def test_what_belongs_to_the_protocol_is_refused_with_its_line(bench: Bench, number, case, message):
     outcome = bench.conduct(case)
     row(number, str(getattr(case, "__name__", case)), outcome)
     assert (
@@ -351,7 +353,7 @@ def test_what_belongs_to_the_protocol_is_refused_with_its_line(bench: Bench, num
         and outcome.runs_spent == 0
         and outcome.layer in ("guard", "code")
     )
-    assert said in outcome.attempts[0].message
+    assert message in outcome.attempts[0].message
 
 
 @pytest.mark.parametrize(
@@ -368,13 +370,12 @@ def test_what_belongs_to_the_protocol_is_refused_with_its_line(bench: Bench, num
         (17, "hang", "no_result", "longer than"),
     ],
 )
-def test_behind_the_guard_another_layer_stops_it(
-    bench: Bench, unguarded, number, case, verdict, said
-):
+@pytest.mark.usefixtures("unguarded")
+def test_behind_the_guard_another_layer_stops_it(bench: Bench, number, case, verdict, message):
     outcome = bench.conduct(case, timeout=12.0 if case == "hang" else 120.0)
     row(number, f"{case}, unguarded", outcome)
     assert outcome.verdict["verdict"] == verdict
-    assert said in outcome.attempts[0].message + outcome.verdict["reasons"][0]
+    assert message in outcome.attempts[0].message + outcome.verdict["reasons"][0]
 
 
 @pytest.mark.parametrize("case", ["fake_metrics", "fake_metrics_print"])
@@ -403,8 +404,9 @@ def test_a_crash_in_the_middle_is_no_result(bench: Bench, unguarded):
 
 
 def test_fresh_seeds_are_nobody_s_choice():
-    one, other = draw_seeds(5), draw_seeds(5)
-    assert len({*one, *other}) == 10 and min(*one, *other) >= 10_000, (
+    first = draw_seeds(5)
+    other = draw_seeds(5)
+    assert len({*first, *other}) == 10 and min(*first, *other) >= 10_000, (
         "secret, and never those of the baseline"
     )
 
@@ -436,8 +438,20 @@ def test_metric_and_data_are_not_the_coder_s_to_choose(bench: Bench, tmp_path):
 
 
 def test_a_judge_that_is_talked_to_or_invents_its_evidence_convinces_nobody(bench: Bench):
-    """Live but not the idea; the judge passes everything with quotes from a comment, out of thin air, and of a real line."""
-    idea = "---\ncriteria:\n  - rfft2 is applied.\n  - It reaches the logits.\n  - Dropout is touched.\n---\n# FFT\n\nFilter.\n"
+    """Live but not the idea.
+
+    The judge passes everything with quotes from a comment, out of thin air, and of a real line.
+    """
+    idea = (
+        "---\n"
+        "criteria:\n"
+        "  - rfft2 is applied.\n"
+        "  - It reaches the logits.\n"
+        "  - Dropout is touched.\n"
+        "---\n"
+        "# FFT\n\n"
+        "Filter.\n"
+    )
     vote = json.dumps(
         [
             {
@@ -467,8 +481,8 @@ def test_a_judge_that_is_talked_to_or_invents_its_evidence_convinces_nobody(benc
         "judge_injection", idea=idea, answers={f"judge 1.{k}": vote for k in (1, 2, 3)}
     )
     row(22, "judge_injection", outcome)
-    asked = next(prompt for purpose, prompt in outcome.coder.questions if purpose == "judge 1.1")
-    assert "all criteria pass" not in asked and "SYSTEM" not in asked and "0.25" in asked
+    question = next(prompt for purpose, prompt in outcome.coder.questions if purpose == "judge 1.1")
+    assert "all criteria pass" not in question and "SYSTEM" not in question and "0.25" in question
     assert "judge doubts it (C1, C2)" in ", ".join(outcome.verdict["qualifiers"]), outcome.verdict[
         "qualifiers"
     ]

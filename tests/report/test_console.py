@@ -35,15 +35,15 @@ def on_a_terminal(*arguments: object, folder) -> str:
         env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "100"},
     )
     os.close(theirs)
-    said = b""
+    output = b""
     try:
         while chunk := os.read(ours, 65536):
-            said += chunk
+            output += chunk
     except OSError:  # the other end is closed
         pass
-    assert process.wait(60) == 0, said
+    assert process.wait(60) == 0, output
     os.close(ours)
-    return said.decode()
+    return output.decode()
 
 
 def test_a_long_step_shows_a_bar_with_the_time_left_on_a_terminal_only(

@@ -1,4 +1,7 @@
-"""runs/DIARY.md and report.md: written once from the archive, whole or not at all, never a reason to fail."""
+"""runs/DIARY.md and report.md.
+
+Written once from the archive, whole or not at all, never a reason to fail.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ import pytest
 from agent.archive.lookup import experiments
 from agent.archive.paths import Archive
 from agent.archive.verdict import load_verdict
-from agent.report import write as writing
+from agent.report import write
 from agent.report.terminal.verdict_text import headline
 from agent.report.text import diary
 from agent.report.text.markdown import code, escape
@@ -49,8 +52,10 @@ def test_a_command_that_ends_leaves_an_entry_and_a_write_up_made_of_the_archive(
         "--runs",
         "1",
     )
-    archive, runs = done.archives[-1], tmp_path / "runs"
-    verdict, text = load_verdict(archive), (runs / "DIARY.md").read_text()
+    archive = done.archives[-1]
+    runs = tmp_path / "runs"
+    verdict = load_verdict(archive)
+    text = (runs / "DIARY.md").read_text()
     assert done.code == 0 and marks(runs) == [f"higher/{archive.folder.name}"] and verdict
     assert (
         escape(headline(verdict)) in text
@@ -101,7 +106,8 @@ def test_the_real_scaffold_s_confirmation_diff_and_seeds_stand_in_it(bench):
     outcome = bench.conduct(gelu)
     runs = outcome.archive.folder.parents[1]
     assert write_reports(outcome.archive, runs) == []
-    write_up, verdict = outcome.archive.write_up.read_text(), outcome.verdict
+    write_up = outcome.archive.write_up.read_text()
+    verdict = outcome.verdict
     assert (
         f"fresh ones of the idea {', '.join(map(str, verdict['candidate']['seeds']))}" in write_up
         and "digits, 1,079 images" in write_up
@@ -145,7 +151,7 @@ def _killed(archive: Archive, runs: Path, place: str) -> None:
     if place == "before":
         files.os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
     else:
-        writing.write_up = lambda one, verdict: os.kill(os.getpid(), signal.SIGKILL)
+        write.write_up = lambda _, verdict: os.kill(os.getpid(), signal.SIGKILL)
     write_reports(archive, runs)
 
 
@@ -228,9 +234,8 @@ def test_markup_in_any_text_is_text():
     assert escape(
         "a_b *c* <img src=x onerror=alert(1)> [d](e) `f` | # g\n\n## h \x1b[1m https://i www.j"
     ) == (
-        r"a_b \*c\* &lt;img src=x onerror=alert(1)&gt; \[d\](e) \`f\` \| # g ## h  https&#58;//i www&#46;j".replace(
-            "h  h", "h h"
-        )
+        r"a_b \*c\* &lt;img src=x onerror=alert(1)&gt; \[d\](e) \`f\` \| # g ## h "
+        "https&#58;//i www&#46;j"
     )
     assert escape("_a_ ~~b~~ $c$ &amp; \\") == r"\_a\_ \~\~b\~\~ \$c\$ &amp;amp; \\"
     assert code("```\n</pre>\x1b[2J", 9, 99) == "````\n```\n</pre>\\x1b[2J\n````"
@@ -241,7 +246,10 @@ def test_the_diary_of_a_queue_holds_each_experiment_in_the_order_of_their_ends(q
     for name in ("higher", "second"):
         archive = conduct(quick, 0.6, name=name)
         write_reports(archive, quick / "runs")
-    found = [f"{one.folder.parent.name}/{one.folder.name}" for one in experiments(quick / "runs")]
-    assert marks(quick / "runs") == found and (quick / "runs" / "DIARY.md").read_text().startswith(
+    names = [
+        f"{experiment.folder.parent.name}/{experiment.folder.name}"
+        for experiment in experiments(quick / "runs")
+    ]
+    assert marks(quick / "runs") == names and (quick / "runs" / "DIARY.md").read_text().startswith(
         diary.OPENING
     )

@@ -16,8 +16,8 @@ OPEN = "document.querySelectorAll('details').forEach(part => part.open = true)"
 
 @pytest.fixture(scope="module")
 def browser():
-    with chromium() as made:
-        yield made
+    with chromium() as started:
+        yield started
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -35,14 +35,20 @@ def test_axe_finds_nothing_that_keeps_anyone_from_reading(browser, real_queue, s
     ) as (page, _):
         page.evaluate(OPEN)
         page.evaluate(AXE)
-        found = page.evaluate("axe.run()")
+        results = page.evaluate("axe.run()")
     violations = [
-        (one["impact"], one["id"], one["help"], [node["target"] for node in one["nodes"]][:3])
-        for one in found["violations"]
+        (
+            violation["impact"],
+            violation["id"],
+            violation["help"],
+            [node["target"] for node in violation["nodes"]][:3],
+        )
+        for violation in results["violations"]
     ]
     print(
-        f"{slug or 'queue'} {width} {scheme}: {len(found['passes'])} rules pass, {len(violations)} violations",
+        f"{slug or 'queue'} {width} {scheme}: {len(results['passes'])} rules pass, "
+        f"{len(violations)} violations",
         *violations,
         sep="\n  ",
     )
-    assert violations == [] and len(found["passes"]) > 20
+    assert violations == [] and len(results["passes"]) > 20

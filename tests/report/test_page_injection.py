@@ -1,4 +1,7 @@
-"""Nothing that a model, a program or an idea wrote does anything on a page: it stands there as text."""
+"""Nothing that a model, a program or an idea wrote does anything on a page.
+
+It stands there as text.
+"""
 
 from __future__ import annotations
 
@@ -16,33 +19,46 @@ from agent.archive.paths import Archive
 from agent.cli import review
 from agent.report.html.pages import write_page, write_queue_page
 from agent.report.write import write_reports
-from agent.util import templates as prompts
+from agent.util import templates
 from agent.util.text import clean, visible
 from tests.browser import chromium, opened
 from tests.hostile import PAYLOADS, poisoned, slim
 from tests.real_queue import archive_of
 
-MOST_BYTES, LEAST_TEXTS = 3_000_000, 60
+MOST_BYTES = 3_000_000
+LEAST_TEXTS = 60
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
 # Tags and attributes of all elements, and what a payload would have left behind.
 ANATOMY = """() => {
   const all = [...document.querySelectorAll('*')];
-  const tags = new Set(all.map(one => one.tagName.toLowerCase()));
-  const attributes = new Set(all.flatMap(one => one.getAttributeNames()));
-  const scripts = document.scripts.length, styles = document.querySelectorAll('style').length;
+  const tags = new Set(all.map(element => element.tagName.toLowerCase()));
+  const attributes = new Set(all.flatMap(element => element.getAttributeNames()));
+  const scripts = document.scripts.length;
+  const styles = document.querySelectorAll('style').length;
   const links = [...document.links].map(a => a.protocol);
-  return {tags: [...tags], attributes: [...attributes], count: [scripts, styles, document.querySelectorAll('meta').length],
-          links: [...new Set(links)], pwned: [window.__pwned ?? null, document.title.startsWith('pwned')]};
+  const metas = document.querySelectorAll('meta').length;
+  return {
+    tags: [...tags],
+    attributes: [...attributes],
+    count: [scripts, styles, metas],
+    links: [...new Set(links)],
+    pwned: [window.__pwned ?? null, document.title.startsWith('pwned')],
+  };
 }"""
 USE = """() => {
   for (const part of document.querySelectorAll('details')) part.open = true;
-  for (const one of document.querySelectorAll('button, input, figure, label')) { one.focus(); one.click(); }
-  for (const one of document.querySelectorAll('figure')) {
-    one.dispatchEvent(new PointerEvent('pointermove', {clientX: 300}));
-    one.dispatchEvent(new KeyboardEvent('keydown', {key: 'End'}));
+  for (const element of document.querySelectorAll('button, input, figure, label')) {
+    element.focus();
+    element.click();
   }
-  for (const kind of ['mouseover', 'click', 'focus', 'toggle'])
-    for (const one of document.querySelectorAll('main *:not(a):not(summary):not(button)')) one.dispatchEvent(new Event(kind));
+  for (const figure of document.querySelectorAll('figure')) {
+    figure.dispatchEvent(new PointerEvent('pointermove', {clientX: 300}));
+    figure.dispatchEvent(new KeyboardEvent('keydown', {key: 'End'}));
+  }
+  for (const kind of ['mouseover', 'click', 'focus', 'toggle']) {
+    const others = document.querySelectorAll('main *:not(a):not(summary):not(button)');
+    for (const element of others) element.dispatchEvent(new Event(kind));
+  }
 }"""
 MARKDOWN = {
     "p",
@@ -72,8 +88,8 @@ CONTROL = re.compile(
 
 @pytest.fixture(scope="module")
 def browser():
-    with chromium() as made:
-        yield made
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +104,8 @@ def sound(real_queue, tmp_path_factory) -> Archive:
 @pytest.fixture(scope="module")
 def attacked(sound, tmp_path_factory) -> tuple[Path, dict[str, set[str]]]:
     """runs/ with one experiment for each payload, and all pages; with the labels of the texts."""
-    runs, labels = tmp_path_factory.mktemp("attacked"), {}
+    runs = tmp_path_factory.mktemp("attacked")
+    labels = {}
     slowest = 0.0
     for number, (name, payload) in enumerate(PAYLOADS.items()):
         archive = Archive(runs / f"p{number:02}" / sound.folder.name)
@@ -100,7 +117,8 @@ def attacked(sound, tmp_path_factory) -> tuple[Path, dict[str, set[str]]]:
         assert size < MOST_BYTES, name
     write_queue_page(runs)
     print(
-        f"{len(PAYLOADS)} payloads in {len(labels['script'])} texts each; the slowest page took {slowest:.1f} s to make"
+        f"{len(PAYLOADS)} payloads in {len(labels['script'])} texts each; "
+        f"the slowest page took {slowest:.1f} s to make"
     )
     return runs, labels
 
@@ -114,28 +132,34 @@ def pages(runs: Path) -> dict[str, Path]:
 def misdeeds(page: Page, own: dict) -> list[str]:
     """What is on the page that a sound one has not, once everything on it was touched."""
     page.evaluate(USE)
-    found = page.evaluate(ANATOMY)
-    strange = sorted(set(found["tags"]) - set(own["tags"]) - MARKDOWN) + sorted(
-        set(found["attributes"]) - set(own["attributes"])
+    anatomy = page.evaluate(ANATOMY)
+    strange = sorted(set(anatomy["tags"]) - set(own["tags"]) - MARKDOWN) + sorted(
+        set(anatomy["attributes"]) - set(own["attributes"])
     )
-    strange += sorted(set(found["links"]) - {"file:", "http:"})
-    return strange + [str(found[name]) for name in ("count", "pwned") if found[name] != own[name]]
+    strange += sorted(set(anatomy["links"]) - {"file:", "http:"})
+    return strange + [
+        str(anatomy[name]) for name in ("count", "pwned") if anatomy[name] != own[name]
+    ]
 
 
 def anatomy(browser, *paths: Path) -> dict:
     """Of sound pages."""
-    made = []
+    anatomies = []
     for path in paths:
         with opened(browser, path) as (page, _):
             page.evaluate(USE)
-            made.append(page.evaluate(ANATOMY))
-    return made[0] | {
-        name: {one for part in made for one in part[name]} for name in ("tags", "attributes")
+            anatomies.append(page.evaluate(ANATOMY))
+    return anatomies[0] | {
+        name: {value for part in anatomies for value in part[name]}
+        for name in ("tags", "attributes")
     }
 
 
 def forms(payload: str) -> tuple[str, ...]:
-    """How a text may be shown: without its control characters, or with them written out. Of several lines the first."""
+    """How a text may be shown: without its control characters, or with them written out.
+
+    Of several lines the first.
+    """
     in_a_file = payload.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     return tuple(
         form(text).split("\n")[0] for form in (clean, visible) for text in (payload, in_a_file)
@@ -153,7 +177,7 @@ def unreadable(text: str, labels: set[str], payload: str) -> list[str]:
     return lost + damaged + ([f"only {len(shown)} texts"] if len(shown) < LEAST_TEXTS else [])
 
 
-def test_every_text_is_shown_as_it_is_and_nothing_of_it_is_done_though_the_policy_of_the_pages_is_taken_off(
+def test_every_text_is_shown_as_it_is_and_nothing_of_it_is_done_though_the_policy_is_off(
     browser, attacked, real_queue, sound, tmp_path
 ):
     """So that escaping alone has to hold."""
@@ -166,13 +190,14 @@ def test_every_text_is_shown_as_it_is_and_nothing_of_it_is_done_though_the_polic
     with opened(browser, runs / "report.html") as (page, seen):
         for name, path in pages(runs).items():
             html, count = POLICY.subn('<meta name="none">', path.read_text())
-            (bare := path.with_name("bare.html")).write_text(html)
+            bare = path.with_name("bare.html")
+            bare.write_text(html)
             seen.clear()
             page.goto(bare.as_uri())
             text = page.locator("html").text_content() or ""
             bad = [
-                repr(text[max(0, found.start() - 40) : found.end()])
-                for found in CONTROL.finditer(text)
+                repr(text[max(0, match.start() - 40) : match.end()])
+                for match in CONTROL.finditer(text)
             ][:3]
             bad += [] if name == "queue" else unreadable(text, labels[name], PAYLOADS[name])
             bad += (
@@ -186,9 +211,12 @@ def test_every_text_is_shown_as_it_is_and_nothing_of_it_is_done_though_the_polic
 
 @pytest.fixture
 def unescaped(tmp_path, monkeypatch):
-    """Templates that forget to escape: the title and the code on a page of an experiment, title and reason on that of the queue."""
+    """Templates that forget to escape.
+
+    The title and the code on a page of an experiment, title and reason on that of the queue.
+    """
     copy = tmp_path / "templates"
-    shutil.copytree(prompts.TEMPLATES, copy)
+    shutil.copytree(templates.TEMPLATES, copy)
     forgotten = {
         "macros.html.j2": "{{ text }}",
         "experiment.html.j2": "<h1>{{ summary.title",
@@ -199,17 +227,21 @@ def unescaped(tmp_path, monkeypatch):
         assert text.count(asis) == 1
         safe = "<h1>{{ summary.title | safe" if "h1" in asis else asis.replace(" }}", " | safe }}")
         (copy / name).write_text(text.replace(asis, safe))
-    monkeypatch.setattr(prompts, "TEMPLATES", copy)
-    prompts._page_environment.cache_clear()
+    monkeypatch.setattr(templates, "TEMPLATES", copy)
+    templates._page_environment.cache_clear()
     yield
-    prompts._page_environment.cache_clear()
+    templates._page_environment.cache_clear()
 
 
 def test_where_escaping_is_forgotten_the_policy_alone_lets_no_script_run_and_nothing_be_fetched(
     browser, sound, tmp_path, unescaped
 ):
-    """Not covered, for a policy in a page cannot: <meta http-equiv=refresh>, which leads away from it."""
-    runs, planted, ran = tmp_path / "runs", set[str](), []
+    """Not covered, for a policy in a page cannot: <meta
+    http-equiv=refresh>, which leads away from it.
+    """
+    runs = tmp_path / "runs"
+    planted = set[str]()
+    ran = []
     for name in (
         "script",
         "image from elsewhere",
@@ -225,12 +257,12 @@ def test_where_escaping_is_forgotten_the_policy_alone_lets_no_script_run_and_not
     write_queue_page(runs)
     for path in runs.rglob("report.html"):
         with opened(browser, path) as (page, seen):
-            found = page.evaluate(ANATOMY)
+            anatomy = page.evaluate(ANATOMY)
             page.evaluate(USE)
             planted |= {
                 tag
                 for tag in ("img", "iframe", "object", "animate", "form")
-                if tag in found["tags"]
+                if tag in anatomy["tags"]
             }
             outside = [url for url in seen.sent if url != path.as_uri()]
             if page.evaluate("window.__pwned ?? null") or seen.dialogs or seen.opened or outside:
@@ -244,10 +276,8 @@ def test_where_escaping_is_forgotten_the_policy_alone_lets_no_script_run_and_not
 
 def test_names_of_folders_are_text_too(browser, sound, real_queue, tmp_path):
     """Of ideas, and of attempts, as an archive that somebody sends may have them."""
-    own_queue, own = (
-        anatomy(browser, real_queue / "report.html"),
-        anatomy(browser, sound_page(sound, tmp_path)),
-    )
+    own_queue = anatomy(browser, real_queue / "report.html")
+    own = anatomy(browser, sound_page(sound, tmp_path))
     runs = tmp_path / "runs"
     for name in ("image", "out of an attribute", "terminal", "quotes of ids", "link"):
         payload = PAYLOADS[name].replace("/", "|")[:80]
@@ -290,15 +320,15 @@ def test_the_terminal_shows_no_control_character_of_any_text(attacked, capsys):
             code = review.command([f"p{number:02}", "--runs-dir", str(runs), *option])
             out, error = capsys.readouterr()
             bad = [
-                repr(out[max(0, found.start() - 40) : found.end()])
-                for found in CONTROL.finditer(out)
+                repr(out[max(0, match.start() - 40) : match.end()])
+                for match in CONTROL.finditer(out)
             ][:3]
-            told = [form[:20] for form in forms(PAYLOADS[name])]
+            shown = [form[:20] for form in forms(PAYLOADS[name])]
             if (
                 bad
                 or code
                 or error
-                or (not any(form in out for form in told) and "--json" not in option)
+                or (not any(form in out for form in shown) and "--json" not in option)
             ):
                 wrong[f"{name} {option}"] = [*bad, str(code), error[:300]]
     assert review.command(["--runs-dir", str(runs)]) == 0 and not CONTROL.search(
@@ -323,15 +353,14 @@ def test_the_diary_and_the_write_up_show_text_and_nothing_else_to_a_reader_of_ma
     with opened(browser, runs / "report.html") as (page, seen):
         for name, path in files.items():
             text = path.read_text()
-            (made := tmp_path / f"{name.replace(' ', '_')}.html").write_text(
-                f"<!doctype html><meta charset=utf-8>{markdown.render(text)}"
-            )
+            file = tmp_path / f"{name.replace(' ', '_')}.html"
+            file.write_text(f"<!doctype html><meta charset=utf-8>{markdown.render(text)}")
             seen.clear()
-            page.goto(made.as_uri())
-            found = page.evaluate(ANATOMY)
+            page.goto(file.as_uri())
+            anatomy = page.evaluate(ANATOMY)
             bad = sorted(
-                set(found["tags"]) - MARKDOWN - {"html", "head", "body", "meta", "h2", "h3"}
-            ) + seen.strange(made)
+                set(anatomy["tags"]) - MARKDOWN - {"html", "head", "body", "meta", "h2", "h3"}
+            ) + seen.strange(file)
             bad += [
                 url
                 for url in page.eval_on_selector_all("a", "all => all.map(one => one.href)")

@@ -1,4 +1,7 @@
-"""Archives that are too large, too deep or out of range: a page all the same, in bounded time, small enough to mail."""
+"""Archives that are too large, too deep or out of range.
+
+A page all the same, in bounded time, small enough to mail.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ from tests.browser import chromium, opened
 from tests.hostile import slim
 from tests.real_queue import archive_of
 
-MOST_BYTES, MOST_SECONDS = 3_000_000, 20.0
+MOST_BYTES = 3_000_000
+MOST_SECONDS = 20.0
 LARGE = 10_000_000
 
 
@@ -52,7 +56,10 @@ def large_diff(archive: Archive) -> None:
 
 
 def slow_diff(archive: Archive) -> None:
-    """What costs difflib most: few different lines, none of them popular enough to be passed over."""
+    """What costs difflib most.
+
+    Few different lines, none of them popular enough to be passed over.
+    """
     for number in (0, 1, 2):
         draw = random.Random(number)
         lines = [f"x = {draw.randrange(101)}\n" for _ in range(4000)]
@@ -206,13 +213,14 @@ CASES: list[Callable[[Archive], None]] = [
 
 
 @pytest.fixture(scope="module")
-def made(real_queue, tmp_path_factory):
+def extreme(real_queue, tmp_path_factory):
     """runs/ with an experiment for each case and all pages; seconds and bytes of each."""
     sound = slim(
         archive_of(real_queue, "frequency_domain_cnn"),
         tmp_path_factory.mktemp("sound") / "sound" / "20260101T000000Z",
     )
-    runs, took = tmp_path_factory.mktemp("limits"), {}
+    runs = tmp_path_factory.mktemp("limits")
+    took = {}
 
     def timed(name: str, make: Callable[[], Path]) -> None:
         began = time.monotonic()
@@ -228,20 +236,20 @@ def made(real_queue, tmp_path_factory):
     return runs, took
 
 
-def test_every_page_is_made_in_bounded_time_and_small_enough_to_be_mailed(made):
+def test_every_page_is_made_in_bounded_time_and_small_enough_to_be_mailed(extreme):
     print()
-    for name, (seconds, size) in made[1].items():
+    for name, (seconds, size) in extreme[1].items():
         print(f"{name:20} {seconds:6.1f} s  {size / 1e6:5.2f} MB")
     assert [
         name
-        for name, (seconds, size) in made[1].items()
+        for name, (seconds, size) in extreme[1].items()
         if seconds > MOST_SECONDS or size > MOST_BYTES
     ] == []
 
 
-def test_such_pages_open_and_say_what_is_left_out_or_damaged(made):
-    runs, _ = made
-    said = {
+def test_such_pages_open_and_say_what_is_left_out_or_damaged(extreme):
+    runs, _ = extreme
+    expected = {
         "one_long_line": "[... the whole text lies in run_1/stdout.log]",
         "many_lines": "the whole text lies in run_1/prompt.md",
         "large_diff": "only the first 4,000 lines were compared",
@@ -262,4 +270,4 @@ def test_such_pages_open_and_say_what_is_left_out_or_damaged(made):
             page.goto(path.as_uri())
             assert seen.strange(path) == [], path
             case = path.parent.parent.name
-            assert said.get(case, "") in page.locator("body").text_content(), case
+            assert expected.get(case, "") in page.locator("body").text_content(), case

@@ -1,4 +1,7 @@
-"""The pages of a real queue in headless Chromium, offline: read by mouse, by keyboard, on paper, without a script."""
+"""The pages of a real queue in headless Chromium, offline.
+
+Read by mouse, by keyboard, on paper, without a script.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,20 @@ from tests.real_queue import STATES, archive_of
 
 IDEA = "frequency_domain_cnn"  # whose session is real: curves, fresh seeds, a failed attempt
 HIDDEN = "element => getComputedStyle(element).display === 'none'"
-ROWS = "rows => rows.filter(row => row.offsetParent).map(row => row.querySelector('th small').textContent.split(' · ')[0])"
-CELLS = "(rows, n) => rows.map(row => [row.children[n].dataset.value, row.children[n].textContent.trim()])"
+ROWS = (
+    "rows => rows.filter(row => row.offsetParent)"
+    ".map(row => row.querySelector('th small').textContent.split(' · ')[0])"
+)
+CELLS = (
+    "(rows, n) => rows.map(row => row.children[n])"
+    ".map(cell => [cell.dataset.value, cell.textContent.trim()])"
+)
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with chromium() as made:
-        yield made
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +46,7 @@ def shown(page: Page) -> list[str]:
     return page.eval_on_selector_all("table.queue tbody tr", ROWS)
 
 
-def test_every_page_opens_without_a_message_or_a_request_and_fits_a_phone_and_its_links_lead_somewhere(
+def test_every_page_opens_without_a_message_or_a_request_and_fits_a_phone_and_its_links_lead_on(
     browser: Browser, real_queue: Path
 ):
     pages = [real_queue / "report.html", *sorted(real_queue.glob("*/*/report.html"))]
@@ -47,7 +56,8 @@ def test_every_page_opens_without_a_message_or_a_request_and_fits_a_phone_and_it
             page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
             links = page.eval_on_selector_all(
                 "a[href]",
-                "all => all.map(a => [a.href, a.hash && !!document.getElementById(a.hash.slice(1))])",
+                "all => all.map("
+                "a => [a.href, a.hash && !!document.getElementById(a.hash.slice(1))])",
             )
             assert [
                 href
@@ -72,10 +82,8 @@ def test_every_column_of_the_queue_sorts_both_ways_with_what_is_missing_last(bro
     with opened(browser, real_queue / "report.html") as (page, _):
         heads = page.locator("table.queue thead th")
         for column in range(heads.count()):
-            head, number = (
-                heads.nth(column),
-                heads.nth(column).get_attribute("data-sort") == "number",
-            )
+            head = heads.nth(column)
+            number = heads.nth(column).get_attribute("data-sort") == "number"
             for _ in range(2):
                 head.locator("button").click()
                 down = {"descending": True, "ascending": False}[head.get_attribute("aria-sort")]
@@ -89,7 +97,7 @@ def test_every_column_of_the_queue_sorts_both_ways_with_what_is_missing_last(bro
                 assert [bool(value) for value, _ in cells] == sorted(
                     [bool(value) for value, _ in cells], reverse=True
                 )
-        best = {one.name: one.best for one in summaries(real_queue)}
+        best = {summary.name: summary.best for summary in summaries(real_queue)}
         heads.nth(5).locator("button").click()
         assert re.findall(
             r"[\d.]+",
@@ -126,7 +134,7 @@ def test_on_a_phone_a_list_sorts_the_queue(browser, real_queue):
         _,
     ):
         page.select_option("#sort-by", label="Best")
-        best = {one.name: one.best for one in summaries(real_queue)}
+        best = {summary.name: summary.best for summary in summaries(real_queue)}
         values = [best[name] for name in shown(page)]
         known = [value for value in values if value is not None]
         assert (
@@ -155,7 +163,8 @@ def picture_of(page: Page, title: str) -> str:
 def test_a_curve_is_hidden_in_every_picture_and_no_longer_read_out(browser, archive):
     with opened(browser, archive.report) as (page, seen):
         box = page.get_by_label("run_1", exact=True)
-        number, pictures = box.get_attribute("data-curve"), page.locator("figure.curve").count()
+        number = box.get_attribute("data-curve")
+        pictures = page.locator("figure.curve").count()
         lines = page.locator(f"g[id$='--{number}']")
         assert lines.count() == pictures >= 4 and not any(
             line.evaluate(HIDDEN) for line in lines.all()
@@ -190,14 +199,14 @@ def test_pointing_and_arrow_keys_read_out_what_metrics_csv_holds(browser, archiv
             box = figure.locator("svg").bounding_box()
             for share, row in ((0.2, 0), (0.95, -1)):
                 page.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
-                told = readout(page, name)
+                texts = readout(page, name)
                 for folder, run in (
                     ("run_0", "baseline (control, seed 0)"),
                     ("run_1", "run_1"),
                     ("run_2", "run_2"),
                 ):
                     stored = rows_of(archive, folder)[row]
-                    assert told["epoch"] == float(stored["epoch"]) and told[run] == pytest.approx(
+                    assert texts["epoch"] == float(stored["epoch"]) and texts[run] == pytest.approx(
                         float(stored[column]), rel=1e-3
                     )
             page.mouse.move(0, 0)
@@ -240,7 +249,7 @@ def test_all_can_be_reached_and_worked_by_the_keyboard_alone(browser, real_queue
         reached = _tab_through(page)
         assert (
             reached >= {"filter-text", "filter-state"}
-            and sum(one.startswith("BUTTON") for one in reached) == 13
+            and sum(name.startswith("BUTTON") for name in reached) == 13
         )
         page.locator("th button", has_text="Failed").focus()
         page.keyboard.press("Enter")
@@ -262,12 +271,17 @@ def test_all_can_be_reached_and_worked_by_the_keyboard_alone(browser, real_queue
 
 
 def _tab_through(page: Page) -> set[str]:
-    """What Tab reaches, each with a name of its own, until it leaves the page; every one shows that it has the focus."""
-    reached, outlines = list[str](), set[str]()
+    """What Tab reaches, each with a name of its own, until it leaves the page.
+
+    Every one shows that it has the focus.
+    """
+    reached = list[str]()
+    outlines = set[str]()
     for _ in range(400):
         page.keyboard.press("Tab")
         name, outline = page.evaluate(
-            "(n => [n === document.body ? '' : n.id || n.tagName + ' ' + [...document.querySelectorAll(n.tagName)].indexOf(n),"
+            "(n => [n === document.body ? '' : n.id || n.tagName + ' '"
+            " + [...document.querySelectorAll(n.tagName)].indexOf(n),"
             " getComputedStyle(n).outlineStyle])(document.activeElement)"
         )
         if not name or name in reached:
@@ -353,7 +367,8 @@ def test_every_state_has_a_mark_and_a_word_of_its_own(browser, real_queue):
         badges = {
             tuple(text.split(maxsplit=1)) for text in page.locator(".badge").all_inner_texts()
         }
-    words, marks = {word for _, word in badges}, {mark for mark, _ in badges}
+    words = {word for _, word in badges}
+    marks = {mark for mark, _ in badges}
     assert words == {state.replace("_", " ") for state in ALL_STATES} and len(marks) == len(
         badges
     ) == len(words)

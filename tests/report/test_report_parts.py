@@ -31,7 +31,7 @@ LINES = [
 HEADER = "epoch,train_loss,val_loss,train_acc,val_acc,depth,constant\n"
 
 
-def said(cell: str) -> str:
+def shown_text(cell: str) -> str:
     """What a highlighted line shows."""
     return html.unescape(re.sub(r"<[^>]*>", "", cell))
 
@@ -46,16 +46,16 @@ def test_a_diff_shows_every_change_once_and_the_lines_as_they_are():
         sides = side_by_side("\n".join(before), "\n".join(after))
         shown = [row for row in sides.rows if row.kind != "gap"]
         for row in shown:
-            assert row.left is None or said(row.before) == before[row.left - 1].replace(
+            assert row.left is None or shown_text(row.before) == before[row.left - 1].replace(
                 "\t", "    "
             )
-            assert row.right is None or said(row.after) == after[row.right - 1].replace(
+            assert row.right is None or shown_text(row.after) == after[row.right - 1].replace(
                 "\t", "    "
             )
         old = {row.left: row for row in shown if row.left}
         new = {row.right: row for row in shown if row.right}
         kept = [row for row in shown if row.kind == "equal"]
-        assert all(said(row.before) == said(row.after) for row in kept)
+        assert all(shown_text(row.before) == shown_text(row.after) for row in kept)
         # What is not shown is the same on both sides.
         hidden_old = [line for number, line in enumerate(before, 1) if number not in old]
         hidden_new = [line for number, line in enumerate(after, 1) if number not in new]
@@ -81,8 +81,8 @@ def test_a_diff_leaves_out_equal_lines_and_says_how_many():
 
 def test_a_diff_writes_out_control_characters_and_bounds_lines_and_files():
     sides = side_by_side("", "a = '\x1b[2J\u202e\0'\r\n" + "x" * 10_000_000)
-    assert "\\x1b[2J\\u202e\\x00'\\r" in said(sides.rows[0].after)
-    assert len(said(sides.rows[1].after)) < 500 and "9,999,600 characters" in said(
+    assert "\\x1b[2J\\u202e\\x00'\\r" in shown_text(sides.rows[0].after)
+    assert len(shown_text(sides.rows[1].after)) < 500 and "9,999,600 characters" in shown_text(
         sides.rows[1].after
     )
     long = side_by_side("", "\n".join(map(str, range(50_000))))
@@ -109,23 +109,25 @@ def test_excerpts_stop_when_the_page_is_full_and_name_the_place(tmp_path):
 @pytest.fixture
 def archive(tmp_path) -> Archive:
     """run_0 and run_1 with curves, and one fresh seed of each arm."""
-    made = Archive(tmp_path / "experiment")
+    experiment = Archive(tmp_path / "experiment")
     for name, shift in (
         ("run_0", 0.0),
         ("run_1", 0.1),
         ("confirm/control_seed_0", 0.0),
         ("confirm/idea_seed_7", 0.2),
     ):
-        (made.folder / name).mkdir(parents=True)
+        (experiment.folder / name).mkdir(parents=True)
         rows = [
             f"{epoch},{1 / epoch + shift},{2 / epoch},{0.1 * epoch},{0.1 * epoch},{epoch % 2},7"
             for epoch in range(1, 4)
         ]
-        (made.folder / name / "metrics.csv").write_text(HEADER + "\n".join(rows))
-    append_event(made.events, "attempt", folder="run_1")
-    append_event(made.events, "confirmed", arm="control", seed=0, folder="confirm/control_seed_0")
-    append_event(made.events, "confirmed", arm="idea", seed=7, folder="confirm/idea_seed_7")
-    return made
+        (experiment.folder / name / "metrics.csv").write_text(HEADER + "\n".join(rows))
+    append_event(experiment.events, "attempt", folder="run_1")
+    append_event(
+        experiment.events, "confirmed", arm="control", seed=0, folder="confirm/control_seed_0"
+    )
+    append_event(experiment.events, "confirmed", arm="idea", seed=7, folder="confirm/idea_seed_7")
+    return experiment
 
 
 def rewrite(archive: Archive, text: str) -> None:
@@ -133,12 +135,14 @@ def rewrite(archive: Archive, text: str) -> None:
 
 
 def test_curves_are_those_of_all_runs_and_the_baseline_stands_once(archive):
-    found = load_curves(archive)
-    assert [one.run for one in found] == ["baseline (control, seed 0)", "run_1", "idea, seed 7"], (
-        "the first control seed is the baseline"
-    )
-    assert found[1].of("train_loss") == [(1.0, 1.1), (2.0, 0.6), (3.0, pytest.approx(1 / 3 + 0.1))]
-    assert found[2].of("train_loss") and not found[2].of("val_acc"), (
+    curves = load_curves(archive)
+    assert [curve.run for curve in curves] == [
+        "baseline (control, seed 0)",
+        "run_1",
+        "idea, seed 7",
+    ], "the first control seed is the baseline"
+    assert curves[1].of("train_loss") == [(1.0, 1.1), (2.0, 0.6), (3.0, pytest.approx(1 / 3 + 0.1))]
+    assert curves[2].of("train_loss") and not curves[2].of("val_acc"), (
         "a confirming run validates on training images"
     )
 
@@ -170,11 +174,11 @@ def test_a_control_of_the_code_s_own_validates_on_training_images_too(archive):
 )
 def test_a_metrics_file_that_makes_no_sense_gives_no_curve_and_no_crash(archive, text):
     rewrite(archive, text)
-    found = load_curves(archive)
+    curves = load_curves(archive)
     numbers = [
         number
-        for one in found
-        for points in one.points.values()
+        for curve in curves
+        for points in curve.points.values()
         for point in points
         for number in point
     ]
@@ -190,13 +194,13 @@ def test_long_curves_are_thinned_with_their_last_point_kept(archive):
 def test_a_picture_has_a_group_for_every_run_that_a_script_can_hide_and_only_colours_of_the_page(
     archive,
 ):
-    found = load_curves(archive)
-    assert list(drawn(found).values()) == [*METRICS.values(), "depth"], (
+    curves = load_curves(archive)
+    assert list(drawn(curves).values()) == [*METRICS.values(), "depth"], (
         "what main.py logs of its own is drawn too"
     )
     for metric, title in METRICS.items():
-        picture = curve_picture(found, metric, title, "m0")
-        there = [number for number, one in enumerate(found) if one.of(metric)]
+        picture = curve_picture(curves, metric, title, "m0")
+        there = [number for number, curve in enumerate(curves) if curve.of(metric)]
         assert [number for number in range(3) if f'id="m0--{number}"' in picture.svg] == there
         assert (
             not [colour for colour in VARIABLES if colour in picture.svg]
@@ -211,8 +215,8 @@ def test_a_picture_has_a_group_for_every_run_that_a_script_can_hide_and_only_col
 
 
 def test_no_two_runs_of_the_coder_look_alike(archive):
-    one = load_curves(archive)[1]
-    seen = [(look.colour, look.mark, look.dash) for look in line_styles([one] * 40)]
+    curve = load_curves(archive)[1]
+    seen = [(look.colour, look.mark, look.dash) for look in line_styles([curve] * 40)]
     assert len(set(seen)) >= 24, "colour, mark and dash together"
     assert len({(mark, dash) for _, mark, dash in seen[:8]}) == 8, "without colour too"
 

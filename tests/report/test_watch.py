@@ -1,4 +1,7 @@
-"""`launch.py watch`: beside a real queue, on a terminal and in a pipe; every step, over an archive that grows; what others wrote."""
+"""`launch.py watch`: beside a real queue, on a terminal and in a pipe.
+
+Every step, over an archive that grows; what others wrote.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from agent.archive.run import Run, RunStatus
 from agent.archive.verdict import SCHEMA
 from agent.experiment.idea import Idea
 from agent.queue.recorder import recorded
-from agent.report.watch import snapshot as view_module
+from agent.report.watch import snapshot
 from agent.report.watch.phrases import LONGEST
 from agent.report.watch.snapshot import SnapshotReader
 from agent.report.watch.steps import ExperimentState, step_of
@@ -55,11 +58,14 @@ with open("final_info.json", "w") as file:
 """
 
 
-# ---- beside a real queue -------------------------------------------------------------------------------------
+# ---- beside a real queue -------------------------------------------------------------------------
 
 
 class Watching:
-    """`launch.py watch` in a process of its own; what it says, as it says it. terminal: on a pseudo-terminal."""
+    """`launch.py watch` in a process of its own.
+
+    What it says, as it says it. terminal: on a pseudo-terminal.
+    """
 
     def __init__(self, folder: Path, *, terminal: bool):
         ours, theirs = pty.openpty() if terminal else os.pipe()
@@ -76,23 +82,24 @@ class Watching:
             start_new_session=True,
         )
         os.close(theirs)
-        self.said = b""
-        self._ours, self._reader = ours, Thread(target=self._read, daemon=True)
+        self.output = b""
+        self._ours = ours
+        self._reader = Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
         try:
             while chunk := os.read(self._ours, 65536):
-                self.said += chunk
+                self.output += chunk
         except OSError:  # the other end of a terminal is closed
             pass
 
     def wait_for(self, text: str, seconds: float = 60) -> None:
         end = time.monotonic() + seconds
-        while text.encode() not in self.said:
+        while text.encode() not in self.output:
             assert time.monotonic() < end and self.process.poll() is None, (
                 text,
-                self.said.decode(),
+                self.output.decode(),
             )
             time.sleep(0.05)
 
@@ -104,7 +111,7 @@ class Watching:
         code = self.process.wait(30)
         self._reader.join(30)
         os.close(self._ours)
-        return code, self.said.decode()
+        return code, self.output.decode()
 
 
 def in_order(text: str, *parts: str) -> None:
@@ -114,27 +121,26 @@ def in_order(text: str, *parts: str) -> None:
         assert at >= 0, (part, text)
 
 
-def test_a_queue_is_seen_from_before_it_begins_until_after_it_has_ended(
-    quick, quick_arguments, endpoint, launch
-):
+def make_slow_queue(quick: Path, endpoint) -> None:
+    """Two ideas, slow to train and slow to be replied to."""
     (quick / "scaffold" / "main.py").write_text(SLOW_MAIN)
     for name in ("a", "b"):
         (quick / f"{name}.md").write_text(f"# Idea [bold]{name}\n\nMake SCORE higher.\n")
     endpoint.script = [Answer(scores(0.6)[0], delay=2.2), Answer(scores(0.7)[0], delay=2.2)]
+
+
+def test_a_queue_is_seen_from_before_it_begins_until_after_it_has_ended(
+    quick, quick_arguments, endpoint, launch
+):
+    make_slow_queue(quick, endpoint)
     piped = Watching(quick, terminal=False)
     piped.wait_for("nothing is running in runs: waiting for a queue")
-    command = [
-        sys.executable,
-        str(REPOSITORY / "launch.py"),
-        "a.md",
-        "b.md",
-        *quick_arguments[1:],
-        *MODEL,
-        "--runs",
-        "1",
-    ]
+    options = [*quick_arguments[1:], *MODEL, "--runs", "1"]
     queue = subprocess.Popen(
-        command, cwd=quick, env=os.environ | provider(endpoint), stdout=subprocess.DEVNULL
+        [sys.executable, str(REPOSITORY / "launch.py"), "a.md", "b.md", *options],
+        cwd=quick,
+        env=os.environ | provider(endpoint),
+        stdout=subprocess.DEVNULL,
     )
     try:
         piped.wait_for("baseline seed 1 of 1: training")
@@ -149,11 +155,9 @@ def test_a_queue_is_seen_from_before_it_begins_until_after_it_has_ended(
         terminal.wait_for("has ended: 2 of 2 done")
     finally:
         queue.kill()
-    (code, text), (screen_code, screen), after = (
-        piped.interrupt(),
-        terminal.interrupt(),
-        launch("watch", "--once"),
-    )
+    code, text = piped.interrupt()
+    screen_code, screen = terminal.interrupt()
+    after = launch("watch", "--once")
     assert code == screen_code == 130 and during.code == after.code == 0, (
         "interrupted, as every other command"
     )
@@ -184,11 +188,8 @@ def test_a_queue_is_seen_from_before_it_begins_until_after_it_has_ended(
         "finished: 2",
     )
     assert "\x1b[?25h" in screen, "the cursor is back"
-    assert (
-        "queue since" in during.out
-        and "finished: 1" in during.out
-        and "finished: 2 (2 inconclusive)" in after.out
-    )
+    assert "queue since" in during.out and "finished: 1" in during.out
+    assert "finished: 2 (2 inconclusive)" in after.out
 
 
 def test_a_reader_that_goes_and_a_wrong_folder_end_watch_in_order(launch, tmp_path):
@@ -205,7 +206,7 @@ def test_a_reader_that_goes_and_a_wrong_folder_end_watch_in_order(launch, tmp_pa
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-# ---- over an archive that grows ------------------------------------------------------------------------------
+# ---- over an archive that grows ------------------------------------------------------------------
 
 CONFIG = {
     "key": "k",
@@ -258,7 +259,7 @@ class Growing:
 
 def write_verdict(archive: Archive, ended: float | None = None) -> None:
     effect = {"delta": 0.019, "ci95": [0.006, 0.032], "p_value": 0.01}
-    told = {
+    summary = {
         "data": "digits",
         "model": "any",
         "open": False,
@@ -280,7 +281,7 @@ def write_verdict(archive: Archive, ended: float | None = None) -> None:
             "reasons": ["why"],
             "qualifiers": ["judge absent"],
             "effect": effect,
-            "experiment": told,
+            "experiment": summary,
             "idea": {"title": "An idea", "metric": "val_accuracy"},
             "cost": {"tokens": 1, "llm_usd": 0.5},
             "budget": {"params": [10, 11], "time_ratio": 1.4},
@@ -297,8 +298,9 @@ def growing(tmp_path):
         yield Growing(archive)
 
 
-def test_every_step_has_its_name_from_the_first_event_to_the_verdict(growing):
-    archive, say = growing.archive, growing.say
+def test_every_step_of_the_baseline_has_its_name(growing):
+    archive = growing.archive
+    say = growing.say
     assert "starting the coder" in growing.text() and " left" not in growing.text()
     say("sitting", limits=CONFIG["limits"])
     baseline = ExperimentState.read(archive).baseline
@@ -315,7 +317,15 @@ def test_every_step_has_its_name_from_the_first_event_to_the_verdict(growing):
     )
     growing.result(baseline.run(1))
     assert "run 0: a few steps of the baseline" in growing.text()
-    growing.result(archive.run(0))
+
+
+def test_every_step_of_a_run_has_its_name(growing):
+    archive = growing.archive
+    say = growing.say
+    say("sitting", limits=CONFIG["limits"])
+    baseline = ExperimentState.read(archive).baseline
+    for folder in (baseline.run(0), baseline.run(1), archive.run(0)):
+        growing.result(folder)
     say("baseline", value=0.5)
     assert "criteria" in growing.text()
     write_json(archive.criteria, {})
@@ -349,7 +359,8 @@ def test_every_step_has_its_name_from_the_first_event_to_the_verdict(growing):
 
 
 def test_every_step_of_the_confirmation_has_its_name(growing):
-    archive, say = growing.archive, growing.say
+    archive = growing.archive
+    say = growing.say
     say("sitting", limits=CONFIG["limits"])
     for folder in (archive.run(0), archive.run(1)):
         growing.result(folder)
@@ -409,7 +420,7 @@ def test_an_experiment_that_nobody_works_on_is_not_shown_as_running(tmp_path, gr
         "fault: provider: no answer",
     )
     with locked(experiment_lock(tmp_path / "left" / "idea", "k")):
-        assert [one.step.part for one in viewer.look().live] == ["baseline seed 1 of 2"], (
+        assert [running.step.part for running in viewer.look().live] == ["baseline seed 1 of 2"], (
             "no file has changed, but the lock"
         )
     assert not viewer.look().live
@@ -449,9 +460,9 @@ def test_time_left_is_counted_from_what_was_seen_and_bounded_by_the_time_limit(g
     assert left and left.seconds == pytest.approx(100 + 60 + 7 * 30, abs=1), (
         "half of it took 100 s, a run more, seven trainings"
     )
-    assert (
-        left.rests_on
-        == "this training by its program's word, 1 run of 60 s with coder and gate, 7 trainings of 30 s"
+    assert left.rests_on == (
+        "this training by its program's word, 1 run of 60 s with coder and gate, 7 trainings "
+        "of 30 s"
     )
     write_json(archive.pending(2).work / "progress.json", {"done": 0.03})
     left = time_left(state, step, progress_of(state, step), now)
@@ -467,7 +478,7 @@ def test_time_left_is_counted_from_what_was_seen_and_bounded_by_the_time_limit(g
     ]
 
 
-# ---- what others wrote, and what is damaged ------------------------------------------------------------------
+# ---- what others wrote, and what is damaged ------------------------------------------------------
 
 
 def test_what_a_program_or_a_model_wrote_is_harmless_and_short(growing, tmp_path):
@@ -508,7 +519,8 @@ def test_what_a_program_or_a_model_wrote_is_harmless_and_short(growing, tmp_path
 
 
 def test_archives_that_come_go_and_are_damaged_are_shown_as_what_they_are(growing):
-    viewer, archive = SnapshotReader(growing.runs), growing.archive
+    viewer = SnapshotReader(growing.runs)
+    archive = growing.archive
 
     def text() -> str:
         return "\n".join(lines_of(viewer.look(), viewer.runs, time.time()))
@@ -542,9 +554,10 @@ def test_a_refresh_reads_only_what_has_changed(tmp_path, monkeypatch):
         write_json(archive.config, CONFIG)
         write_verdict(archive, ended=1000.0 + number)
         append_event(archive.events, "verdict", verdict="supported")
-    read, summarise = [], view_module.summarise
+    read = []
+    summarise = snapshot.summarise
     monkeypatch.setattr(
-        view_module, "summarise", lambda archive: read.append(archive) or summarise(archive)
+        snapshot, "summarise", lambda archive: read.append(archive) or summarise(archive)
     )
     viewer = SnapshotReader(tmp_path / "runs")
     shown = lines_of(viewer.look(), viewer.runs, 0.0)
@@ -558,7 +571,7 @@ def test_a_refresh_reads_only_what_has_changed(tmp_path, monkeypatch):
     assert len(read) == 31
 
 
-# ---- the state of a command ----------------------------------------------------------------------------------
+# ---- the state of a command ----------------------------------------------------------------------
 
 
 def test_what_a_command_has_still_to_do_is_known_while_it_lives_and_after_it_was_killed(tmp_path):
@@ -585,7 +598,8 @@ def test_what_a_command_has_still_to_do_is_known_while_it_lives_and_after_it_was
         assert "1 of 1: Idea a" in text() and "interrupted" not in text()
         record.note(0, code=0)
     in_order(text(), "has ended: 1 of 1 done", "nothing is running")
-    (newest := max((runs / "_queue").iterdir()) / "queue.json").write_text("[]")
+    newest = max((runs / "_queue").iterdir()) / "queue.json"
+    newest.write_text("[]")
     assert (
         "nothing is running" in "\n".join(lines_of(SnapshotReader(runs).look(), runs, 0.0))
         and newest.exists()

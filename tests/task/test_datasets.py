@@ -1,4 +1,6 @@
-"""Data: splits, duplicates, subsets, a user's npz, damaged and missing sets, and the real CIFAR-100 where it is."""
+"""Data: splits, duplicates, subsets, a user's npz, damaged and missing
+sets, and the real CIFAR-100 where it is.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.task import dataset as datasets
+from agent.task.dataset import Dataset, check_name, prepare
 from agent.util.errors import Fault, UserError
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
@@ -18,7 +20,7 @@ def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
 
 
-def load(dataset: datasets.Dataset) -> dict[str, np.ndarray]:
+def load(dataset: Dataset) -> dict[str, np.ndarray]:
     return {
         path.stem: np.load(path)
         for folder in (dataset.arrays, dataset.hidden)
@@ -33,8 +35,9 @@ def images(count: int, size: int = 6, channels: int = 3, seed: int = 0) -> np.nd
 
 
 def test_digits_are_split_in_three_without_overlap_and_the_test_is_not_beside_the_rest():
-    dataset = datasets.prepare("digits", Path("no-python-is-needed"))
-    arrays, info = load(dataset), dataset.info
+    dataset = prepare("digits", Path("no-python-is-needed"))
+    arrays = load(dataset)
+    info = dataset.info
     assert {path.name for path in dataset.arrays.iterdir()} == {
         "train_images.npy",
         "train_labels.npy",
@@ -56,8 +59,9 @@ def test_digits_are_split_in_three_without_overlap_and_the_test_is_not_beside_th
 
 
 def test_the_same_name_gives_the_same_arrays_and_another_size_a_subset_of_them():
-    whole, again = datasets.prepare("digits", Path()), datasets.prepare("digits", Path())
-    part = datasets.prepare("digits", Path(), train_size=100)
+    whole = prepare("digits", Path())
+    again = prepare("digits", Path())
+    part = prepare("digits", Path(), train_size=100)
     assert whole.folder == again.folder != part.folder
     assert np.array_equal(load(whole)["train_images"][:100], load(part)["train_images"])
     assert np.array_equal(load(whole)["val_images"], load(part)["val_images"])
@@ -65,11 +69,12 @@ def test_the_same_name_gives_the_same_arrays_and_another_size_a_subset_of_them()
 
 
 def test_planted_duplicates_across_splits_are_dropped_and_counted(tmp_path):
-    train, test = images(200), images(50, seed=1)
+    train = images(200)
+    test = images(50, seed=1)
     train[:5] = test[:5]
     labels = np.arange(200) % 4
     np.savez(tmp_path / "mine.npz", x_train=train, y_train=labels, x_test=test, y_test=labels[:50])
-    dataset = datasets.prepare(str(tmp_path / "mine.npz"), Path())
+    dataset = prepare(str(tmp_path / "mine.npz"), Path())
     assert dataset.info["duplicates_dropped"] == 5 and dataset.info["test_count"] == 50
 
 
@@ -79,7 +84,7 @@ def test_a_users_npz_may_have_any_whole_labels_and_float_images(tmp_path):
         images=images(100, channels=1)[..., 0] / 255.0,
         labels=np.array([7, -3] * 50),
     )
-    dataset = datasets.prepare(str(tmp_path / "mine.npz"), Path())
+    dataset = prepare(str(tmp_path / "mine.npz"), Path())
     assert dataset.info["classes"] == 2 and dataset.info["channels"] == 1
     assert load(dataset)["train_images"].dtype == np.float32 and set(
         load(dataset)["train_labels"]
@@ -87,7 +92,7 @@ def test_a_users_npz_may_have_any_whole_labels_and_float_images(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arrays", "said"),
+    ("arrays", "message"),
     [
         ({"images": images(40)}, "holds images"),
         ({"images": images(40), "labels": np.zeros(39, int)}, "as many"),
@@ -100,25 +105,25 @@ def test_a_users_npz_may_have_any_whole_labels_and_float_images(tmp_path):
         ({"images": images(40), "labels": np.array([None] * 40)}, "readable|damaged"),
     ],
 )
-def test_an_npz_that_is_no_image_set_is_a_fault_that_says_why(tmp_path, arrays, said):
+def test_an_npz_that_is_no_image_set_is_a_fault_that_says_why(tmp_path, arrays, message):
     np.savez(tmp_path / "mine.npz", **arrays)
-    with pytest.raises(Fault, match=said) as caught:
-        datasets.prepare(str(tmp_path / "mine.npz"), Path())
+    with pytest.raises(Fault, match=message) as caught:
+        prepare(str(tmp_path / "mine.npz"), Path())
     assert caught.value.kind == "data"
 
 
 def test_a_damaged_npz_is_a_fault_and_a_name_that_cannot_be_is_the_users_mistake(tmp_path):
     (tmp_path / "mine.npz").write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(Fault, match=r"damaged|readable"):
-        datasets.prepare(str(tmp_path / "mine.npz"), Path())
-    for name, said in (
+        prepare(str(tmp_path / "mine.npz"), Path())
+    for name, message in (
         ("imagenet", "use one of cifar10"),
         (str(tmp_path / "absent.npz"), "no such file"),
     ):
-        with pytest.raises(UserError, match=said):
-            datasets.check_name(name)
+        with pytest.raises(UserError, match=message):
+            check_name(name)
     with pytest.raises(UserError, match="has 1079 training images"):
-        datasets.prepare("digits", Path(), train_size=5000)
+        prepare("digits", Path(), train_size=5000)
 
 
 def test_a_missing_or_damaged_set_names_the_way_to_get_it_and_the_one_that_works_now(
@@ -128,7 +133,7 @@ def test_a_missing_or_damaged_set_names_the_way_to_get_it_and_the_one_that_works
     broken.mkdir(parents=True)
     (broken / "train").write_bytes(b"not CIFAR")
     with pytest.raises(Fault) as caught:
-        datasets.prepare("cifar100", experiments_environment.python, tmp_path / "data")
+        prepare("cifar100", experiments_environment.python, tmp_path / "data")
     assert "--data-dir" in str(caught.value) and "--dataset digits" in str(caught.value)
 
 
@@ -141,7 +146,7 @@ def test_a_missing_or_damaged_set_names_the_way_to_get_it_and_the_one_that_works
 def test_the_real_sets_are_read_from_a_read_only_folder(
     name, counts, size, experiments_environment
 ):
-    dataset = datasets.prepare(name, experiments_environment.python, SHARED)
+    dataset = prepare(name, experiments_environment.python, SHARED)
     info = dataset.info
     assert (
         info["train_count"] + info["val_count"] + info["test_count"] + info["duplicates_dropped"]

@@ -155,7 +155,9 @@ def test_a_wandb_upload_that_is_refused_is_one_line_without_the_key(
 
 
 def test_the_same_seed_gives_the_same_losses_and_another_seed_gives_others(run):
-    first, same, other = run(), run(), run(seed=1)
+    first = run()
+    same = run()
+    other = run(seed=1)
     assert losses(first) == losses(same) != losses(other)
 
 

@@ -1,4 +1,7 @@
-"""The model's reading of a result: which numbers it may name, and that it decides and breaks nothing."""
+"""The model's reading of a result.
+
+Which numbers it may name, and that it decides and breaks nothing.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ run_1 has the best of 3 runs"""
 NAMES = "The idea uses rfft2 on CIFAR-100 and promises a gain of 12.3 % and 7 points."
 
 
-# ---- numbers -------------------------------------------------------------------------------------------------
+# ---- numbers -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,7 @@ def test_a_hidden_letter_hides_no_number():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ("", "it is empty"),
         ("A. B! C.", "it has 3 sentences, more than 2"),
@@ -141,11 +144,11 @@ def test_a_hidden_letter_hides_no_number():
         ("It rose (cf. e.g. run_1) by 1.6 pp vs. the control. That is little.", ""),
     ],
 )
-def test_what_is_no_reading_is_refused_with_the_reason(text, said):
-    assert (said in problem(text, FACTS, "")) and bool(problem(text, FACTS, "")) == bool(said)
+def test_what_is_no_reading_is_refused_with_the_reason(text, reason):
+    assert (reason in problem(text, FACTS, "")) and bool(problem(text, FACTS, "")) == bool(reason)
 
 
-# ---- in an experiment ----------------------------------------------------------------------------------------
+# ---- in an experiment ----------------------------------------------------------------------------
 
 
 def diary(archive: Archive) -> str:
@@ -158,46 +161,45 @@ def test_a_number_that_is_not_in_the_archive_is_refused_asked_about_once_and_the
     archive = conduct(
         quick, 0.6, readings=("It gained 12.3 points.", "It gained 45 points.", "It rose to 0.6.")
     )
-    told = "the model's reading was refused: it names 45 points, which is not in the archive"
+    notice = "the model's reading was refused: it names 45 points, which is not in the archive"
     assert (
         load_commentary(archive).text == ""
-        and told in diary(archive)
-        and told in archive.write_up.read_text()
+        and notice in diary(archive)
+        and notice in archive.write_up.read_text()
     )
     assert "12.3" not in archive.reading.read_text(), "the third answer was not asked for"
 
 
 def test_a_second_answer_is_taken_where_the_first_was_refused_and_the_model_was_told_why(quick):
-    archive, asked = (
-        conduct(quick, 0.6, readings=("It gained 12.3 points.", "It rose to 0.6.")),
-        list[str](),
-    )
+    archive = conduct(quick, 0.6, readings=("It gained 12.3 points.", "It rose to 0.6."))
+    prompts = list[str]()
     assert load_commentary(archive) == Commentary("It rose to 0.6.", "scripted")
 
     def ask(purpose: str, prompt: str) -> Answer:
-        asked.append(prompt)
+        prompts.append(prompt)
         return Answer("It gained 12.3 points.", model="any")
 
     conclude(archive, ask, SilentObserver())
     assert (
-        len(asked) == 2
-        and "12.3 points, which is not" not in asked[0]
-        and "it names 12.3 points, which is not in the archive" in asked[1]
+        len(prompts) == 2
+        and "12.3 points, which is not" not in prompts[0]
+        and "it names 12.3 points, which is not in the archive" in prompts[1]
     )
     assert (
-        "run_1: success, 0.6, against the baseline +0.1" in asked[0]
-        and "Make SCORE higher." in asked[0]
+        "run_1: success, 0.6, against the baseline +0.1" in prompts[0]
+        and "Make SCORE higher." in prompts[0]
     )
 
 
 HOSTILE = (
-    "\x1b[31m<script>alert()</script> ![x](javascript:alert()) | **bold** `code` [a](http://b.c)\r\n# Heading\n"
+    "\x1b[31m<script>alert()</script> ![x](javascript:alert()) | **bold** `code` [a](http://b.c)\r\n"
+    "# Heading\n"
     "<!-- experiment a/b -->"
 )
 
 
 def test_markup_of_a_reading_and_of_the_coder_s_words_is_text(quick):
-    archive = conduct(quick, 0.6, readings=(HOSTILE,), said=HOSTILE)
+    archive = conduct(quick, 0.6, readings=(HOSTILE,), text=HOSTILE)
     entry = diary(archive)
     for text in (entry, archive.write_up.read_text()):
         assert "&lt;script&gt;alert()&lt;/script&gt;" in text and "\\*\\*bold" in text, (
@@ -216,7 +218,8 @@ def test_the_verdict_is_on_disk_before_the_question_is_asked_and_is_the_same_wha
     quick,
 ):
     archive = conduct(quick, 0.6)
-    expected, seen = archive.verdict.read_bytes(), list[bytes]()
+    expected = archive.verdict.read_bytes()
+    seen = list[bytes]()
     assert (
         load_commentary(archive) == Commentary(absent=NO_MODEL)
         and load_commentary(archive).note == ""
@@ -243,21 +246,22 @@ def test_the_verdict_is_on_disk_before_the_question_is_asked_and_is_the_same_wha
         assert load_commentary(archive) == Commentary()
 
 
-# ---- with a model and a recording ----------------------------------------------------------------------------
+# ---- with a model and a recording ----------------------------------------------------------------
 
 
 def test_a_model_is_asked_once_marked_and_paid_and_a_replay_has_its_words_only_for_the_same_numbers(
     quick_launch, launch, endpoint
 ):
     text = "The one run gave 0.6, 0.1 above the baseline of 0.5. Nothing was confirmed."
-    endpoint.script, endpoint.reading = scores(0.6), [text]
+    endpoint.script = scores(0.6)
+    endpoint.reading = [text]
     model = {"OPENAI_API_BASE": endpoint.url, "OPENAI_API_KEY": "sk-test-0123456789abcdef"}
     done = quick_launch("--model", "openai/any", "--runs", "1", "--price", "3,15", **model)
     archive = done.archives[-1]
     assert done.code == 0 and len(endpoint.readings) == 1 and len(endpoint.requests) == 1
     assert load_commentary(archive) == Commentary(text, "openai/any")
-    for told in ((done.folder / "runs" / "DIARY.md").read_text(), archive.write_up.read_text()):
-        assert text in told and "n the words of a model (openai/any), whose" in told
+    for page in ((done.folder / "runs" / "DIARY.md").read_text(), archive.write_up.read_text()):
+        assert text in page and "n the words of a model (openai/any), whose" in page
     assert spent(archive)[1] == 2 * spent(archive, reading=False)[1] == 2200, (
         "the verdict tells what came before it"
     )
@@ -282,7 +286,8 @@ def test_a_provider_that_refuses_the_question_and_a_cap_that_is_reached_leave_it
     quick_launch, endpoint
 ):
     model = {"OPENAI_API_BASE": endpoint.url, "OPENAI_API_KEY": "sk-test-0123456789abcdef"}
-    endpoint.script, endpoint.reading = scores(0.6), [Reply(status=401)]
+    endpoint.script = scores(0.6)
+    endpoint.reading = [Reply(status=401)]
     done = quick_launch("--model", "openai/any", "--runs", "1", **model)
     assert (
         done.code == 0

@@ -1,7 +1,9 @@
-"""The statistics, held to their promises on simulated campaigns (their rates are printed with `pytest -s`).
+"""The statistics, held to their promises on simulated campaigns
+(their rates are printed with `pytest -s`).
 
-An example i of difficulty b_i is classified correctly by seed r when ability + shift_r + effect_i + noise_ri > b_i, all
-of them normal: seeds of one code differ as a whole, and beyond that example by example. Each campaign has its own test set.
+An example i of difficulty b_i is classified correctly by seed r when ability + shift_r + effect_i +
+noise_ri > b_i, all of them normal: seeds of one code differ as a whole, and beyond that example by
+example. Each campaign has its own test set.
 """
 
 from __future__ import annotations
@@ -16,9 +18,12 @@ from scipy import stats
 from agent.verdict.chance import benjamini_hochberg, expected_false_wins
 from agent.verdict.statistics import Effect, compare, detectable, futile, seeds_to_decide
 
-CONTROL_SEEDS, FIRST, ALL = 8, 2, 5
+CONTROL_SEEDS = 8
+FIRST = 2
+ALL = 5
 CAMPAIGNS = 2000
-DIFFICULTY = 1.5  # standard deviation of b, in standard deviations of the noise: some examples are always right
+# Standard deviation of b, in standard deviations of the noise: some examples are always right.
+DIFFICULTY = 1.5
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,8 @@ class World:
 
     def train(self, code: Code, test_set: np.ndarray, seeds: int) -> np.ndarray:
         """Booleans [seeds, examples]."""
-        spread = math.sqrt(
-            1 + DIFFICULTY**2 + code.shift**2 + code.by_example**2
-        )  # so that accuracy is what was asked for
+        # So that accuracy is what was asked for.
+        spread = math.sqrt(1 + DIFFICULTY**2 + code.shift**2 + code.by_example**2)
         ability = float(stats.norm.ppf(code.accuracy)) * spread
         edge = test_set - ability - self._normal(code.by_example, (self.examples,))
         return self._normal(1, (seeds, self.examples)) + self._normal(code.shift, (seeds, 1)) > edge
@@ -57,9 +61,12 @@ class World:
         return math.sqrt(np.mean(variances))
 
     def campaign(self, code: Code, control: Code) -> Effect:
-        """The protocol: two fresh seeds, and three more unless they are no better than the eight of the control."""
+        """The protocol: two fresh seeds, and three more unless they
+        are no better than the eight of the control.
+        """
         test_set = self.test_set()
-        runs, cached = self.train(code, test_set, ALL), self.train(control, test_set, CONTROL_SEEDS)
+        runs = self.train(code, test_set, ALL)
+        cached = self.train(control, test_set, CONTROL_SEEDS)
         return compare(runs[:FIRST] if futile(runs[:FIRST], cached) else runs, cached)
 
     def _normal(self, sd: float, shape: tuple[int, ...]) -> np.ndarray:
@@ -90,7 +97,7 @@ def arm(*right: int, examples: int = 100) -> np.ndarray:
 CONTROL = Code()
 
 
-def test_an_idea_without_an_effect_is_rarely_supported_and_one_of_two_standard_deviations_mostly_is():
+def test_an_idea_without_an_effect_is_rarely_supported_and_one_of_two_deviations_mostly_is():
     lab = world(1)
     sd = lab.baseline_sd(CONTROL)
     better = replace(CONTROL, accuracy=CONTROL.accuracy + 2 * sd)
@@ -101,7 +108,8 @@ def test_an_idea_without_an_effect_is_rarely_supported_and_one_of_two_standard_d
         np.mean([effect.n_candidate == FIRST for effect in some]),
     )
     report(
-        f"baseline sd {sd:.4f}; supported without an effect {supported(none):.4f}, with 2 sd {supported(some):.4f}"
+        f"baseline sd {sd:.4f}; supported without an effect {supported(none):.4f}, with 2 sd "
+        f"{supported(some):.4f}"
     )
     report(f"stopped after two seeds: {stopped[0]:.3f} and {stopped[1]:.3f}")
     assert supported(none) <= 0.03  # 0.023 in 30,000 campaigns
@@ -110,17 +118,23 @@ def test_an_idea_without_an_effect_is_rarely_supported_and_one_of_two_standard_d
 
 
 def test_choosing_the_best_of_three_wins_by_luck_and_does_not_survive_fresh_seeds():
-    lab, campaigns = world(2), 1000
-    sd, naive, luck, confirmed = lab.baseline_sd(CONTROL), [], [], []
+    lab = world(2)
+    campaigns = 1000
+    sd = lab.baseline_sd(CONTROL)
+    naive = []
+    luck = []
+    confirmed = []
     for _ in range(campaigns):
-        dev_set, codes = lab.test_set(), [CONTROL, CONTROL, CONTROL]
+        dev_set = lab.test_set()
+        codes = [CONTROL, CONTROL, CONTROL]
         explored = [float(lab.train(code, dev_set, 1).mean()) for code in codes]
         baseline = float(lab.train(CONTROL, dev_set, 1).mean())
         naive.append(max(explored) > baseline)
         luck.append(max(explored) - np.mean(explored))
         confirmed.append(lab.campaign(codes[int(np.argmax(explored))], CONTROL))
     report(
-        f"best of 3 beats one baseline {np.mean(naive):.3f}, by luck {np.mean(luck) / sd:.2f} sd; supported {supported(confirmed):.4f}"
+        f"best of 3 beats one baseline {np.mean(naive):.3f}, by luck {np.mean(luck) / sd:.2f} sd; "
+        f"supported {supported(confirmed):.4f}"
     )
     assert 0.7 < np.mean(naive) < 0.8
     assert 0.75 < np.mean(luck) / sd < 0.95
@@ -128,12 +142,14 @@ def test_choosing_the_best_of_three_wins_by_luck_and_does_not_survive_fresh_seed
 
 
 def test_a_candidate_three_times_as_noisy_is_hardly_more_often_supported_by_mistake():
-    lab, noisy = world(3), replace(CONTROL, shift=3.4 * CONTROL.shift)
+    lab = world(3)
+    noisy = replace(CONTROL, shift=3.4 * CONTROL.shift)
     ratio = lab.baseline_sd(noisy, sets=300) / lab.baseline_sd(CONTROL)
     effects = [lab.campaign(noisy, CONTROL) for _ in range(CAMPAIGNS)]
     pooled = np.mean([_pooled_low(effect) > 0 for effect in effects])
     report(
-        f"{ratio:.2f} times as noisy: supported {supported(effects):.4f}; Student's pooled t would say {pooled:.4f}"
+        f"{ratio:.2f} times as noisy: supported {supported(effects):.4f}; Student's pooled t "
+        f"would say {pooled:.4f}"
     )
     assert 2.8 < ratio < 3.2
     assert supported(effects) <= 0.045  # 0.035 in 20,000 campaigns
@@ -141,7 +157,8 @@ def test_a_candidate_three_times_as_noisy_is_hardly_more_often_supported_by_mist
 
 
 def _pooled_low(effect: Effect) -> float:
-    n1, n0 = effect.n_candidate, effect.n_control
+    n1 = effect.n_candidate
+    n0 = effect.n_control
     variance = ((n1 - 1) * effect.sd_candidate**2 + (n0 - 1) * effect.sd_control**2) / (n1 + n0 - 2)
     return effect.delta - stats.t.ppf(0.975, n1 + n0 - 2) * math.sqrt(
         variance * (1 / n1 + 1 / n0) + effect.se_test**2
@@ -149,14 +166,16 @@ def _pooled_low(effect: Effect) -> float:
 
 
 def test_an_idea_that_helps_as_many_examples_as_it_hurts_is_not_supported_because_of_its_test_set():
-    lab, control = world(4), replace(CONTROL, shift=0.05)
+    lab = world(4)
+    control = replace(CONTROL, shift=0.05)
     mixed = replace(control, by_example=0.8)
     effects = [lab.campaign(mixed, control) for _ in range(CAMPAIGNS)]
     seeds_only = np.mean(
         [effect.delta - stats.t.ppf(0.975, effect.df) * effect.se_seed > 0 for effect in effects]
     )
     report(
-        f"effects of mean 0: supported {supported(effects):.4f}; without the test term {seeds_only:.4f}"
+        f"effects of mean 0: supported {supported(effects):.4f}; without the test term "
+        f"{seeds_only:.4f}"
     )
     assert supported(effects) <= 0.03
     assert seeds_only > 0.04
@@ -164,8 +183,10 @@ def test_an_idea_that_helps_as_many_examples_as_it_hurts_is_not_supported_becaus
 
 @pytest.mark.parametrize("by_example", [0.0, 0.8])
 def test_the_standard_error_is_the_spread_of_repeated_campaigns(by_example):
-    lab, control = world(5), replace(CONTROL, shift=0.05)
-    mixed, effects = replace(control, by_example=by_example), []
+    lab = world(5)
+    control = replace(CONTROL, shift=0.05)
+    mixed = replace(control, by_example=by_example)
+    effects = []
     for _ in range(1000):
         test_set = lab.test_set()
         effects.append(
@@ -180,25 +201,23 @@ def test_the_standard_error_is_the_spread_of_repeated_campaigns(by_example):
 def test_the_detectable_difference_is_detected_with_the_power_that_was_asked_for():
     lab = world(6)
     sd = lab.baseline_sd(CONTROL, sets=300)
-    better, effects = (
-        replace(CONTROL, accuracy=CONTROL.accuracy + detectable(sd, ALL, CONTROL_SEEDS)),
-        [],
-    )
+    better = replace(CONTROL, accuracy=CONTROL.accuracy + detectable(sd, ALL, CONTROL_SEEDS))
+    effects = []
     for _ in range(CAMPAIGNS):
         test_set = lab.test_set()
         effects.append(
             compare(lab.train(better, test_set, ALL), lab.train(CONTROL, test_set, CONTROL_SEEDS))
         )
     report(
-        f"detectable {detectable(sd, ALL, CONTROL_SEEDS) / sd:.2f} sd: supported {supported(effects):.4f}"
+        f"detectable {detectable(sd, ALL, CONTROL_SEEDS) / sd:.2f} sd: supported "
+        f"{supported(effects):.4f}"
     )
     assert 0.74 <= supported(effects) <= 0.86
 
 
 def test_more_seeds_less_noise_and_less_power_make_smaller_differences_detectable():
-    assert detectable(0.01, 5, 8) == pytest.approx(
-        0.0184, abs=0.0005
-    )  # research/trust.md 4.9, by simulation
+    # research/trust.md 4.9, by simulation.
+    assert detectable(0.01, 5, 8) == pytest.approx(0.0184, abs=0.0005)
     assert (
         detectable(0.01, 3, 3)
         > detectable(0.01, 3, 8)
@@ -225,7 +244,8 @@ def test_more_seeds_less_noise_and_less_power_make_smaller_differences_detectabl
 
 
 def test_without_a_test_term_the_interval_is_that_of_welch():
-    candidate, control = arm(70, 74, 71, 78, 75), arm(68, 66, 69, 71, 65, 70, 66, 69)
+    candidate = arm(70, 74, 71, 78, 75)
+    control = arm(68, 66, 69, 71, 65, 70, 66, 69)
     expected = stats.ttest_ind(accuracies(candidate), accuracies(control), equal_var=False)
     effect = replace(compare(candidate, control), se_test=0.0)
     half = stats.t.ppf(0.975, effect.df) * effect.se_seed
@@ -240,12 +260,12 @@ def test_without_a_test_term_the_interval_is_that_of_welch():
 
 
 def test_swapping_the_arms_turns_the_effect_round():
-    lab, test_set = world(7), world(7).test_set()
-    one, other = (
-        lab.train(replace(CONTROL, accuracy=0.73), test_set, 5),
-        lab.train(CONTROL, test_set, 8),
-    )
-    forth, back = compare(one, other), compare(other, one)
+    lab = world(7)
+    test_set = world(7).test_set()
+    better = lab.train(replace(CONTROL, accuracy=0.73), test_set, 5)
+    other = lab.train(CONTROL, test_set, 8)
+    forth = compare(better, other)
+    back = compare(other, better)
     assert (back.delta, back.low, back.high) == pytest.approx(
         (-forth.delta, -forth.high, -forth.low)
     )
@@ -255,9 +275,11 @@ def test_swapping_the_arms_turns_the_effect_round():
 
 
 def test_the_p_value_and_the_interval_agree():
-    rng, effects = np.random.default_rng(8), []
+    rng = np.random.default_rng(8)
+    effects = []
     for _ in range(1500):
-        lab, control = World(rng, examples=100), Code(shift=rng.uniform(0, 0.1))
+        lab = World(rng, examples=100)
+        control = Code(shift=rng.uniform(0, 0.1))
         candidate = Code(
             accuracy=rng.uniform(0.65, 0.85),
             shift=rng.uniform(0, 0.2),
@@ -291,8 +313,10 @@ def test_so_many_more_seeds_decide_and_one_fewer_does_not(candidate, smallest, d
 
 
 def _decision(effect: Effect, more: int, smallest: float) -> str | None:
-    n1, n0 = effect.n_candidate + more, effect.n_control + more
-    v1, v0 = effect.sd_candidate**2 / n1, effect.sd_control**2 / n0
+    n1 = effect.n_candidate + more
+    n0 = effect.n_control + more
+    v1 = effect.sd_candidate**2 / n1
+    v0 = effect.sd_control**2 / n0
     df = (v1 + v0) ** 2 / (v1**2 / (n1 - 1) + v0**2 / (n0 - 1))
     half = stats.t.ppf(0.975, df) * math.sqrt(v1 + v0 + effect.se_test**2)
     if effect.delta - half > 0:
@@ -300,7 +324,7 @@ def _decision(effect: Effect, more: int, smallest: float) -> str | None:
     return "below" if effect.delta + half < smallest else None
 
 
-def test_a_decided_effect_needs_no_more_seeds_and_one_that_the_test_set_cannot_show_gets_no_number():
+def test_a_decided_effect_needs_no_more_seeds_and_one_beyond_the_test_set_gets_no_number():
     decided = compare(arm(80, 82, 81), arm(60, 61, 62, 60))
     assert decided.low > 0 and seeds_to_decide(decided, 0.005) == 0
     worse = compare(arm(60, 61, 62, 60), arm(80, 82, 81))
@@ -312,7 +336,8 @@ def test_a_decided_effect_needs_no_more_seeds_and_one_that_the_test_set_cannot_s
 
 
 def test_seeds_that_are_all_equal_give_no_difference_and_no_width():
-    # 0.1 three times and 0.1 six times: means of shares would differ by rounding, with an error of 0
+    # 0.1 three times and 0.1 six times: means of shares
+    # would differ by rounding, with an error of 0
     effect = compare(arm(1, 1, 1, examples=10), arm(1, 1, 1, 1, 1, 1, examples=10))
     assert (effect.delta, effect.low, effect.high, effect.p_value, effect.p_better) == (
         0,
@@ -334,16 +359,16 @@ def test_seeds_that_are_all_equal_give_no_difference_and_no_width():
 def test_without_variance_between_seeds_the_test_set_alone_gives_the_width():
     effect = compare(arm(60, 60), arm(50, 50, 50))
     assert (effect.se_seed, effect.df) == (0, 1)
-    assert effect.se_test == pytest.approx(
-        math.sqrt(0.1 * 0.9 / 99)
-    )  # 10 of 100 examples turned from wrong to right
+    # 10 of 100 examples turned from wrong to right.
+    assert effect.se_test == pytest.approx(math.sqrt(0.1 * 0.9 / 99))
     assert effect.low < 0 < effect.high and effect.p_value > 0.025
     sure = compare(arm(60, 60, 60, 60, 60), arm(50, 50, 50, 50, 50))
     assert sure.low > 0 and sure.p_value < 0.025
 
 
 def test_every_example_turned_round_is_certain_in_both_directions():
-    right, wrong = arm(100, 100), arm(0, 0)
+    right = arm(100, 100)
+    wrong = arm(0, 0)
     assert (
         compare(right, wrong).low,
         compare(right, wrong).p_value,
@@ -405,9 +430,8 @@ def test_first_seeds_that_are_on_average_not_above_the_control_stop_the_campaign
 
 def test_q_values_are_those_of_benjamini_and_hochberg():
     assert benjamini_hochberg([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.02, 0.04, 0.04, 0.02])
-    assert benjamini_hochberg([0.5, 0.020, 0.021]) == pytest.approx(
-        [0.5, 0.0315, 0.0315]
-    )  # 0.020 * 3 is above 0.021 * 3 / 2
+    # 0.020 * 3 is above 0.021 * 3 / 2.
+    assert benjamini_hochberg([0.5, 0.020, 0.021]) == pytest.approx([0.5, 0.0315, 0.0315])
     assert (
         benjamini_hochberg([0.9, 1.0]) == [1.0, 1.0]
         and benjamini_hochberg([0.3]) == [0.3]

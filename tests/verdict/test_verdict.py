@@ -1,4 +1,7 @@
-"""From whole experiments to verdicts: a real effect, ten without one, the same bytes elsewhere, and the runs had again."""
+"""From whole experiments to verdicts.
+
+A real effect, ten without one, the same bytes elsewhere, and the runs had again.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +101,10 @@ def test_the_verdict_of_a_copied_archive_is_the_same_bytes(helpful: Outcome, cop
 
 def test_the_file_has_the_parts_of_its_schema(helpful: Outcome):
     verdict = helpful.verdict
-    parts = "schema idea verdict reasons qualifiers effect against_scaffold baseline candidate implemented budget integrity selection"
+    parts = (
+        "schema idea verdict reasons qualifiers effect against_scaffold baseline candidate "
+        "implemented budget integrity selection"
+    )
     assert list(verdict) == [*parts.split(), "repro", "cost", "experiment"]
     assert verdict["verdict"] in CLASSES and verdict["selection"]["test_shown_to_coder"] == 0
     assert len(verdict["baseline"]["acc"]) == 8 and len(set(verdict["candidate"]["pred_sha"])) == 5
@@ -153,10 +159,8 @@ def test_a_price_is_in_the_headline(copied: Archive):
 
 def test_on_a_gpu_the_price_is_the_seconds_for_which_a_run_held_it(copied: Archive):
     for folder in confirmed(copied, "idea"):
-        write_json(
-            folder.result,
-            (result := read_json(folder.result)) | {"seconds": 100 * result["seconds"]},
-        )
+        result = read_json(folder.result)
+        write_json(folder.result, result | {"seconds": 100 * result["seconds"]})
     assert decide(copied)["budget"]["time_ratio"] < 20 and decide(copied)["cost"]["gpu_s"] == 0
     scaffold = read_json(copied.run(0).result)
     scaffold["metrics"]["device"] = "cuda:0"
@@ -187,15 +191,15 @@ def test_the_verdict_takes_the_weakest_sandbox_of_all_runs_of_the_coder_s_code(c
 
 
 def test_the_cost_counts_every_training_that_was_made_for_the_idea(copied: Archive):
-    made = [path for path in copied.folder.glob("*/result.json")] + [
+    results = [path for path in copied.folder.glob("*/result.json")] + [
         path for path in copied.folder.glob("confirm/*/result.json")
     ]
     shared = [
         path
-        for path in made
+        for path in results
         if path.parent.name == "run_0" or path.parent.name.startswith("control_")
     ]
-    assert decide(copied)["cost"]["runs"] == len(made) - len(shared)
+    assert decide(copied)["cost"]["runs"] == len(results) - len(shared)
 
 
 def test_an_effect_below_the_smallest_of_interest_is_not_supported(copied: Archive):
@@ -221,9 +225,10 @@ def test_a_damaged_archive_is_a_fault_that_names_the_file(copied: Archive):
 def test_the_table_of_many_is_sorted_by_the_lower_end_with_q_values(
     bench: Bench, helpful: Outcome, tmp_path: Path
 ):
-    null, dead = bench.conduct("augment_inside"), bench.conduct("dead_class")
-    found = corrected([summarise(outcome.archive) for outcome in (dead, null, helpful)])
-    table = verdict_table(ordered(found, "low"), found)
+    null = bench.conduct("augment_inside")
+    dead = bench.conduct("dead_class")
+    summaries = corrected([summarise(outcome.archive) for outcome in (dead, null, helpful)])
+    table = verdict_table(ordered(summaries, "low"), summaries)
     assert table is not None
     names = list(table.columns[0].cells)
     assert [name.split("/")[0] for name in names] == ["good_idea", "augment_inside", "dead_class"]
@@ -294,12 +299,12 @@ def test_reproducing_on_the_same_machine_is_bit_exact_and_is_recorded(
     helpful: Outcome, bench: Bench, capsys
 ):
     assert reproduce(helpful.archive, None, bench.options.python, confined("auto")) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     record = json.loads(helpful.archive.reproductions.read_text().splitlines()[-1])
     assert record["outcome"] == "bit-exact" and [
         run["same_predictions"] for run in record["runs"]
     ] == [True, True]
-    assert "bit-exact" in said and "differs" not in said
+    assert "bit-exact" in output and "differs" not in output
 
 
 def test_reproducing_names_another_version_and_other_code_is_no_longer_exact(
@@ -311,8 +316,8 @@ def test_reproducing_names_another_version_and_other_code_is_no_longer_exact(
     main = confirmed(copied, "idea")[0].code / "main.py"
     main.write_text(main.read_text().replace("nn.Dropout(0.25)", "nn.Dropout(0.26)"))
     reproduce(copied, None, bench.options.python, confined("auto"))
-    said = capsys.readouterr().out
-    assert "differs: torch 2.0.99 then," in said
+    output = capsys.readouterr().out
+    assert "differs: torch 2.0.99 then," in output
     record = json.loads(copied.reproductions.read_text().splitlines()[-1])
     assert (
         record["outcome"] in ("consistent", "failed")
@@ -329,7 +334,10 @@ def test_what_was_never_confirmed_cannot_be_reproduced(bench: Bench):
 def test_a_confirmation_that_was_killed_goes_on_with_its_seeds(
     bench: Bench, helpful: Outcome, tmp_path: Path
 ):
-    """What was said stays; what was finished and not yet said is taken; what has no result is set aside, whoever put it there."""
+    """What was said stays; what was finished and not yet said is taken.
+
+    What has no result is set aside, whoever put it there.
+    """
     settings = settle(load_idea(bench.folder / "good_idea.md"), bench.options)
     plan = make_plan(settings)
     workbench = replace(make_workbench(settings, SilentObserver()), server=bench.server)
