@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -36,6 +37,35 @@ if __name__ == "__main__":
     with open("final_info.json", "w") as file:
         json.dump({"val_accuracy": SCORE}, file)
 '''
+
+
+# Their default is to be ignored, so a handler would change nothing for a child.
+HARMLESS = (signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH)
+
+
+def hear_ignored_signals() -> None:
+    """Handle every signal that the caller of the tests ignores, as `nohup` and `&` of a script do.
+
+    An ignored signal stays ignored in every program that is started, a handled one does not: what
+    the tests start then ends at Ctrl-C and at a closed terminal. This process still outlives both
+    but Ctrl-C. Python ignores two more by itself, and its children do not inherit these.
+    Not covered: signals that the caller blocks.
+    """
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            continue
+        if number in HARMLESS:
+            signal.signal(number, signal.SIG_DFL)
+        elif number == signal.SIGINT:
+            signal.signal(number, signal.default_int_handler)
+        else:
+            signal.signal(number, lambda number, frame: None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _signals() -> None:
+    """Hear what the caller ignores, in each process that runs tests, before it starts another."""
+    hear_ignored_signals()
 
 
 @pytest.fixture(autouse=True)

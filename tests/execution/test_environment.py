@@ -365,17 +365,28 @@ def test_an_index_that_is_away_is_a_fault_and_not_the_coder_s(base, index, monke
     )
 
 
-def test_an_index_that_hangs_ends_in_time_and_leaves_no_uv(base, index, monkeypatch):
+@pytest.fixture
+def left_over() -> Callable[[], list[psutil.Process]]:
+    """Return a list of the children that were not there before the test: others share servers."""
+
+    def children() -> list[psutil.Process]:
+        return psutil.Process().children(recursive=True)
+
+    before = children()
+    return lambda: [process for process in children() if process not in before]
+
+
+def test_an_index_that_hangs_ends_in_time_and_leaves_no_uv(base, index, left_over, monkeypatch):
     monkeypatch.setenv("UV_DEFAULT_INDEX", index(0))
     monkeypatch.setattr(additions, "ADD_SECONDS", 2.0)
     started = time.monotonic()
     with pytest.raises(Fault, match="not done in time"):
         additions.add(base, ("einops",), lambda text: None)
     assert time.monotonic() - started < 20
-    assert [process.name() for process in psutil.Process().children(recursive=True)] == []
+    assert left_over() == []
 
 
-def test_interrupting_an_installation_leaves_no_uv(base, index, monkeypatch):
+def test_interrupting_an_installation_leaves_no_uv(base, index, left_over, monkeypatch):
     monkeypatch.setenv("UV_DEFAULT_INDEX", index(0))
 
     def interrupted(self, *_, **__):
@@ -385,7 +396,7 @@ def test_interrupting_an_installation_leaves_no_uv(base, index, monkeypatch):
     monkeypatch.setattr("subprocess.Popen.communicate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         uv("pip", "compile", "-", "--no-cache", seconds=60, given="einops")
-    assert psutil.Process().children(recursive=True) == []
+    assert left_over() == []
 
 
 def test_a_disk_without_room_is_a_fault_before_anything_is_installed(base, monkeypatch):
