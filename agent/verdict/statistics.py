@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import optimize, stats
 
 from agent.verdict.chance import TAIL
 
@@ -59,7 +58,7 @@ def compare(candidate: np.ndarray, control: np.ndarray) -> Effect:
     v_test = _test_variance(candidate, control)
     df = float(_welch_df(v1, n1, v0, n0))
     se = math.sqrt(v1 + v0 + v_test)
-    half = float(stats.t.isf(TAIL, df)) * se
+    half = float(_quantile(df)) * se
     return Effect(
         delta=delta,
         low=delta - half,
@@ -97,8 +96,10 @@ def detectable(
         raise ValueError(
             f"needs sd >= 0, se_test >= 0 and {TAIL} < power < 1, got {sd}, {se_test} and {power}"
         )
+    from scipy import optimize, stats
+
     df = float(_welch_df(1 / n_candidate, n_candidate, 1 / n_control, n_control))
-    critical = float(stats.t.isf(TAIL, df))
+    critical = float(_quantile(df))
 
     def surplus(ratio: float) -> float:
         return float(stats.nct.sf(critical, df, ratio)) - power
@@ -118,7 +119,7 @@ def seeds_to_decide(effect: Effect, smallest_effect: float) -> int | None:
     extra = np.arange(MOST_SEEDS + 1)
     n1, n0 = effect.n_candidate + extra, effect.n_control + extra
     v1, v0 = effect.sd_candidate**2 / n1, effect.sd_control**2 / n0
-    half = stats.t.isf(TAIL, _welch_df(v1, n1, v0, n0)) * np.sqrt(v1 + v0 + effect.se_test**2)
+    half = _quantile(_welch_df(v1, n1, v0, n0)) * np.sqrt(v1 + v0 + effect.se_test**2)
     decided = (effect.delta - half > 0) | (effect.delta + half < smallest_effect)
     return int(decided.argmax()) if decided.any() else None
 
@@ -172,7 +173,19 @@ def _welch_df(v1: Any, n1: Any, v0: Any, n0: Any) -> np.ndarray:
     )
 
 
+def _quantile(df: np.ndarray | float) -> Any:
+    """Return what Student's t with so many degrees of freedom exceeds with the probability TAIL.
+
+    scipy is imported where it computes: that takes as long as all else that a command imports.
+    """
+    from scipy import stats
+
+    return stats.t.isf(TAIL, df)
+
+
 def _p_value(delta: float, se: float, df: float) -> float:
+    from scipy import stats
+
     if se > 0:
         return float(stats.t.sf(delta / se, df))
     return 0.5 if delta == 0 else float(delta < 0)  # the limits, as an error of 0 would have them

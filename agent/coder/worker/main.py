@@ -8,9 +8,12 @@
 Everything that leaves for a model passes GatewayModel.send_completion or GatewayModel.ask, and with it agent.coder.worker.gateway.
 """
 
+# ruff: noqa: E402 what aider reads while it is imported is set before
+
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import os
 import sys
@@ -24,6 +27,7 @@ os.environ["LITELLM_MODE"] = "PRODUCTION"  # no .env picked up from folders
 os.environ["HF_HUB_OFFLINE"] = "1"  # no tokenizer download
 sys.path[0] = str(Path(__file__).resolve().parents[3])  # the repository, in place of this folder
 
+gc.disable()  # what is imported stays: to look through it again and again costs half a second
 import litellm
 from aider import models as aider_models
 from aider.coders import base_coder
@@ -45,6 +49,8 @@ from agent.coder.worker.gateway import (
 from agent.util.flake8 import flake8
 from agent.util.secrets import redact
 
+gc.freeze()
+gc.enable()
 TEMPERATURE = 1.0  # of a single question: at 0 three votes would be one vote
 # The harness is the one who asks and retries; aider looks nothing up and repeats nothing.
 model_info_manager._update_cache = lambda: None
