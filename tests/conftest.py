@@ -39,6 +39,26 @@ if __name__ == "__main__":
 '''
 
 
+# What a test asks for that takes long by itself: real training, Aider's process, the browser.
+COSTLY_FIXTURES = {"bench", "browser", "experiments_environment", "quick_launch", "real_queue"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by `-m`
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test its tier: `pytest -m quick` is for after each change, all of them for before a commit.
+
+    A new test is slow by itself where it asks for one of COSTLY_FIXTURES. Mark it `slow` where it
+    takes more than about a second for another reason, as by a command that begins an experiment.
+    Mark it `quick` where it is the one real test of its room that is to run each time all the same.
+    """
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        if COSTLY_FIXTURES & set(item.fixturenames) and not item.get_closest_marker("quick"):
+            item.add_marker("slow")
+        if not item.get_closest_marker("slow"):
+            item.add_marker("quick")
+
+
 # Their default is to be ignored, so a handler would change nothing for a child.
 HARMLESS = (signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH)
 

@@ -459,6 +459,7 @@ def test_whatever_stands_in_an_archive_it_is_shown_in_every_table_and_row(tmp_pa
         path.write_bytes(kept[path])
 
 
+@pytest.mark.slow
 def test_whatever_stands_in_an_archive_review_shows_the_rest_and_names_the_damage(one, review):
     files = [
         one.config,

@@ -376,6 +376,7 @@ def left_over() -> Callable[[], list[psutil.Process]]:
     return lambda: [process for process in children() if process not in before]
 
 
+@pytest.mark.slow
 def test_an_index_that_hangs_ends_in_time_and_leaves_no_uv(base, index, left_over, monkeypatch):
     monkeypatch.setenv("UV_DEFAULT_INDEX", index(0))
     monkeypatch.setattr(additions, "ADD_SECONDS", 2.0)
@@ -532,6 +533,7 @@ def test_an_added_package_serves_every_run_of_its_code_and_is_built_again_to_rep
     )
 
 
+@pytest.mark.quick
 @needs_build
 def test_a_package_that_does_not_exist_is_told_with_uv_s_own_reason(bench: Bench):
     name = "torch-einsum-magic-xyz"
@@ -553,6 +555,7 @@ def partial_named(function: Callable, **given: object) -> Callable[[Path], None]
     return made
 
 
+@pytest.mark.quick
 def test_the_first_prompt_says_what_is_there_and_what_may_be_added(
     bench: Bench, experiments_environment, launch, tmp_path
 ):

@@ -92,6 +92,7 @@ while True:
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", GREEDY)
 def test_the_limit_that_was_passed_is_named_with_what_was_used_and_nothing_is_left(
@@ -156,6 +157,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_worker_processes_shared_memory_and_temporary_files_work_inside(
     tmp_path, kind, experiments_environment

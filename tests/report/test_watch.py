@@ -113,6 +113,7 @@ def in_order(text: str, *parts: str) -> None:
         assert at >= 0, (part, text)
 
 
+@pytest.mark.slow
 def test_a_queue_is_seen_from_before_it_begins_until_after_it_has_ended(
     quick, quick_arguments, endpoint, launch
 ):
@@ -190,6 +191,7 @@ def test_a_queue_is_seen_from_before_it_begins_until_after_it_has_ended(
     )
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_and_a_wrong_folder_end_watch_in_order(launch, tmp_path):
     (tmp_path / "file").write_text("")
     wrong = launch("watch", "--runs-dir", "file")
