@@ -12,18 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from agent.archive.lookup import experiments
 from agent.archive.paths import Archive
+from agent.archive.provenance import cores
 from agent.execution.environment.base import Environment, ensure, existing
 from agent.execution.sandbox.detect import find_sandbox
 from agent.execution.sandbox.policy import ResourceLimits, Sandbox
+from agent.execution.sandbox.warm_server import ForkServer
 from agent.task.contract import REQUIREMENTS
 from agent.task.scaffold import DEFAULT_SCAFFOLD
 from agent.util.errors import UserError
 from agent.util.files import read_events
 from agent.util.locks import locked
 from tests.bench import Bench
+from tests.browser import chromium
 from tests.endpoint import Endpoint
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -113,13 +117,27 @@ def experiments_environment() -> Environment:
 
 
 @pytest.fixture(scope="session")
+def warm_server(experiments_environment: Environment) -> Iterator[ForkServer]:
+    """The server that starts the trainings of all tests of this process, but for those of commands."""
+    with ForkServer(experiments_environment.python, cores()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def bench(
-    tmp_path_factory: pytest.TempPathFactory, experiments_environment: Environment
-) -> Iterator[Bench]:
-    """Experiments on the digits with one epoch, eight control seeds and a warm server."""
-    made = Bench(tmp_path_factory.mktemp("bench"), experiments_environment)
-    with made.server:
-        yield made
+    tmp_path_factory: pytest.TempPathFactory,
+    experiments_environment: Environment,
+    warm_server: ForkServer,
+) -> Bench:
+    """Experiments on the digits with one epoch and eight control seeds."""
+    return Bench(tmp_path_factory.mktemp("bench"), experiments_environment, warm_server)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, for all tests of this process: none of them may run an event loop in its thread."""
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

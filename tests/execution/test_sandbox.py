@@ -208,7 +208,7 @@ def test_only_what_a_run_needs_is_in_its_environment(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["bwrap", "landlock"])
 def test_devices_of_gpus_are_there_only_for_a_run_that_may_use_them(tmp_path, kind):
     """With a device that reads as zeros in a GPU's place: what a driver does with it was not tried."""
-    device = Path("/dev/nvidia99")
+    device = Path(f"/dev/nvidia_{os.getpid()}")  # tests run side by side
     try:
         os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 5))
     except PermissionError:

@@ -14,7 +14,7 @@ import pytest
 from agent.archive.paths import Archive
 from agent.report.html.pages import write_page, write_queue_page
 from agent.util.files import write_json
-from tests.browser import chromium, opened
+from tests.browser import opened
 from tests.hostile import slim
 from tests.real_queue import archive_of
 
@@ -239,7 +239,7 @@ def test_every_page_is_made_in_bounded_time_and_small_enough_to_be_mailed(made):
     ] == []
 
 
-def test_such_pages_open_and_say_what_is_left_out_or_damaged(made):
+def test_such_pages_open_and_say_what_is_left_out_or_damaged(browser, made):
     runs, _ = made
     said = {
         "one_long_line": "[... the whole text lies in run_1/stdout.log]",
@@ -250,7 +250,7 @@ def test_such_pages_open_and_say_what_is_left_out_or_damaged(made):
         "many_findings": "characters]",
         "strange_verdict": "damaged",
     }
-    with chromium() as browser, opened(browser, runs / "report.html") as (page, seen):
+    with opened(browser, runs / "report.html") as (page, seen):
         rows = page.locator("tbody tr")
         assert (
             rows.count() == len(CASES)

@@ -12,19 +12,13 @@ from playwright.sync_api import Browser, Page
 from agent.archive.paths import Archive
 from agent.report.summary import STATES as ALL_STATES
 from agent.report.summary import summaries
-from tests.browser import PHONE, chromium, opened
+from tests.browser import PHONE, opened
 from tests.real_queue import STATES, archive_of
 
 IDEA = "frequency_domain_cnn"  # whose session is real: curves, fresh seeds, a failed attempt
 HIDDEN = "element => getComputedStyle(element).display === 'none'"
 ROWS = "rows => rows.filter(row => row.offsetParent).map(row => row.querySelector('th small').textContent.split(' · ')[0])"
 CELLS = "(rows, n) => rows.map(row => [row.children[n].dataset.value, row.children[n].textContent.trim()])"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -170,7 +170,7 @@ class Sandbox:
                 place,
             ]
         for device in _gpu_devices() if gpu else []:
-            command += ["--dev-bind", device, device]
+            command += ["--dev-bind-try", device, device]  # it may be gone by then
         for root in roots:
             command += ["--ro-bind", root, root]
         command += ["--bind", folder, folder]
