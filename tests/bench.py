@@ -16,7 +16,6 @@ from unittest import mock
 
 from agent.archive.gate_report import load_facts
 from agent.archive.paths import Archive
-from agent.archive.provenance import cores
 from agent.archive.run import Run, load_run
 from agent.coder.base import ScriptedCoder
 from agent.execution.environment.base import Environment
@@ -81,7 +80,7 @@ class Bench:
     `conduct` carries one edit of main.py to a verdict.
     """
 
-    def __init__(self, folder: Path, environment: Environment, **options: Any):
+    def __init__(self, folder: Path, environment: Environment, server: ForkServer, **options: Any):
         self.folder = folder
         self.options = Options(
             dataset="digits",
@@ -93,7 +92,7 @@ class Bench:
             **{"timeout": 120.0, "max_failures": 1} | options,
         )
         self.conducted = Counter[str]()
-        self.server = ForkServer(environment.python, cores())
+        self.server = server
 
     def conduct(
         self,

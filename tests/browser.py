@@ -53,10 +53,7 @@ class Seen:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Module-scoped where a fixture holds it.
-
-    While Playwright is on, nothing else may run an event loop in this thread.
-    """
+    """Start Chromium; while it is on, nothing else may run an event loop in this thread."""
     if not CHROMIUM:
         pytest.skip("no chromium, chromium-browser or google-chrome here")
     with sync_playwright() as playwright:

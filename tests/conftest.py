@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,18 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from agent.archive.lookup import experiments
 from agent.archive.paths import Archive
+from agent.archive.provenance import cores
 from agent.execution.environment.base import Environment, ensure, existing
 from agent.execution.sandbox.detect import find_sandbox
 from agent.execution.sandbox.policy import ResourceLimits, Sandbox
+from agent.execution.sandbox.warm_server import ForkServer
 from agent.task.contract import REQUIREMENTS
 from agent.task.scaffold import DEFAULT_SCAFFOLD
 from agent.util.errors import UserError
 from agent.util.files import read_events
 from agent.util.locks import locked
 from tests.bench import Bench
+from tests.browser import chromium
 from tests.endpoint import Endpoint
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -38,6 +43,55 @@ if __name__ == "__main__":
     with open("final_info.json", "w") as file:
         json.dump({"val_accuracy": SCORE}, file)
 '''
+
+
+# What a test asks for that takes long by itself: real training, Aider's process, the browser.
+COSTLY_FIXTURES = {"bench", "browser", "experiments_environment", "quick_launch", "real_queue"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by `-m`
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test its tier: `pytest -m quick` is for after each change, all of them for before a commit.
+
+    A new test is slow by itself where it asks for one of COSTLY_FIXTURES. Mark it `slow` where it
+    takes more than about a second for another reason, as by a command that begins an experiment.
+    Mark it `quick` where it is the one real test of its room that is to run each time all the same.
+    """
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        if COSTLY_FIXTURES & set(item.fixturenames) and not item.get_closest_marker("quick"):
+            item.add_marker("slow")
+        if not item.get_closest_marker("slow"):
+            item.add_marker("quick")
+
+
+# Their default is to be ignored, so a handler would change nothing for a child.
+HARMLESS = (signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH)
+
+
+def hear_ignored_signals() -> None:
+    """Handle every signal that the caller of the tests ignores, as `nohup` and `&` of a script do.
+
+    An ignored signal stays ignored in every program that is started, a handled one does not: what
+    the tests start then ends at Ctrl-C and at a closed terminal. This process still outlives both
+    but Ctrl-C. Python ignores two more by itself, and its children do not inherit these.
+    Not covered: signals that the caller blocks.
+    """
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            continue
+        if number in HARMLESS:
+            signal.signal(number, signal.SIG_DFL)
+        elif number == signal.SIGINT:
+            signal.signal(number, signal.default_int_handler)
+        else:
+            signal.signal(number, lambda number, frame: None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _signals() -> None:
+    """Hear what the caller ignores, in each process that runs tests, before it starts another."""
+    hear_ignored_signals()
 
 
 @pytest.fixture(autouse=True)
@@ -68,13 +122,27 @@ def experiments_environment() -> Environment:
 
 
 @pytest.fixture(scope="session")
+def warm_server(experiments_environment: Environment) -> Iterator[ForkServer]:
+    """The server that starts the trainings of all tests of this process, but for those of commands."""
+    with ForkServer(experiments_environment.python, cores()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def bench(
-    tmp_path_factory: pytest.TempPathFactory, experiments_environment: Environment
-) -> Iterator[Bench]:
-    """Experiments on the digits with one epoch, eight control seeds and a warm server."""
-    made = Bench(tmp_path_factory.mktemp("bench"), experiments_environment)
-    with made.server:
-        yield made
+    tmp_path_factory: pytest.TempPathFactory,
+    experiments_environment: Environment,
+    warm_server: ForkServer,
+) -> Bench:
+    """Experiments on the digits with one epoch and eight control seeds."""
+    return Bench(tmp_path_factory.mktemp("bench"), experiments_environment, warm_server)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, for all tests of this process: none of them may run an event loop in its thread."""
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import optimize, stats
 
 from agent.verdict.chance import TAIL
 
@@ -73,7 +72,7 @@ def compare(candidate: np.ndarray, control: np.ndarray) -> Effect:
     test_variance = _test_variance(candidate, control)
     freedom = float(_welch_freedom(of_candidate, n_candidate, of_control, n_control))
     error = math.sqrt(seed_variance + test_variance)
-    half = float(stats.t.isf(TAIL, freedom)) * error
+    half = float(_quantile(freedom)) * error
     return Effect(
         delta=delta,
         low=delta - half,
@@ -114,8 +113,10 @@ def detectable(
     if not (seed_sd >= 0 and se_test >= 0 and TAIL < power < 1):
         needed = f"sd >= 0, se_test >= 0 and {TAIL} < power < 1"
         raise ValueError(f"needs {needed}, got {seed_sd}, {se_test} and {power}")
+    from scipy import optimize, stats
+
     freedom = float(_welch_freedom(1 / n_candidate, n_candidate, 1 / n_control, n_control))
-    critical = float(stats.t.isf(TAIL, freedom))
+    critical = float(_quantile(freedom))
 
     def surplus(ratio: float) -> float:
         return float(stats.nct.sf(critical, freedom, ratio)) - power
@@ -140,7 +141,7 @@ def seeds_to_decide(effect: Effect, smallest_effect: float) -> int | None:
     of_control = effect.sd_control**2 / n_control
     freedom = _welch_freedom(of_candidate, n_candidate, of_control, n_control)
     error = np.sqrt(of_candidate + of_control + effect.se_test**2)
-    half = stats.t.isf(TAIL, freedom) * error
+    half = _quantile(freedom) * error
     decided = (effect.delta - half > 0) | (effect.delta + half < smallest_effect)
     return int(decided.argmax()) if decided.any() else None
 
@@ -203,7 +204,19 @@ def _welch_freedom(
     return np.where(parts > 0, (of_candidate + of_control) ** 2 / divisors, least)
 
 
+def _quantile(freedom: np.ndarray | float) -> Any:
+    """Return what Student's t with so many degrees of freedom exceeds with the probability TAIL.
+
+    scipy is imported where it computes: that takes as long as all else that a command imports.
+    """
+    from scipy import stats
+
+    return stats.t.isf(TAIL, freedom)
+
+
 def _p_value(delta: float, error: float, freedom: float) -> float:
+    from scipy import stats
+
     if error > 0:
         return float(stats.t.sf(delta / error, freedom))
     if delta == 0:

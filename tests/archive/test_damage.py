@@ -23,6 +23,8 @@ from agent.util.files import read_events
 from tests.conftest import REPOSITORY
 from tests.replies import edit, scores
 
+pytestmark = pytest.mark.slow  # each test runs commands with Aider's process
+
 REPLIES = [
     scores(0.6)[0],
     edit("SCORE = 0.6", "SCORE = undefined"),

@@ -25,6 +25,8 @@ from tests.conftest import LaunchResult
 from tests.kills import damage
 from tests.replies import edit, scores
 
+pytestmark = pytest.mark.slow  # each test runs commands with Aider's process
+
 LEVELS = int(os.environ.get("ASSAY_LEVELS", "2"))
 AMPLE = "size=600m,nr_inodes=100000"
 REPLIES = [

@@ -21,6 +21,8 @@ from agent.util.files import read_events
 from tests.conftest import REPOSITORY, confined
 from tests.replies import edit
 
+pytestmark = pytest.mark.slow  # each test runs a command that begins an experiment
+
 STUBBORN = """import os, signal, subprocess, sys, time
 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
     signal.signal(number, signal.SIG_IGN)

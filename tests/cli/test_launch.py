@@ -19,6 +19,7 @@ from tests.conftest import REPOSITORY
 from tests.replies import edit, scores
 
 
+@pytest.mark.slow
 def test_wrong_usage_is_one_clear_line_and_exit_code_2_before_anything_is_spent(launch, tmp_path):
     good = tmp_path / "good.md"
     bad = tmp_path / "bad.md"
@@ -59,6 +60,7 @@ def test_no_key_and_no_session_says_in_two_lines_how_to_set_one(launch, tmp_path
     assert [line.strip().split()[0] for line in lines[1:]] == ["export", "python"]
 
 
+@pytest.mark.slow
 def test_a_queue_goes_on_after_a_fault_and_skips_what_is_finished(quick, launch, session, tmp_path):
     ideas = tmp_path / "ideas"
     ideas.mkdir()
@@ -177,6 +179,7 @@ def test_a_second_process_on_the_same_experiment_is_told_so(quick_launch, quick,
         assert first.wait(30) == 130  # SIGTERM ends as Ctrl-C does
 
 
+@pytest.mark.slow
 def test_open_scaffolds_see_their_data_and_their_out_dir_option(quick, launch, session):
     main = quick / "scaffold" / "main.py"
     main.write_text('''"""Writes where --out_dir says, from the data it finds."""
@@ -214,6 +217,7 @@ with open(os.path.join(folder, "final_info.json"), "w") as file:
     )
 
 
+@pytest.mark.quick
 def test_review_is_plain_in_a_pipe_and_shows_tables_gate_and_diffs(quick_launch, launch, session):
     replies = [
         edit("SCORE = 0.5", "SCORE = 1 / 0"),
@@ -238,6 +242,7 @@ def test_review_is_plain_in_a_pipe_and_shows_tables_gate_and_diffs(quick_launch,
     assert "\x1b" not in overview.out + experiment.out
 
 
+@pytest.mark.quick
 def test_dry_run_prints_the_prompt_and_the_plan_and_leaves_nothing(quick_launch, session, tmp_path):
     done = quick_launch("--model", f"replay:{session('x')}", "--dry-run")
     assert done.code == 0 and "Make SCORE higher." in done.out and "baseline and 3 runs" in done.out
@@ -291,6 +296,7 @@ def test_one_damaged_archive_hides_no_other(quick_launch, launch, session, tmp_p
     )
 
 
+@pytest.mark.slow
 def test_what_one_idea_got_wrong_does_not_stop_the_queue(quick, launch, session, tmp_path):
     np.savez(
         tmp_path / "small.npz",

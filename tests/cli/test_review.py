@@ -485,6 +485,7 @@ def test_whatever_stands_in_an_archive_it_is_shown_in_every_table_and_row(tmp_pa
         path.write_bytes(kept[path])
 
 
+@pytest.mark.slow
 def test_whatever_stands_in_an_archive_review_shows_the_rest_and_names_the_damage(
     experiment, review
 ):

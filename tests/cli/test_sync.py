@@ -153,6 +153,7 @@ def test_one_damaged_archive_holds_up_no_other(archive, server, tmp_path, capsys
     )
 
 
+@pytest.mark.slow
 def test_without_a_key_without_an_environment_and_without_runs_it_says_what_to_do(
     archive, tmp_path, launch, capsys, monkeypatch
 ):
@@ -222,6 +223,7 @@ def test_tensorboard_reads_the_curves_of_explored_control_and_confirmed_runs(
     ]
 
 
+@pytest.mark.slow
 def test_a_hostile_metrics_file_is_bounded_and_no_file_is_followed_or_written_outside(
     archive, tmp_path
 ):

@@ -20,6 +20,7 @@ def provider(endpoint) -> dict[str, str]:
     return {"OPENAI_API_BASE": endpoint.url, "OPENAI_API_KEY": KEY}
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("stream", [(), ("--stream",)], ids=["whole", "streamed"])
 def test_a_real_endpoint_drives_a_whole_experiment(quick_launch, endpoint, stream):
     endpoint.script = [*scores(0.6, 0.7, 0.8)]

@@ -125,6 +125,7 @@ def test_a_request_that_fails_after_the_harness_was_killed_is_not_repeated(
     assert len(endpoint.requests) == 4
 
 
+@pytest.mark.slow
 def test_a_worker_that_waits_to_ask_again_ends_with_the_harness(quick, begin, endpoint):
     endpoint.script = [Answer(status=500)] * 9
     process = begin()
@@ -137,6 +138,7 @@ def test_a_worker_that_waits_to_ask_again_ends_with_the_harness(quick, begin, en
     assert len(endpoint.requests) == 2
 
 
+@pytest.mark.slow
 def test_a_question_in_flight_is_kept_too(tmp_path, endpoint, monkeypatch):
     """The judge's votes: a harness of three lines is killed while one is under way."""
     archive = Archive(tmp_path / "experiment")
@@ -167,6 +169,7 @@ coder.close()
     assert again.stdout == "the answer\n" and len(endpoint.requests) == 1, again.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_and_its_like_end_the_worker_at_once(quick, begin, endpoint, number):
     endpoint.script = [Answer(hang=True)]
@@ -196,6 +199,7 @@ def test_the_deadline_of_a_turn_follows_from_the_limit_on_a_request():
         assert turn_seconds(timeout) == REPLIES_A_TURN * (reply_seconds(timeout) + OWN_SECONDS)
 
 
+@pytest.mark.slow
 def test_an_alarm_that_something_swallows_rings_again():
     def stubborn() -> dict:
         end = time.monotonic() + 30
@@ -299,6 +303,7 @@ def test_the_worker_s_environment_holds_what_providers_need_and_no_other_secret(
     )
 
 
+@pytest.mark.slow
 def test_the_worker_that_runs_has_that_environment_and_a_home_of_its_own(
     quick, begin, endpoint, monkeypatch
 ):

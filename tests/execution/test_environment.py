@@ -379,17 +379,29 @@ def test_an_index_that_is_away_is_a_fault_and_not_the_coder_s(base, index, monke
     )
 
 
-def test_an_index_that_hangs_ends_in_time_and_leaves_no_uv(base, index, monkeypatch):
+@pytest.fixture
+def left_over() -> Callable[[], list[psutil.Process]]:
+    """Return a list of the children that were not there before the test: others share servers."""
+
+    def children() -> list[psutil.Process]:
+        return psutil.Process().children(recursive=True)
+
+    before = children()
+    return lambda: [process for process in children() if process not in before]
+
+
+@pytest.mark.slow
+def test_an_index_that_hangs_ends_in_time_and_leaves_no_uv(base, index, left_over, monkeypatch):
     monkeypatch.setenv("UV_DEFAULT_INDEX", index(0))
     monkeypatch.setattr(additions, "ADD_SECONDS", 2.0)
     started = time.monotonic()
     with pytest.raises(Fault, match="not done in time"):
         additions.add(base, ("einops",), lambda text: None)
     assert time.monotonic() - started < 20
-    assert [process.name() for process in psutil.Process().children(recursive=True)] == []
+    assert left_over() == []
 
 
-def test_interrupting_an_installation_leaves_no_uv(base, index, monkeypatch):
+def test_interrupting_an_installation_leaves_no_uv(base, index, left_over, monkeypatch):
     monkeypatch.setenv("UV_DEFAULT_INDEX", index(0))
 
     def interrupted(self, *_, **__):
@@ -399,7 +411,7 @@ def test_interrupting_an_installation_leaves_no_uv(base, index, monkeypatch):
     monkeypatch.setattr("subprocess.Popen.communicate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         uv("pip", "compile", "-", "--no-cache", seconds=60, given="einops")
-    assert psutil.Process().children(recursive=True) == []
+    assert left_over() == []
 
 
 def test_a_disk_without_room_is_a_fault_before_anything_is_installed(base, monkeypatch):
@@ -544,6 +556,7 @@ def test_an_added_package_serves_every_run_of_its_code_and_is_built_again_to_rep
     )
 
 
+@pytest.mark.quick
 @needs_build
 def test_a_package_that_does_not_exist_is_told_with_uv_s_own_reason(bench: Bench):
     name = "torch-einsum-magic-xyz"
@@ -565,6 +578,7 @@ def partial_named(function: Callable, **given: object) -> Callable[[Path], None]
     return bound
 
 
+@pytest.mark.quick
 def test_the_first_prompt_says_what_is_there_and_what_may_be_added(
     bench: Bench, experiments_environment, launch, tmp_path
 ):

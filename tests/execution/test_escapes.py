@@ -292,6 +292,7 @@ def opened(stash: Path) -> str:
     return "\n".join(commands)
 
 
+@pytest.mark.slow
 def test_no_attack_succeeds_as_an_ordinary_user(ordinary_user: User) -> None:
     """The same in a process of its own, where the interpreter
     may lie in a home that others cannot enter.

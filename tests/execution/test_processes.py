@@ -21,6 +21,8 @@ from tests.conftest import REPOSITORY
 from tests.kills import processes
 from tests.replies import edit
 
+pytestmark = pytest.mark.slow  # each test runs commands with Aider's process and real training
+
 
 def start(folder: Path, *arguments: object) -> subprocess.Popen:
     command = [

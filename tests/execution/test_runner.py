@@ -65,6 +65,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
 def test_the_time_limit_takes_the_whole_process_tree(tmp_path, run):
     started = time.monotonic()
     execution = run(tmp_path, DAEMON, timeout=3)
@@ -111,6 +112,7 @@ def test_a_gigabyte_of_output_is_kept_short_with_its_head_and_its_tail(tmp_path,
     assert b"bytes left out here" in text
 
 
+@pytest.mark.slow
 def test_cpu_seconds_are_those_of_the_program_not_of_the_wall_clock(tmp_path, run):
     execution = run(tmp_path, "import time\ntime.sleep(1.5)\n")
     assert execution.seconds > 1.4 and execution.cpu_seconds < 1

@@ -94,6 +94,7 @@ while True:
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", GREEDY)
 def test_the_limit_that_was_passed_is_named_with_what_was_used_and_nothing_is_left(
@@ -161,6 +162,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_worker_processes_shared_memory_and_temporary_files_work_inside(
     tmp_path, kind, experiments_environment
@@ -214,7 +216,7 @@ def test_devices_of_gpus_are_there_only_for_a_run_that_may_use_them(tmp_path, ki
 
     What a driver does with it was not tried.
     """
-    device = Path("/dev/nvidia99")
+    device = Path(f"/dev/nvidia_{os.getpid()}")  # tests run side by side
     try:
         os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 5))
     except PermissionError:

@@ -183,6 +183,7 @@ def test_two_replies_in_a_row_that_change_nothing_end_it(experiment):
     assert current.conduct() is StopReason.NO_EDIT
 
 
+@pytest.mark.slow
 def test_a_run_that_never_ends_is_a_timeout(experiment):
     current = experiment(
         "import time\ntime.sleep(60)\n", GOOD % 0.6, limits=StopLimits(runs=1), timeout=2

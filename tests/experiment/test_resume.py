@@ -13,6 +13,8 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 from agent.archive.paths import Archive
 from agent.task.contract import REQUIREMENTS
 from agent.util.files import read_events
@@ -20,6 +22,8 @@ from tests.conftest import QUICK_MAIN
 from tests.endpoint import READ
 from tests.kills import Campaign, Player, replies_of
 from tests.replies import edit, scores
+
+pytestmark = pytest.mark.slow  # each test runs some dozens of commands
 
 SLOWER = "import time; time.sleep(0.5)\n"
 DELAY = 0.3  # seconds that the model takes, so that kills fall into requests

@@ -117,6 +117,7 @@ def test_results_forged_for_later_runs_are_not_adopted_after_a_kill(quick_launch
     assert again.code == 0 and [event["value"] for event in again.events("attempt")] == [0.5]
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_a_model_is_asked_ends_at_once(quick, endpoint):
     endpoint.script = [Answer(hang=True)]
     command = [

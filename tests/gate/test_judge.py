@@ -62,6 +62,7 @@ def start(archive, endpoint, monkeypatch) -> Iterator[Start]:
 # ---- asking --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_question_stays_outside_the_conversation_and_is_paid_for_once(start, archive, endpoint):
     endpoint.script = [f"the answer, with {KEY}", *scores(0.6)]
     coder = start(replace(MODEL, price=(3e-6, 15e-6)), cost_left=1.0)
@@ -102,6 +103,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_provider_that_fails_makes_the_judge_absent_and_is_asked_again_later(
     start, archive, endpoint, fault
@@ -125,6 +127,7 @@ def test_a_provider_that_fails_makes_the_judge_absent_and_is_asked_again_later(
         assert judge(CRITERIA, JudgedCode(BASE, NEW, RAN, {}), coder.ask).votes_readable == 3
 
 
+@pytest.mark.slow
 def test_another_model_judges_when_it_is_named_and_a_replayed_coder_can_have_one(start, endpoint):
     coder = start(replace(MODEL, judge="openai/other"))
     endpoint.script = ["yes", *scores(0.6), "no", "by name"]
@@ -144,6 +147,7 @@ def test_another_model_judges_when_it_is_named_and_a_replayed_coder_can_have_one
     assert [body["model"] for body in endpoint.requests] == ["other", "any", "third", "other"]
 
 
+@pytest.mark.slow
 def test_a_judge_that_cannot_be_asked_is_refused_at_the_start(start):
     with pytest.raises(UserError, match="unknown model 'nonsense'"):
         start(replace(MODEL, judge="nonsense"))
@@ -157,6 +161,7 @@ def test_a_judge_that_cannot_be_asked_is_refused_at_the_start(start):
         )
 
 
+@pytest.mark.slow
 def test_a_session_s_recorded_answers_are_played_back_and_are_no_replies(
     start, archive, endpoint, tmp_path
 ):

@@ -7,17 +7,11 @@ from pathlib import Path
 import axe_playwright_python
 import pytest
 
-from tests.browser import PHONE, WIDE, chromium, opened
+from tests.browser import PHONE, WIDE, opened
 from tests.real_queue import archive_of
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 OPEN = "document.querySelectorAll('details').forEach(part => part.open = true)"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as started:
-        yield started
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -21,7 +21,7 @@ from agent.report.html.pages import write_page, write_queue_page
 from agent.report.write import write_reports
 from agent.util import templates
 from agent.util.text import clean, visible
-from tests.browser import chromium, opened
+from tests.browser import opened
 from tests.hostile import PAYLOADS, poisoned, slim
 from tests.real_queue import archive_of
 
@@ -84,12 +84,6 @@ MARKDOWN = {
 CONTROL = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
 )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

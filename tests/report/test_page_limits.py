@@ -17,7 +17,7 @@ import pytest
 from agent.archive.paths import Archive
 from agent.report.html.pages import write_page, write_queue_page
 from agent.util.files import write_json
-from tests.browser import chromium, opened
+from tests.browser import opened
 from tests.hostile import slim
 from tests.real_queue import archive_of
 
@@ -247,7 +247,7 @@ def test_every_page_is_made_in_bounded_time_and_small_enough_to_be_mailed(extrem
     ] == []
 
 
-def test_such_pages_open_and_say_what_is_left_out_or_damaged(extreme):
+def test_such_pages_open_and_say_what_is_left_out_or_damaged(browser, extreme):
     runs, _ = extreme
     expected = {
         "one_long_line": "[... the whole text lies in run_1/stdout.log]",
@@ -258,7 +258,7 @@ def test_such_pages_open_and_say_what_is_left_out_or_damaged(extreme):
         "many_findings": "characters]",
         "strange_verdict": "damaged",
     }
-    with chromium() as browser, opened(browser, runs / "report.html") as (page, seen):
+    with opened(browser, runs / "report.html") as (page, seen):
         rows = page.locator("tbody tr")
         assert (
             rows.count() == len(CASES)

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page
 from agent.archive.paths import Archive
 from agent.report.summary import STATES as ALL_STATES
 from agent.report.summary import summaries
-from tests.browser import PHONE, chromium, opened
+from tests.browser import PHONE, opened
 from tests.real_queue import STATES, archive_of
 
 IDEA = "frequency_domain_cnn"  # whose session is real: curves, fresh seeds, a failed attempt
@@ -28,12 +28,6 @@ CELLS = (
     "(rows, n) => rows.map(row => row.children[n])"
     ".map(cell => [cell.dataset.value, cell.textContent.trim()])"
 )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

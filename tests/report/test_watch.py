@@ -129,6 +129,7 @@ def make_slow_queue(quick: Path, endpoint) -> None:
     endpoint.script = [Answer(scores(0.6)[0], delay=2.2), Answer(scores(0.7)[0], delay=2.2)]
 
 
+@pytest.mark.slow
 def test_a_queue_is_seen_from_before_it_begins_until_after_it_has_ended(
     quick, quick_arguments, endpoint, launch
 ):
@@ -192,6 +193,7 @@ def test_a_queue_is_seen_from_before_it_begins_until_after_it_has_ended(
     assert "finished: 2 (2 inconclusive)" in after.out
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_and_a_wrong_folder_end_watch_in_order(launch, tmp_path):
     (tmp_path / "file").write_text("")
     wrong = launch("watch", "--runs-dir", "file")

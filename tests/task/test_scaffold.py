@@ -13,13 +13,17 @@ import numpy as np
 import pytest
 
 from agent.archive.paths import Archive
+from agent.archive.provenance import cores
 from agent.archive.run import Budget
+from agent.execution.local import execute
+from agent.execution.request import Request
 from agent.report.export.wandb import upload
 from agent.task.contract import environment_variables
 from agent.task.dataset import prepare
 from agent.task.scaffold import DEFAULT_SCAFFOLD, Scaffold, Workspace
 from agent.util.files import append_event
 from agent.util.secrets import clean_environment
+from tests.conftest import confined
 from tests.endpoint import Answer
 
 DEEPER = (
@@ -34,7 +38,7 @@ def digits(tmp_path):
 
 
 @pytest.fixture
-def run(tmp_path, digits, experiments_environment):
+def run(tmp_path, digits, experiments_environment, warm_server):
     """Run main.py of a rendered scaffold after replacing text in it; returns its working folder."""
     count = 0
 
@@ -61,16 +65,22 @@ def run(tmp_path, digits, experiments_environment):
             environment_variables(digits, Budget(2, seed, 60, "cpu", 1), arm=arm, stage=stage)
             | extra
         )
-        done = subprocess.run(
-            [experiments_environment.python, "main.py"],
-            cwd=workspace.folder,
-            capture_output=True,
-            text=True,
-            env=clean_environment(HOME=str(tmp_path), WANDB_MODE="offline") | variables,
-            timeout=120,
+        request = Request(
+            experiments_environment.python,
+            workspace.folder,
+            workspace.folder / "said",
+            workspace.folder / "errors",
+            120,
+            confined("none"),
+            {"WANDB_MODE": "offline"} | variables,
+            cores(),
+            server=warm_server,
         )
-        assert done.returncode == expect, done.stderr
-        (workspace.folder / "said").write_text(done.stdout + done.stderr)
+        execution = execute(request)
+        errors = request.stderr.read_text()
+        assert execution.exit_code == expect, errors
+        with request.stdout.open("a") as said:
+            said.write(errors)
         return workspace.folder
 
     return start
@@ -206,6 +216,20 @@ def test_scores_of_a_wrong_shape_end_in_an_error_that_says_so(run):
     assert "the model gives scores of shape (8, 9), not (8, 10)" in (folder / "said").read_text()
 
 
-def test_without_data_it_says_how_to_start_it(run):
-    folder = run(ASSAY_ARRAYS="/nowhere", expect=1)
-    assert "start this program through launch.py" in (folder / "said").read_text()
+def test_without_data_it_says_how_to_start_it(tmp_path, digits, experiments_environment):
+    """As by somebody who types `python main.py` in a folder of code, without any server."""
+    workspace = Workspace(tmp_path / "work")
+    workspace.create(Scaffold(DEFAULT_SCAFFOLD), digits.info)
+    done = subprocess.run(
+        [experiments_environment.python, "main.py"],
+        cwd=workspace.folder,
+        capture_output=True,
+        text=True,
+        env=clean_environment(HOME=str(tmp_path), WANDB_MODE="offline")
+        | environment_variables(digits, Budget(2, 0, 60, "cpu", 1), arm="control", stage="smoke")
+        | {"ASSAY_ARRAYS": "/nowhere"},
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "start this program through launch.py" in done.stdout + done.stderr

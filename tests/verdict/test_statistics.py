@@ -97,6 +97,7 @@ def arm(*right: int, examples: int = 100) -> np.ndarray:
 CONTROL = Code()
 
 
+@pytest.mark.slow
 def test_an_idea_without_an_effect_is_rarely_supported_and_one_of_two_deviations_mostly_is():
     lab = world(1)
     sd = lab.baseline_sd(CONTROL)
@@ -117,6 +118,7 @@ def test_an_idea_without_an_effect_is_rarely_supported_and_one_of_two_deviations
     assert 0.4 < stopped[0] < 0.6 and stopped[1] < 0.02
 
 
+@pytest.mark.slow
 def test_choosing_the_best_of_three_wins_by_luck_and_does_not_survive_fresh_seeds():
     lab = world(2)
     campaigns = 1000
@@ -141,6 +143,7 @@ def test_choosing_the_best_of_three_wins_by_luck_and_does_not_survive_fresh_seed
     assert supported(confirmed) <= 0.04
 
 
+@pytest.mark.slow
 def test_a_candidate_three_times_as_noisy_is_hardly_more_often_supported_by_mistake():
     lab = world(3)
     noisy = replace(CONTROL, shift=3.4 * CONTROL.shift)
@@ -165,6 +168,7 @@ def _pooled_low(effect: Effect) -> float:
     )
 
 
+@pytest.mark.slow
 def test_an_idea_that_helps_as_many_examples_as_it_hurts_is_not_supported_because_of_its_test_set():
     lab = world(4)
     control = replace(CONTROL, shift=0.05)
@@ -198,6 +202,7 @@ def test_the_standard_error_is_the_spread_of_repeated_campaigns(by_example):
     assert 0.93 < claimed / spread < 1.07
 
 
+@pytest.mark.slow
 def test_the_detectable_difference_is_detected_with_the_power_that_was_asked_for():
     lab = world(6)
     sd = lab.baseline_sd(CONTROL, sets=300)

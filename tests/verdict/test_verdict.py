@@ -62,6 +62,7 @@ def confirmed(archive: Archive, arm: str) -> list[RunFolder]:
     return [RunFolder(archive.folder / event["folder"]) for event in events]
 
 
+@pytest.mark.quick
 def test_an_idea_that_truly_helps_is_supported_with_its_price(helpful: Outcome):
     verdict = helpful.verdict
     block = verdict_block(verdict)

@@ -9,9 +9,12 @@ Everything that leaves for a model passes GatewayModel.send_completion or Gatewa
 it agent.coder.worker.gateway.
 """
 
+# ruff: noqa: E402 what aider reads while it is imported is set before
+
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 from pathlib import Path
@@ -22,16 +25,19 @@ os.environ["LITELLM_MODE"] = "PRODUCTION"  # no .env picked up from folders
 os.environ["HF_HUB_OFFLINE"] = "1"  # no tokenizer download
 sys.path[0] = str(Path(__file__).resolve().parents[3])  # the repository, in place of this folder
 
-from agent.coder.worker.channel import ParentChannel  # noqa: E402
-from agent.coder.worker.edit_blocks import not_plain  # noqa: E402
-from agent.coder.worker.gateway import ModelGateway, NoReply  # noqa: E402
-from agent.coder.worker.guarded_aider import (  # noqa: E402
+gc.disable()  # what is imported stays: to look through it again and again costs half a second
+from agent.coder.worker.channel import ParentChannel
+from agent.coder.worker.edit_blocks import not_plain
+from agent.coder.worker.gateway import ModelGateway, NoReply
+from agent.coder.worker.guarded_aider import (
     GatewayModel,
     GuardedCoder,
     Terminal,
     problem,
 )
 
+gc.freeze()
+gc.enable()
 MAIN = "main.py"
 
 DETAIL_CHARACTERS = 2000

@@ -138,7 +138,7 @@ class Sandbox:
         for path in SCRATCH:
             command += ["--size", size, "--perms", "1777", "--tmpfs", path]
         for device in gpus:
-            command += _shown("--dev-bind", device)
+            command += _shown("--dev-bind-try", device)  # it may be gone by then
         for root in roots:
             command += _shown("--ro-bind", root)
         command += _shown("--bind", folder)

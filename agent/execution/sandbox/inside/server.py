@@ -20,6 +20,7 @@ sandbox, a program that kills its keeper.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -216,11 +217,14 @@ def start(
 if __name__ == "__main__":
     # While it imports it cannot see that the harness has gone.
     processes.end_with_parent(signal.SIGKILL)
+    gc.disable()  # what is imported stays: to look through it again and again costs a second
     for module in sys.argv[2:]:
         try:
             importlib.import_module(module)
         except ImportError:
             continue  # a program that needs it says so itself
+    gc.freeze()  # nor need any program look through it that is forked from here
+    gc.enable()
     processes.end_with_parent(0)
     temporary = Path(tempfile.gettempdir())
     main_program.library_folders += [path for path in temporary.rglob("*") if path.is_dir()]
