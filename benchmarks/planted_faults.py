@@ -2,9 +2,9 @@
 
     python benchmarks/planted_faults.py [--only NAME] [--tier quick]
 
-Each fault names the tests that must notice it, and these are run. With `--tier quick` the quick ones
-among them are run, and where these do not notice it, all quick tests. A fault that is not caught is
-printed as MISSED, and the exit code is 1.
+Each fault names the tests that must notice it, and these are run. With `--tier quick` the quick
+ones among them are run, and where these do not notice it, all quick tests. A fault that is not
+caught is printed as MISSED, and the exit code is 1.
 """
 
 from __future__ import annotations

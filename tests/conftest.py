@@ -51,7 +51,7 @@ COSTLY_FIXTURES = {"bench", "browser", "experiments_environment", "quick_launch"
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by `-m`
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test its tier: `pytest -m quick` is for after each change, all of them for before a commit.
+    """Give every test its tier: quick ones are for after each change, all are for before a commit.
 
     A new test is slow by itself where it asks for one of COSTLY_FIXTURES. Mark it `slow` where it
     takes more than about a second for another reason, as by a command that begins an experiment.
@@ -123,7 +123,7 @@ def experiments_environment() -> Environment:
 
 @pytest.fixture(scope="session")
 def warm_server(experiments_environment: Environment) -> Iterator[ForkServer]:
-    """The server that starts the trainings of all tests of this process, but for those of commands."""
+    """The server that starts all trainings of this process but those of commands."""
     with ForkServer(experiments_environment.python, cores()) as server:
         yield server
 

@@ -16,6 +16,7 @@ from agent.execution.sandbox.detect import find_sandbox, proofs
 from agent.execution.sandbox.policy import ResourceLimits
 from agent.experiment.settings import MODELS_BY_KEY
 from agent.report.terminal.console import say
+from agent.task.catalogue import CATALOGUE
 from agent.task.contract import REQUIREMENTS
 from agent.task.scaffold import DEFAULT_SCAFFOLD
 from agent.util.cache import cache_folder
@@ -23,12 +24,6 @@ from agent.util.errors import Fault, UserError
 from agent.util.secrets import clean_environment
 
 DISK_GIB = 8.0  # an environment with CUDA, a data set, and room for archives
-FOLDERS = {
-    "cifar10": "cifar-10-batches-py",
-    "cifar100": "cifar-100-python",
-    "mnist": "MNIST",
-    "fashion_mnist": "FashionMNIST",
-}
 
 
 @dataclass(frozen=True)
@@ -156,8 +151,11 @@ def _data(data_dir: Path | None) -> Diagnosis:
         return Diagnosis("data", True, f"digits (bundled); {text}")
     if not root.is_dir():
         return Diagnosis("data", False, f"{root}: no such folder")
-    names = [name for name, folder in FOLDERS.items() if (root / folder).is_dir()]
-    return Diagnosis("data", True, ", ".join(["digits (bundled)", *names]))
+    names = ["digits (bundled)"]
+    for dataset in CATALOGUE.values():
+        if dataset.folder and (root / dataset.folder).is_dir():
+            names.append(dataset.name)
+    return Diagnosis("data", True, ", ".join(names))
 
 
 def _model() -> Diagnosis:

@@ -20,6 +20,7 @@ from agent.cli.options import (
     whole,
 )
 from agent.experiment.settings import Options
+from agent.task.catalogue import CATALOGUE
 
 COMMANDS = (
     "IDEA... [options]     run ideas: files, or folders of them",
@@ -84,7 +85,7 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=whole, help="runs after the baseline (default: 3)")
     parser.add_argument(
         "--dataset",
-        help="cifar10, cifar100, mnist, fashion_mnist, digits, or an .npz file (default: cifar100)",
+        help=f"{', '.join(CATALOGUE)}, or an .npz file (default: cifar100)",
     )
     parser.add_argument("--epochs", type=whole, help="epochs of every run (default: 3)")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""What people see, made from archives only: tables, pages, texts, curves, exports.
+"""Everything that people see, made from archives only: tables, pages, texts, curves, exports.
 
 Nothing here changes an experiment.
 """

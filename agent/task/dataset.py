@@ -21,16 +21,13 @@ from typing import Any
 
 import numpy as np
 
+from agent.task.catalogue import CATALOGUE
 from agent.task.sources import Arrays, load
 from agent.util.cache import cache_folder
 from agent.util.errors import Fault, UserError
 from agent.util.files import disk_faults, read_json
 from agent.util.hashes import short_hash
 from agent.util.locks import locked
-
-TORCHVISION = ("cifar10", "cifar100", "mnist", "fashion_mnist")
-NAMES = (*TORCHVISION, "digits")
-MIRRORED = ("cifar10", "cifar100", "fashion_mnist")  # a mirrored 3 is not a 3
 
 SPLIT_SEED = 20_240_917
 VERSION = 4  # of what is stored; another number renews every cache
@@ -96,8 +93,8 @@ def check_name(name: str) -> None:
     if name.endswith(".npz"):
         if not Path(name).is_file():
             raise UserError(f"data set {name}: no such file")
-    elif name not in NAMES:
-        expected = f"one of {', '.join(NAMES)}, or the path of an .npz file"
+    elif name not in CATALOGUE:
+        expected = f"one of {', '.join(CATALOGUE)}, or the path of an .npz file"
         raise UserError(f"unknown data set {name!r}: use {expected}")
 
 
@@ -241,7 +238,7 @@ def _store(name: str, splits: Splits, dropped: int, aside: Path) -> None:
         val_count = len(splits["val"][1])
         for kind, array in zip(KINDS, splits["train"], strict=True):
             _save(confirming / f"val_{kind}.npy", array[:val_count])
-        info = _describe(splits, dropped, mirror=name in MIRRORED)
+        info = _describe(splits, dropped, mirror=_may_be_mirrored(name))
         info["name"] = Path(name).stem
         info["split"] = digest.hexdigest()[:16]
         files = sorted(arrays.glob("*.npy"))
@@ -262,6 +259,10 @@ def _save(file: Path, array: np.ndarray) -> None:
 def _link(source: Path, target: Path, names: tuple[str, ...]) -> None:
     for name in names:
         os.link(source / name, target / name)
+
+
+def _may_be_mirrored(name: str) -> bool:
+    return name in CATALOGUE and CATALOGUE[name].mirror
 
 
 def _describe(splits: Splits, dropped: int, mirror: bool) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from agent.task.catalogue import CATALOGUE
 from agent.util.errors import Fault
 from agent.util.secrets import clean_environment
 
@@ -76,13 +77,15 @@ def _read_with_torchvision(
     aside: Path,
     cache: Path,
 ) -> Path:
+    dataset = CATALOGUE[name]
     out = aside / "raw.npz"
     root = data_dir or os.environ.get("ASSAY_DATA")
     command = [
         str(python),
         "-I",
         str(READER),
-        name,
+        dataset.reader,
+        dataset.folder,
         str(out),
         str(cache / "torchvision"),
     ]

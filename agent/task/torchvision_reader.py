@@ -1,8 +1,9 @@
 """This program reads one of torchvision's data sets into an npz file.
 
-    python torchvision_reader.py NAME OUT.npz CACHE [ROOT]
+    python torchvision_reader.py CLASS FOLDER OUT.npz CACHE [ROOT]
 
-The experiments' interpreter runs it: the harness has no torch. ROOT may be read-only. What lies
+CLASS is a name in torchvision.datasets, FOLDER where the set lies under ROOT. The experiments'
+interpreter runs this: the harness has no torch. ROOT may be read-only. What lies
 there is used as it is where torchvision finds it whole; otherwise it is copied into CACHE, where
 torchvision checks the md5 sums, unpacks, and downloads what is missing or damaged.
 """
@@ -15,17 +16,12 @@ from pathlib import Path
 import numpy as np
 from torchvision import datasets
 
-CLASSES = {
-    "cifar10": (datasets.CIFAR10, "cifar-10-batches-py"),
-    "cifar100": (datasets.CIFAR100, "cifar-100-python"),
-    "mnist": (datasets.MNIST, "MNIST"),
-    "fashion_mnist": (datasets.FashionMNIST, "FashionMNIST"),
-}
 
+def load(kind: type, folder: str, cache: Path, root: "Path | None") -> dict:
+    """Return the arrays of a data set, from root if it lies there whole, else through cache.
 
-def load(name: str, cache: Path, root: "Path | None") -> dict:
-    """Return the arrays of a data set, from root if it lies there whole, else through cache."""
-    kind, folder = CLASSES[name]
+    kind: its class in torchvision. folder: where it lies under a root.
+    """
     if root is not None:
         try:
             return arrays(kind, root, download=False)
@@ -54,9 +50,10 @@ def arrays(kind: type, root: Path, *, download: bool) -> dict:
 
 
 if __name__ == "__main__":
-    name, out, cache, *root = sys.argv[1:]
+    kind, folder, out, cache, *roots = sys.argv[1:]
+    root = Path(roots[0]) if roots else None
     try:
-        parts = load(name, Path(cache), Path(root[0]) if root else None)
+        parts = load(getattr(datasets, kind), folder, Path(cache), root)
         np.savez(out, **parts)
     except (RuntimeError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")

@@ -23,7 +23,7 @@ from typing import Any
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # no price list from the network
 os.environ["LITELLM_MODE"] = "PRODUCTION"  # no .env picked up from folders
 os.environ["HF_HUB_OFFLINE"] = "1"  # no tokenizer download
-sys.path[0] = str(Path(__file__).resolve().parents[3])  # the repository, in place of this folder
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # the repository
 
 gc.disable()  # what is imported stays: to look through it again and again costs half a second
 from agent.coder.worker.channel import ParentChannel

@@ -45,7 +45,7 @@ class TimeLeft:
 
 
 @dataclass(frozen=True)
-class Pace:
+class ExpectedPace:
     """The pace of an experiment so far, in seconds."""
 
     spent: float  # in the step that it is at
@@ -133,7 +133,7 @@ def time_left(
 
 def _pace(
     state: ExperimentState, step: Step, progress: TrainingProgress, now: float
-) -> Pace | None:
+) -> ExpectedPace | None:
     spent = 0.0
     if step.begun is not None:
         spent = max(0.0, now - step.begun)
@@ -149,10 +149,10 @@ def _pace(
         training = expected
     else:
         return None
-    return Pace(spent, training, _cycle_seconds(state.events), expected)
+    return ExpectedPace(spent, training, _cycle_seconds(state.events), expected)
 
 
-def _of_this_step(step: Step, pace: Pace) -> float:
+def _of_this_step(step: Step, pace: ExpectedPace) -> float:
     if step.what == TRAINING:
         total = pace.training if pace.expected is None else pace.expected
         return max(0.0, total - pace.spent)
@@ -161,7 +161,7 @@ def _of_this_step(step: Step, pace: Pace) -> float:
     return 0.0
 
 
-def _rests_on(step: Step, pace: Pace) -> str:
+def _rests_on(step: Step, pace: ExpectedPace) -> str:
     training = duration(pace.training)
     parts = []
     if step.what == TRAINING:
