@@ -357,7 +357,7 @@ def test_what_belongs_to_the_protocol_is_refused_with_its_line(bench: Bench, num
 
 
 @pytest.mark.parametrize(
-    ("number", "case", "verdict", "said"),
+    ("number", "case", "verdict", "message"),
     [
         (9, "edit_protocol_state", "invalid", "training steps where the baseline makes 3"),
         (9, "more_epochs_trainer", "invalid", "training steps where the baseline makes 3"),
