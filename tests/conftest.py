@@ -56,13 +56,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     A new test is slow by itself where it asks for one of COSTLY_FIXTURES. Mark it `slow` where it
     takes more than about a second for another reason, as by a command that begins an experiment.
     Mark it `quick` where it is the one real test of its room that is to run each time all the same.
+    What is slow comes first, so that in the end no process of the tests waits for another.
     """
     for item in items:
-        assert isinstance(item, pytest.Function)
-        if COSTLY_FIXTURES & set(item.fixturenames) and not item.get_closest_marker("quick"):
+        if is_costly(item) and not item.get_closest_marker("quick"):
             item.add_marker("slow")
         if not item.get_closest_marker("slow"):
             item.add_marker("quick")
+    items.sort(key=lambda item: not (is_costly(item) or item.get_closest_marker("slow")))
+
+
+def is_costly(item: pytest.Item) -> bool:
+    """Return whether a test asks for one of COSTLY_FIXTURES, itself or by another fixture."""
+    return isinstance(item, pytest.Function) and bool(COSTLY_FIXTURES & set(item.fixturenames))
 
 
 # Their default is to be ignored, so a handler would change nothing for a child.

@@ -183,8 +183,8 @@ def create(folder):
     overwrite(folder + "/" + NONCE)
 
 def hold(what):
-    """Keep it long enough for a watchdog to see."""
-    time.sleep(3)
+    """Keep it long enough for a watchdog to see: it looks every five seconds, on a busy machine."""
+    time.sleep(12)
     escaped("held " + what)
 
 def daemon(action=""):

@@ -169,14 +169,14 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
     folder.mkdir()
     monkeypatch.setenv("UV_FIND_LINKS", str(folder))
 
-    def make(name: str, files: dict[str, str], requires: str = "", workbench: str = "") -> None:
+    def make(name: str, files: dict[str, str], requires: str = "", setup: str = "") -> None:
         about = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n" + (
             f"Requires-Dist: {requires}\n" if requires else ""
         )
-        if workbench:
+        if setup:
             return _source(
                 folder / f"{name}-1.0.tar.gz",
-                {f"{name}-1.0/setup.py": workbench, f"{name}-1.0/PKG-INFO": about},
+                {f"{name}-1.0/setup.py": setup, f"{name}-1.0/PKG-INFO": about},
             )
         inside = f"{name}-1.0.dist-info"
         wheel = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -172,7 +173,9 @@ def test_a_kill_while_it_writes_leaves_it_whole_and_the_next_command_enters_it_o
 
 
 def _enter(archive: Archive, runs: Path) -> None:
-    os._exit(int(write_reports(archive, runs) != []))
+    problems = write_reports(archive, runs)
+    print(*problems, file=sys.stderr, flush=True)
+    os._exit(int(problems != []))
 
 
 def test_commands_that_finish_at_once_lose_no_entry(archive, runs):
