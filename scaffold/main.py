@@ -43,19 +43,13 @@ class Model(pl.LightningModule):
         images, labels = batch
         logits = self(images)
         loss = F.cross_entropy(logits, labels)
-        self.log_dict(
-            {"train_loss": loss, "train_acc": accuracy(logits, labels)},
-            on_step=False,
-            on_epoch=True,
-        )
+        self.log_dict({"train_loss": loss, "train_acc": accuracy(logits, labels)}, on_step=False, on_epoch=True)
         return loss
 
     def validation_step(self, batch, batch_idx):
         images, labels = batch
         logits = self(images)
-        self.log_dict(
-            {"val_loss": F.cross_entropy(logits, labels), "val_acc": accuracy(logits, labels)}
-        )
+        self.log_dict({"val_loss": F.cross_entropy(logits, labels), "val_acc": accuracy(logits, labels)})
 
     def configure_optimizers(self):
         return torch.optim.Adam(self.parameters(), lr=LEARNING_RATE, fused=True)
