@@ -50,7 +50,7 @@ def load_queue(folder: Path) -> QueueState:
     try:
         entries = tuple(map(_entry, stored["ideas"]))
         began = finite(stored["began"])
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Fault("archive", f"{path}: not a queue of this version: {error}") from error
     if began is None:
         raise Fault("archive", f"{path}: says no time")

@@ -164,9 +164,9 @@ def _read_digits(match: re.Match[str]) -> Quantity:
     part = match["part"] or ""
     whole = match["whole"].replace(",", "") or "0"
     value = float(f"{match['sign'] or ''}{whole}{part}e{power}") * scale
-    step = 10.0 ** (power - max(0, len(part) - 1)) * scale
     if abs(value) > 1e300:
         return _unreadable(match)
+    step = 10.0 ** (power - max(0, len(part) - 1)) * scale
     if re.match(r"0\d", match["whole"]):  # the second half of `1 000`
         return _unreadable(match)
     kind = RATIO if match["lead"] else _kind(match["unit"])

@@ -601,11 +601,12 @@ def test_what_a_command_has_still_to_do_is_known_while_it_lives_and_after_it_was
         record.note(0, code=0)
     in_order(text(), "has ended: 1 of 1 done", "nothing is running")
     newest = max((runs / "_queue").iterdir()) / "queue.json"
-    newest.write_text("[]")
-    assert (
-        "nothing is running" in "\n".join(lines_of(SnapshotReader(runs).look(), runs, 0.0))
-        and newest.exists()
-    )
+    wrong_code = {"began": 0, "ideas": [{"title": "a", "slug": "a", "source": "a", "code": "x"}]}
+    for damaged in ("[]", json.dumps(wrong_code)):
+        newest.write_text(damaged)
+        lines = lines_of(SnapshotReader(runs).look(), runs, 0.0)
+        assert "nothing is running" in "\n".join(lines)
+        assert newest.exists()
 
 
 def test_a_command_that_could_begin_nothing_or_may_not_write_leaves_nothing(tmp_path):
