@@ -305,7 +305,7 @@ def test_every_step_of_the_baseline_has_its_name(growing):
     say = growing.say
     assert "starting the coder" in growing.text() and " left" not in growing.text()
     say("sitting", limits=CONFIG["limits"])
-    baseline = ExperimentState.read(archive).baseline
+    baseline = ExperimentState.read(archive).controls
     killed, pending = (RunFolder(baseline.folder / f"seed_0.pending_{k}") for k in (1, 2))
     growing.train(killed, 0.9)
     growing.train(pending, 0.6)
@@ -325,7 +325,7 @@ def test_every_step_of_a_run_has_its_name(growing):
     archive = growing.archive
     say = growing.say
     say("sitting", limits=CONFIG["limits"])
-    baseline = ExperimentState.read(archive).baseline
+    baseline = ExperimentState.read(archive).controls
     for folder in (baseline.run(0), baseline.run(1), archive.run(0)):
         growing.result(folder)
     say("baseline", value=0.5)

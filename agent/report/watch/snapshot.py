@@ -181,7 +181,7 @@ class SnapshotReader:
                 epochs=int(state.config["budget"]["epochs"]),
                 graded=_last_graded(state),
                 left=time_left(state, step, progress, time.time()),
-                baseline=state.baseline.folder.name,
+                baseline=state.controls.folder.name,
             )
         except Fault as fault:
             return Running(summary, Step(f"damaged: {fault.detail}"))

@@ -93,7 +93,7 @@ class ExperimentState:
         return len(CHECKS) + int(self.config["seeds"]["confirm"])
 
     @property
-    def baseline(self) -> ControlSeeds:
+    def controls(self) -> ControlSeeds:
         """The control seeds of its set-up."""
         config = self.config
         runs = self.archive.folder.parent.parent
@@ -146,15 +146,15 @@ def _baseline_step(state: ExperimentState) -> Step:
 
     Another command may be training the seeds, too.
     """
-    baseline = state.baseline
-    missing = baseline.missing
+    controls = state.controls
+    missing = controls.missing
     since = state.events[-1]["time"]
     if not missing:
         step = Step(BASELINE, "run 0", since)
         return replace(step, cycles=state.runs, trainings=state.to_confirm)
-    seeds = len(baseline.seeds)
+    seeds = len(controls.seeds)
     return replace(
-        _training(newest_pending(baseline.run(missing[0]).folder), since),
+        _training(newest_pending(controls.run(missing[0]).folder), since),
         part=f"baseline seed {seeds - len(missing) + 1} of {seeds}",
         cycles=state.runs,
         trainings=len(missing) - 1 + state.to_confirm,

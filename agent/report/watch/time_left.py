@@ -206,9 +206,9 @@ def _cycle_seconds(events: list[dict[str, Any]]) -> float | None:
 
 def _trained_baseline(state: ExperimentState) -> list[float]:
     """Return the seconds of the baseline's seeds that are there already."""
-    baseline = state.baseline
-    trained = [seed for seed in baseline.seeds if seed not in baseline.missing]
-    return [load_run(baseline.run(seed)).seconds for seed in trained]
+    controls = state.controls
+    trained = [seed for seed in controls.seeds if seed not in controls.missing]
+    return [load_run(controls.run(seed)).seconds for seed in trained]
 
 
 def duration(seconds: float) -> str:
