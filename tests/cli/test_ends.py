@@ -134,7 +134,7 @@ def test_nothing_outlives_a_command_however_it_ends(begin, quick, kind, name):
 def test_nothing_outlives_a_terminal_that_is_closed(begin, quick):
     ours, theirs = pty.openpty()
     process = begin(
-        "bwrap", terminal=True, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+        "auto", terminal=True, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
     )
     os.close(theirs)
     os.close(ours)  # the kernel then sends SIGHUP
