@@ -54,7 +54,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
     A full or read-only disk becomes a Fault that names the path.
     """
-    aside = path.with_name(f".{path.name}.part")
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")  # others may write it too
     with disk_faults(path):
         make_folder(path.parent)
         try:

@@ -216,6 +216,26 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     assert path.read_text() == "before"
 
 
+def write_again_and_again(path: Path, letter: str) -> None:
+    for _ in range(100):
+        files.write_text(path, letter * 10_000)
+
+
+def test_two_processes_that_write_the_same_file_at_once_both_write_it_whole(tmp_path):
+    path = tmp_path / "page.html"
+    writers = [
+        multiprocessing.Process(target=write_again_and_again, args=(path, letter))
+        for letter in "ab"
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    assert path.read_text() in ("a" * 10_000, "b" * 10_000)
+    assert os.listdir(tmp_path) == ["page.html"]
+
+
 def test_what_stood_in_a_file_stays_when_its_successor_does_not_fit_and_nothing_lies_beside_it(
     tmp_path, monkeypatch
 ):
