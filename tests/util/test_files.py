@@ -233,7 +233,7 @@ def test_two_processes_that_write_the_same_file_at_once_both_write_it_whole(tmp_
         writer.join()
     assert [writer.exitcode for writer in writers] == [0, 0]
     assert path.read_text() in ("a" * 10_000, "b" * 10_000)
-    assert os.listdir(tmp_path) == ["page.html"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_what_stood_in_a_file_stays_when_its_successor_does_not_fit_and_nothing_lies_beside_it(
