@@ -105,9 +105,9 @@ def attacked(sound, tmp_path_factory) -> tuple[Path, dict[str, set[str]]]:
         archive = Archive(runs / f"p{number:02}" / sound.folder.name)
         shutil.copytree(sound.folder, archive.folder)
         labels[name] = poisoned(archive, payload)
-        began = time.monotonic()
+        began = time.process_time()
         size = write_page(archive).stat().st_size
-        slowest = max(slowest, time.monotonic() - began)
+        slowest = max(slowest, time.process_time() - began)
         assert size < MOST_BYTES, name
     write_queue_page(runs)
     print(

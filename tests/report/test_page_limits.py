@@ -22,7 +22,7 @@ from tests.hostile import slim
 from tests.real_queue import archive_of
 
 MOST_BYTES = 3_000_000
-MOST_SECONDS = 20.0
+MOST_SECONDS = 20.0  # of this process alone: the machine may have other things to do
 LARGE = 10_000_000
 
 
@@ -223,9 +223,9 @@ def extreme(real_queue, tmp_path_factory):
     took = {}
 
     def timed(name: str, make: Callable[[], Path]) -> None:
-        began = time.monotonic()
+        began = time.process_time()
         size = make().stat().st_size
-        took[name] = time.monotonic() - began, size
+        took[name] = time.process_time() - began, size
 
     for case in CASES:
         archive = Archive(runs / case.__name__ / sound.folder.name)
