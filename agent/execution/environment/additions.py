@@ -20,7 +20,6 @@ every index has. All else, a damaged wheel included, is a Fault: it says nothing
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -38,6 +37,7 @@ from agent.execution.environment.base import RECORD, Environment
 from agent.execution.environment.uv import UvResult, check_room, uv
 from agent.util.errors import Fault, UserError
 from agent.util.files import disk_faults, read_json, write_json, write_text
+from agent.util.hashes import short_hash
 from agent.util.locks import locked
 from agent.util.text import bound, clean
 
@@ -110,8 +110,7 @@ def _additions(base: Environment) -> Path:
 
 def _folder(base: Environment, lines: tuple[str, ...]) -> Path:
     parts = json.dumps([base.packages, sorted(lines)], sort_keys=True)
-    digest = hashlib.sha256(parts.encode()).hexdigest()
-    return _additions(base) / digest[:12]
+    return _additions(base) / short_hash(parts, 12)
 
 
 def _load(base: Environment, folder: Path) -> Environment:
