@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from agent.archive.gist import gist
 from agent.archive.paths import RunFolder
 from agent.archive.run import Metric, RunStatus
 from agent.execution.failure import explain
-from agent.execution.local import execute
+from agent.execution.local import execute, kill_tree
 from agent.execution.request import Request
 from agent.execution.result import read_run
 from agent.execution.sandbox.detect import find_sandbox
@@ -323,3 +324,21 @@ def test_a_server_that_cannot_start_is_a_fault_that_says_why(tmp_path):
                 server=server,
             )
         )
+
+
+def test_what_a_killed_harness_left_is_found_by_its_mark_and_nothing_else_is_killed(tmp_path):
+    """The mark is a folder. One whose name only begins like it is another."""
+    folders = [tmp_path / "run_1", tmp_path / "run_1" / "work", tmp_path / "run_10"]
+    sleepers = []
+    for folder in folders:
+        environment = os.environ | {"ASSAY_FOLDER": str(folder)}
+        command = [sys.executable, "-c", "import time; time.sleep(60)"]
+        sleepers.append(subprocess.Popen(command, env=environment))
+    try:
+        kill_tree(tmp_path / "run_1")
+        codes = [sleeper.poll() for sleeper in sleepers]
+    finally:
+        for sleeper in sleepers:
+            sleeper.kill()
+            sleeper.wait()
+    assert codes == [-9, -9, None]
