@@ -45,6 +45,7 @@ def unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "breaches", lambda base, new: [])
 
 
+@pytest.mark.quick  # what the gate stops is known before a training
 @pytest.mark.parametrize(
     ("number", "case", "message"),
     [
@@ -84,6 +85,7 @@ def edit_nothing(workspace) -> None:
     """The coder says that it edited, and did not."""
 
 
+@pytest.mark.quick  # what the gate stops is known before a training
 @pytest.mark.parametrize("case", ["fft_plus_lr_inside", "fft_plus_lr_outside"])
 def test_another_learning_rate_that_the_idea_does_not_name_is_sent_back(bench: Bench, case):
     outcome = bench.conduct(case)
@@ -325,6 +327,7 @@ def edit_protocol(workspace) -> None:
     main.write_text(main.read_text() + "\n# changed\n")
 
 
+@pytest.mark.quick  # what the gate stops is known before a training
 @pytest.mark.parametrize(
     ("number", "case", "message"),
     [
