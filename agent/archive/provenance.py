@@ -10,7 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from agent.util.repository import REPOSITORY
+
 HARNESS_PACKAGES = (
     "aider-chat",
     "litellm",

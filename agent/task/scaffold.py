@@ -10,8 +10,9 @@ from pathlib import Path
 from agent.task.contract import MAIN, PROTOCOL, REQUIREMENTS
 from agent.util.errors import UserError
 from agent.util.files import NOT_CODE, copy_files, write_bytes, write_text
+from agent.util.repository import REPOSITORY
 
-DEFAULT_SCAFFOLD = Path(__file__).resolve().parents[2] / "scaffold"
+DEFAULT_SCAFFOLD = REPOSITORY / "scaffold"
 
 
 @dataclass(frozen=True)
